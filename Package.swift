@@ -1,0 +1,88 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+    .treatAllWarnings(as: .error),
+]
+
+let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
+
+/// A Swift module or executable with the settings every one of ours has.
+func module(_ name: String, _ dependencies: [Target.Dependency] = []) -> Target {
+    .target(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+func tests(_ name: String, _ dependencies: [Target.Dependency]) -> Target {
+    .testTarget(name: name, dependencies: dependencies, swiftSettings: settings)
+}
+
+let package = Package(
+    name: "docker-swift",
+    products: [
+        .executable(name: "docker", targets: ["docker"]),
+        .executable(name: "dockerd", targets: ["dockerd"]),
+        .executable(name: "docker-monitor", targets: ["docker-monitor"]),
+        .library(name: "LayerFS", targets: ["LayerFS"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+    ],
+    targets: [
+        // Lowest first: C, values, the system-call line, mechanism, state, wire, executables.
+        .target(name: "CLinux", linkerSettings: [.linkedLibrary("uring")]),
+        .systemLibrary(name: "CCodecs"),
+        .systemLibrary(name: "CNetfilter"),
+        module("OCI"),
+        module("Kernel", ["CLinux"]),
+        module("Ring", ["Kernel", "CLinux"]),
+        module("Netlink", ["Kernel", "CLinux", "CNetfilter"]),
+        module("LayerFS", ["OCI", "Kernel", "Ring", "CCodecs", crypto]),
+        module("Isolation", ["OCI", "Kernel", "CLinux", "CNetfilter"]),
+        module("Volumes", ["Kernel"]),
+        module("HTTP", [nio, nioPosix, nioHTTP1]),
+        module(
+            "Registry",
+            ["OCI", "Kernel", crypto, nio, nioPosix, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+        module(
+            "Actors",
+            [
+                "Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI", log, crypto,
+                .product(name: "GRDB", package: "GRDB.swift"),
+            ]),
+        module("EngineAPI", ["Actors", "HTTP", "OCI", "Kernel", nio, nioPosix, nioHTTP1, log]),
+        .executableTarget(name: "docker-monitor", dependencies: ["CLinux"]),
+        .executableTarget(
+            name: "docker", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "dockerd",
+            dependencies: [
+                "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",
+                "OCI", log, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        tests("LayoutTests", []),
+        tests("OCITests", ["OCI"]),
+        tests("KernelTests", ["Kernel", "Ring"]),
+        tests("LayerFSTests", ["LayerFS", "Kernel", "OCI"]),
+        tests("IsolationTests", ["Isolation", "Kernel", "OCI"]),
+        tests("NetlinkTests", ["Netlink", "Kernel"]),
+        tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
+        tests("HTTPTests", ["HTTP"]),
+        tests("ActorsTests", ["Actors", "OCI", "Kernel"]),
+        tests("EngineTests", ["OCI"]),
+    ]
+)

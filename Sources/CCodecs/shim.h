@@ -1,0 +1,6 @@
+// The compression libraries of layers: ISA-L inflate and deflate (gzip), libzstd, libbz2, liblzma.
+#include <isa-l/igzip_lib.h>
+#include <isa-l/crc.h>
+#include <zstd.h>
+#include <bzlib.h>
+#include <lzma.h>

@@ -1,0 +1,133 @@
+#define _GNU_SOURCE
+#include "include/sys.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <linux/mount.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/wait.h>
+#include <sched.h>
+#include <unistd.h>
+
+#ifndef MFD_NOEXEC_SEAL
+#define MFD_NOEXEC_SEAL 0x0008U
+#endif
+
+int cl_openat2(int dirfd, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+    struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+    return (int)syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+}
+
+int cl_fsopen(const char *type) { return (int)syscall(SYS_fsopen, type, FSOPEN_CLOEXEC); }
+int cl_fsconfig_string(int fs, const char *key, const char *value) {
+    return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_STRING, key, value, 0);
+}
+int cl_fsconfig_flag(int fs, const char *key) { return (int)syscall(SYS_fsconfig, fs, FSCONFIG_SET_FLAG, key, NULL, 0); }
+int cl_fsconfig_create(int fs) { return (int)syscall(SYS_fsconfig, fs, FSCONFIG_CMD_CREATE, NULL, NULL, 0); }
+int cl_fsmount(int fs, unsigned attributes) { return (int)syscall(SYS_fsmount, fs, FSMOUNT_CLOEXEC, attributes); }
+int cl_open_tree(int dirfd, const char *path, unsigned flags) {
+    return (int)syscall(SYS_open_tree, dirfd, path, flags | OPEN_TREE_CLOEXEC);
+}
+int cl_move_mount(int from, const char *from_path, int to, const char *to_path, unsigned flags) {
+    return (int)syscall(SYS_move_mount, from, from_path, to, to_path, flags);
+}
+int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation) {
+    struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
+    return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
+}
+
+int cl_memfd(const char *name, int sealable) {
+    unsigned flags = MFD_CLOEXEC | (sealable ? MFD_ALLOW_SEALING : 0);
+    int fd = (int)syscall(SYS_memfd_create, name, flags | MFD_NOEXEC_SEAL);
+    return fd < 0 && errno == EINVAL ? (int)syscall(SYS_memfd_create, name, flags) : fd;
+}
+int cl_memfd_seal(int fd) { return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL); }
+
+int cl_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
+int cl_pidfd_send_signal(int pidfd, int signal) { return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0); }
+
+// linux/pidfd.h of Linux 6.15; Debian 12's headers are older.
+struct pidfd_info_v2 {
+    uint64_t mask, cgroupid;
+    uint32_t pid, tgid, ppid, ruid, rgid, euid, egid, suid, sgid, fsuid, fsgid;
+    int32_t exit_code;
+};
+#define PIDFD_INFO_EXIT_MASK (1UL << 3)
+#define PIDFD_GET_INFO_V2 _IOWR(0xFF, 11, struct pidfd_info_v2)
+
+int cl_pidfd_exit_status(int pidfd, int *status) {
+    struct pidfd_info_v2 info = {.mask = PIDFD_INFO_EXIT_MASK};
+    if (ioctl(pidfd, PIDFD_GET_INFO_V2, &info) != 0) return -1;
+    if (!(info.mask & PIDFD_INFO_EXIT_MASK)) {
+        errno = ENODATA;
+        return -1;
+    }
+    *status = info.exit_code;
+    return 0;
+}
+
+int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
+    return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
+}
+int cl_setns(int fd, int type) { return setns(fd, type); }
+int cl_unshare(int flags) { return unshare(flags); }
+int cl_fcntl_int(int fd, int command, int argument) { return fcntl(fd, command, argument); }
+int cl_ioctl_int(int fd, unsigned long request, int argument) { return ioctl(fd, request, argument); }
+int cl_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }
+void cl_error_text(int code, char *text, size_t size) {
+    char buffer[128];
+    snprintf(text, size, "%s", strerror_r(code, buffer, sizeof buffer));
+}
+void cl_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+dev_t cl_makedev(unsigned major_number, unsigned minor_number) { return makedev(major_number, minor_number); }
+unsigned cl_major(dev_t device) { return major(device); }
+unsigned cl_minor(dev_t device) { return minor(device); }
+
+pid_t cl_spawn(const char *path, char *const argv[], char *const envp[], const int *fds, int n, int session) {
+    enum { fds_max = 64 };
+    if (n > fds_max) {
+        errno = E2BIG;
+        return -1;
+    }
+    // Above all targets first, so that no source is overwritten before it is placed.
+    int moved[fds_max];
+    for (int i = 0; i < n; i++) {
+        moved[i] = fcntl(fds[i], F_DUPFD_CLOEXEC, fds_max);
+        if (moved[i] < 0) {
+            int error = errno;
+            while (i-- > 0) close(moved[i]);
+            errno = error;
+            return -1;
+        }
+    }
+    sigset_t none, all;
+    sigemptyset(&none);
+    sigfillset(&all);
+    posix_spawnattr_t attributes;
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_init(&attributes);
+    posix_spawn_file_actions_init(&actions);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | (session ? POSIX_SPAWN_SETSID : 0));
+    posix_spawnattr_setsigmask(&attributes, &none);
+    posix_spawnattr_setsigdefault(&attributes, &all);
+    for (int i = 0; i < n; i++) posix_spawn_file_actions_adddup2(&actions, moved[i], i);
+    posix_spawn_file_actions_addclosefrom_np(&actions, n);
+    pid_t pid = -1;
+    int error = posix_spawn(&pid, path, &actions, &attributes, argv, envp);
+    posix_spawnattr_destroy(&attributes);
+    posix_spawn_file_actions_destroy(&actions);
+    for (int i = 0; i < n; i++) close(moved[i]);
+    if (error == 0) return pid;
+    errno = error;
+    return -1;
+}

@@ -1,0 +1,87 @@
+import CLinux
+import Glibc
+
+/// State shared by threads that wait for each other: a mutex and a condition variable (pthread_cond_wait(3)).
+///
+/// For dedicated threads only; code on the cooperative pool must not call ``wait(until:_:)``.
+/// `@unchecked Sendable`: every access to `state` is inside `mutex`.
+package final class Guarded<State>: @unchecked Sendable {
+    private var state: State
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    package init(_ state: sending State) {
+        self.state = state
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    /// Changes the state and wakes every thread that waits for it.
+    package func withLock<Value>(_ body: (inout State) -> Value) -> Value {
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        return body(&state)
+    }
+
+    /// Sleeps until `ready` holds, then runs `body` under the same lock.
+    package func wait<Value>(until ready: (State) -> Bool, _ body: (inout State) -> Value) -> Value {
+        pthread_mutex_lock(mutex)
+        defer {
+            pthread_cond_broadcast(condition)
+            pthread_mutex_unlock(mutex)
+        }
+        while !ready(state) { pthread_cond_wait(condition, mutex) }
+        return body(&state)
+    }
+}
+
+/// Plain threads, for pipeline stages and blocking calls.
+package enum Threads {
+    /// Stack of a started thread, in bytes; parsers of ours recurse nowhere deeply.
+    private static let stackBytes = 1 << 20
+
+    private final class Body {
+        let run: @Sendable () -> Void
+        let name: String
+        init(_ name: String, _ run: @escaping @Sendable () -> Void) {
+            self.name = name
+            self.run = run
+        }
+    }
+
+    /// Starts a detached thread named `name` (15 bytes at most are shown by the kernel).
+    ///
+    /// - Throws: `SystemError` with EAGAIN when the system has no more threads to give.
+    package static func start(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) {
+        var attributes = pthread_attr_t()
+        pthread_attr_init(&attributes)
+        defer { pthread_attr_destroy(&attributes) }
+        pthread_attr_setdetachstate(&attributes, CInt(PTHREAD_CREATE_DETACHED))
+        pthread_attr_setstacksize(&attributes, stackBytes)
+        let box = Unmanaged.passRetained(Body(name, run))
+        var thread = pthread_t()
+        let code = pthread_create(
+            &thread, &attributes,
+            { pointer in
+                guard let pointer else { return nil }
+                let body = Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue()
+                cl_thread_name(body.name)
+                body.run()
+                return nil
+            }, box.toOpaque())
+        guard code == 0 else {
+            box.release()
+            throw SystemError("pthread_create", code)
+        }
+    }
+}
