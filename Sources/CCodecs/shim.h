@@ -2,5 +2,6 @@
 #include <isa-l/igzip_lib.h>
 #include <isa-l/crc.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 #include <bzlib.h>
 #include <lzma.h>

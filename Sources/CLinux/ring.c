@@ -2,9 +2,12 @@
 #include "include/ring.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <liburing.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+
+int cl_o_direct(void) { return O_DIRECT; }
 
 struct io_uring *cl_ring_create(unsigned entries) {
     struct io_uring *ring = calloc(1, sizeof *ring);

@@ -143,3 +143,14 @@ extension OwnedFD {
         }
     }
 }
+
+extension OwnedFD {
+    /// One read(2) of at most `bytesMax` bytes; empty at the end.
+    package borrowing func readBlock(bytesMax: Int) throws(SystemError) -> [UInt8] {
+        let descriptor = raw
+        var block = [UInt8](repeating: 0, count: bytesMax)
+        let count = try checked("read") { Glibc.read(descriptor, &block, bytesMax) }
+        block.removeLast(bytesMax - count)
+        return block
+    }
+}

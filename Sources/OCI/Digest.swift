@@ -29,6 +29,12 @@ package struct Digest: Sendable, Hashable, Codable, CustomStringConvertible {
         hex = Self.hex(bytes)
     }
 
+    /// From the raw bytes of a SHA-512.
+    package init(sha512 bytes: some Sequence<UInt8>) {
+        algorithm = .sha512
+        hex = Self.hex(bytes)
+    }
+
     /// Lower-case hex of `bytes`.
     package static func hex(_ bytes: some Sequence<UInt8>) -> String {
         let digits = Array("0123456789abcdef".utf8)

@@ -9,5 +9,6 @@
 
 #include "ring.h"
 #include "sys.h"
+#include "nodes.h"
 
 #endif

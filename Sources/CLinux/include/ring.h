@@ -7,6 +7,9 @@
 
 struct io_uring;
 
+// O_DIRECT of this architecture, which the Glibc module does not offer.
+int cl_o_direct(void);
+
 // A ring for one submitting thread; NULL with errno set when the kernel refuses.
 struct io_uring *cl_ring_create(unsigned entries);
 void cl_ring_destroy(struct io_uring *ring);

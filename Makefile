@@ -1,0 +1,39 @@
+# Everything a person types here. `make quickstart` shows the engine at work; `make test` proves it.
+SWIFT ?= swift
+PREFIX ?= /usr/local
+RELEASE = -c release --static-swift-stdlib -Xswiftc -Osize
+BUILD_PACKAGES = liburing-dev libisal-dev libzstd-dev libbz2-dev liblzma-dev libseccomp-dev libsqlite3-dev libnftables-dev zlib1g-dev
+TEST_PACKAGES = busybox-static docker-registry skopeo iproute2 nftables e2fsprogs apache2-utils procps python3 zstd xz-utils bzip2
+export DEBIAN_FRONTEND = noninteractive
+
+.PHONY: deps build test quickstart bench-peers install lint clean
+
+deps: ## The Debian packages that building and testing need.
+	apt-get update -q
+	apt-get install -y -q --no-install-recommends $(BUILD_PACKAGES) $(TEST_PACKAGES)
+
+build: ## Release binaries in .build/release: docker, dockerd, docker-monitor.
+	$(SWIFT) build $(RELEASE)
+
+test: ## Every test, as root: real mounts, namespaces, registries.
+	$(SWIFT) build --build-tests
+	scripts/test
+
+quickstart: ## Build, pull a real image from a real registry, run it with a data volume.
+	scripts/quickstart
+
+bench-peers: ## Our engine beside Debian's docker.io, containerd, podman and crun, in one run.
+	Benchmarks/peers/run
+
+lint:
+	$(SWIFT) format lint --strict -r Sources Tests
+
+install: build ## Into PREFIX, never over a docker that is there.
+	install -d $(PREFIX)/bin $(PREFIX)/libexec/docker-swift
+	install .build/release/docker $(PREFIX)/libexec/docker-swift/docker
+	install .build/release/dockerd .build/release/docker-monitor $(PREFIX)/libexec/docker-swift/
+	@if [ -e $(PREFIX)/bin/docker ]; then echo "$(PREFIX)/bin/docker exists: run $(PREFIX)/libexec/docker-swift/docker"; \
+	else ln -s ../libexec/docker-swift/docker $(PREFIX)/bin/docker; fi
+
+clean:
+	rm -rf .build

@@ -1,0 +1,66 @@
+import Isolation
+package import Kernel
+
+extension Container {
+    /// A socket with the process's streams: Docker's multiplexed frames, or raw bytes with a TTY. Works before the start.
+    package func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> OwnedFD {
+        let connection = try await prepare()
+        let wantsInput = stdin && record.config.openStdin == true
+        return try connection.openAttach(stdin: wantsInput, stdout: stdout, stderr: stderr)
+    }
+
+    package func resize(rows: Int, columns: Int) throws {
+        try running().connection.resize(rows: rows, columns: columns)
+    }
+
+    /// The written log.
+    ///
+    /// - Throws: ``EngineError`` `.notImplemented` for a log driver that cannot be read.
+    package func logs(_ options: LogOptions) async throws -> LogReader {
+        let driver = record.hostConfig.logConfig?.type ?? ""
+        guard driver != "none" else {
+            throw EngineError(.notImplemented, "configured logging driver does not support reading")
+        }
+        return try await LogReader(path: paths.log, options: options) { [weak self] in await self?.isRunning ?? false }
+    }
+
+    // MARK: Exec
+
+    func makeExec(_ config: ExecConfig) throws -> Exec {
+        if record.state.status == .paused {
+            throw EngineError(.conflict, "Container \(id) is paused, unpause the container before exec")
+        }
+        _ = try running()
+        guard !config.cmd.isEmpty else { throw EngineError(.invalidParameter, "No exec command specified") }
+        let exec = Exec(self, config)
+        execs[exec.id] = exec
+        return exec
+    }
+
+    /// Brings up the monitor of an exec.
+    func prepareExec(_ execID: String, _ config: ExecConfig, rows: Int, columns: Int) async throws -> MonitorConnection {
+        let (_, process) = try running()
+        let spec = try LaunchSpec(world.configuration, paths).exec(record, config, process: process, rows: rows, columns: columns)
+        let directory = execDirectory(execID)
+        try Files.makeDirectories(directory)
+        await publish("exec_create: \(config.cmd.joined(separator: " "))", ["execID": execID])
+        return try await world.launcher.prepareExec(spec, directory: directory)
+    }
+
+    nonisolated func execDirectory(_ execID: String) -> String { "\(paths.run)/exec-\(execID.prefix(12))" }
+
+    nonisolated func discardExec(_ execID: String) {
+        let directory = execDirectory(execID)
+        Task {
+            await BlockingPool.shared.run {
+                // Removed with the container's run directory at the latest.
+                try? Files.removeTree(directory)
+            }
+        }
+    }
+
+    /// The daemon ends; the process and its monitor go on.
+    func letGo() {
+        if case .prepared(let connection) = phase { connection.abandon() }
+    }
+}

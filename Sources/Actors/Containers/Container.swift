@@ -1,0 +1,470 @@
+import Isolation
+package import Kernel
+import LayerFS
+import Logging
+import Netlink
+package import OCI
+
+/// A container's record and what only the engine knows beside it.
+package struct ContainerSnapshot: Sendable {
+    package let record: ContainerRecord
+    package let logPath: String
+    package let directory: String
+    package let execIDs: [String]
+    /// Bytes of the writable layer and of everything, where they were asked for.
+    package var sizeRw: Int64?
+    package var sizeRootFs: Int64?
+}
+
+/// What `wait` waits for.
+package enum WaitCondition: String, Sendable {
+    case notRunning = "not-running"
+    case nextExit = "next-exit"
+    case removed
+}
+
+/// How a container ended.
+package struct WaitResult: Sendable, Hashable {
+    package let exitCode: Int
+    package let error: String?
+}
+
+/// Owns one container: its record, its process, its waiters.
+///
+/// State changes happen before each suspension, so that two requests at once see one another.
+package actor Container {
+    /// What exists at each stage of a container's process.
+    enum Phase {
+        case idle
+        /// The monitor is being brought up; who else needs it joins.
+        case preparing(Task<ContainerSetup.Result, any Error>)
+        /// The monitor listens and holds the container's streams; nothing runs yet.
+        case prepared(MonitorConnection)
+        case running(MonitorConnection, StartedProcess)
+        case removed
+    }
+
+    package nonisolated let id: String
+    nonisolated let world: ContainerStore.Surroundings
+    nonisolated let paths: ContainerPaths
+    var record: ContainerRecord
+    var phase = Phase.idle
+    var execs: [String: Exec] = [:]
+    private var restart = RestartDecision()
+    private var pendingRestart: Task<Void, Never>?
+    private var startedAt = ContinuousClock.now
+    private var waiters: [Int: (WaitCondition, AsyncStream<WaitResult>.Continuation)] = [:]
+    private var nextWaiter = 0
+
+    init(_ record: ContainerRecord, _ world: ContainerStore.Surroundings) {
+        id = record.id
+        self.record = record
+        self.world = world
+        paths = ContainerPaths(world.configuration, id: record.id)
+    }
+
+    // MARK: Look
+
+    package func snapshot() -> ContainerSnapshot {
+        ContainerSnapshot(
+            record: record, logPath: record.hostConfig.logConfig?.type == "none" ? "" : paths.log,
+            directory: paths.directory, execIDs: execs.keys.sorted())
+    }
+
+    var name: String { record.name }
+
+    package var isRunning: Bool {
+        if case .running = phase { return true }
+        return false
+    }
+
+    /// The monitor of the running process.
+    ///
+    /// - Throws: ``EngineError`` `.conflict` when nothing runs.
+    func running() throws -> (connection: MonitorConnection, process: StartedProcess) {
+        guard case .running(let connection, let process) = phase else {
+            throw EngineError(.conflict, "container \(id) is not running")
+        }
+        return (connection, process)
+    }
+
+    // MARK: Start
+
+    /// Starts the container's process; returns when it has been executed.
+    ///
+    /// - Throws: ``EngineError`` `.notModified` when it runs already, `.invalidParameter` with the runtime's words when
+    ///   the program cannot be executed.
+    package func start() async throws {
+        pendingRestart?.cancel()
+        pendingRestart = nil
+        try await startProcess()
+        record.stoppedByUser = false
+        record.restartCount = 0
+    }
+
+    private func startProcess() async throws {
+        switch phase {
+        case .running: throw EngineError(.notModified, "")
+        case .removed: throw EngineError.noSuchContainer(id)
+        default: break
+        }
+        let process: StartedProcess
+        let connection: MonitorConnection
+        do {
+            connection = try await prepare()
+            process = try await connection.start()
+        } catch {
+            throw await failedToStart(error)
+        }
+        phase = .running(connection, process)
+        startedAt = .now
+        record.state = ContainerRecord.State(status: .running)
+        record.state.pid = process.pid
+        record.state.startedAt = Timestamp.now().text
+        persistLater()
+        await publish("start")
+        Task { await self.finished(await connection.exited()) }
+    }
+
+    /// Brings up the monitor with everything the process needs, once.
+    func prepare() async throws -> MonitorConnection {
+        switch phase {
+        case .prepared(let connection), .running(let connection, _): return connection
+        case .preparing(let task): return try await task.value.connection
+        case .removed: throw EngineError.noSuchContainer(id)
+        case .idle: break
+        }
+        let record = record
+        let setup = ContainerSetup(world, paths, resolve: world.resolve)
+        let task = Task { try await setup.prepare(record) }
+        phase = .preparing(task)
+        do {
+            let result = try await task.value
+            self.record.networks = result.networks
+            self.record.ports = result.ports
+            if case .preparing = phase { phase = .prepared(result.connection) }
+            return result.connection
+        } catch {
+            if case .preparing = phase { phase = .idle }
+            throw error
+        }
+    }
+
+    private func failedToStart(_ error: any Error) async -> EngineError {
+        // A failed preparation has cleaned up after itself.
+        if case .prepared = phase { await release() }
+        phase = .idle
+        let failure = ContainerSetup.failure(error)
+        record.state.status = record.state.startedAt == ContainerRecord.State.never ? .created : .exited
+        record.state.exitCode = failure.exitCode
+        record.state.error = failure.error.message
+        persistLater()
+        if record.hostConfig.autoRemove == true, record.state.status == .created {
+            await world.removeInBackground?(id)
+        }
+        return failure.error
+    }
+
+    // MARK: End
+
+    private func finished(_ exit: ExitRecord) async {
+        guard case .running = phase else { return }
+        await release()
+        phase = .idle
+        let ran = ContinuousClock.now - startedAt
+        record.state.status = .exited
+        record.state.exitCode = Int(exit.exitCode)
+        record.state.oomKilled = exit.oomKilled
+        record.state.pid = 0
+        record.state.finishedAt = Timestamp(nanosecondsSince1970: exit.finishedAt).text
+        for exec in execs.values { await exec.containerEnded() }
+        execs = [:]
+        if exit.oomKilled { await publish("oom") }
+        await publish("die", ["exitCode": "\(exit.exitCode)", "execDuration": "\(ran.components.seconds)"])
+        let pause = restart.exited(
+            policy: record.hostConfig.restartPolicy, code: Int(exit.exitCode), count: record.restartCount, ran: ran,
+            stoppedByUser: record.stoppedByUser)
+        if let pause {
+            record.state.status = .restarting
+            scheduleRestart(after: pause)
+        }
+        let result = WaitResult(exitCode: Int(exit.exitCode), error: nil)
+        wake(result) { $0 != .removed }
+        if pause == nil, record.hostConfig.autoRemove == true {
+            await world.removeInBackground?(id)
+        } else {
+            persistLater()
+        }
+    }
+
+    private func scheduleRestart(after pause: Duration) {
+        pendingRestart = Task {
+            // Cancelled by a stop, a removal or a start of the user's.
+            guard (try? await Task.sleep(for: pause)) != nil, !Task.isCancelled else { return }
+            record.restartCount += 1
+            do { try await startProcess() } catch {
+                world.logger.warning("cannot restart", metadata: ["container": "\(id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    func cgroup() throws -> Cgroup {
+        _ = try running()
+        return Cgroup(parent: LaunchSpec.cgroup(record.hostConfig, world.configuration).parent, name: id)
+    }
+
+    /// Gives back what `prepare` took.
+    private func release() async {
+        await world.layers.release(record.diffIDs)
+        if Self.usesBridge(record) {
+            do { try await world.networks.bridge().detach(id) } catch {
+                world.logger.warning("cannot detach", metadata: ["container": "\(id)", "error": "\(error)"])
+            }
+        }
+        for name in record.networks.keys {
+            record.networks[name]?.ipAddress = ""
+            record.networks[name]?.gateway = ""
+            record.networks[name]?.macAddress = ""
+            record.networks[name]?.ipPrefixLength = 0
+            record.networks[name]?.endpointID = ""
+        }
+        record.ports = [:]
+    }
+
+    static func usesBridge(_ record: ContainerRecord) -> Bool {
+        ["default", "bridge", ""].contains(record.hostConfig.networkMode ?? "default")
+    }
+
+    // MARK: Signals
+
+    /// Ends the process: its stop signal, and after `timeout` seconds SIGKILL (-1: never).
+    ///
+    /// - Throws: ``EngineError`` `.notModified` when it does not run.
+    package func stop(timeout: Int?, signal: String?) async throws {
+        pendingRestart?.cancel()
+        pendingRestart = nil
+        record.stoppedByUser = true
+        guard case .running(let connection, _) = phase else {
+            if record.state.status == .restarting {
+                record.state.status = .exited
+                persistLater()
+                return
+            }
+            throw EngineError(.notModified, "")
+        }
+        let number = try SignalName.number(signal ?? record.config.stopSignal ?? "SIGTERM")
+        let seconds = timeout ?? record.config.stopTimeout ?? Self.stopSecondsDefault
+        if record.state.status == .paused { try await unpause() }
+        try connection.signal(number)
+        if seconds >= 0, await !ended(within: .seconds(seconds)), case .running = phase {
+            await publish("kill", ["signal": "9"])
+            try connection.signal(9)
+        }
+        _ = try await wait(.notRunning)
+        await publish("stop")
+    }
+
+    /// Docker's grace between the stop signal and SIGKILL, in seconds.
+    private static let stopSecondsDefault = 10
+
+    private func ended(within limit: Duration) async -> Bool {
+        await withTaskGroup(of: Bool.self) { group in
+            group.addTask { (try? await self.wait(.notRunning)) != nil && !Task.isCancelled }
+            group.addTask {
+                try? await Task.sleep(for: limit)
+                return false
+            }
+            let first = await group.next() ?? false
+            group.cancelAll()
+            return first
+        }
+    }
+
+    package func kill(signal: String?) async throws {
+        let number = try SignalName.number(signal.flatMap { $0.isEmpty ? nil : $0 } ?? "SIGKILL")
+        guard case .running(let connection, _) = phase else {
+            throw EngineError(.conflict, "Cannot kill container: \(record.name): container \(id) is not running")
+        }
+        if number == 9 { record.stoppedByUser = true }
+        try connection.signal(number)
+        if number == 9, record.state.status == .paused { try await unpause() }
+        await publish("kill", ["signal": "\(number)"])
+        if number == 9 { _ = try await wait(.notRunning) }
+    }
+
+    package func restart(timeout: Int?, signal: String?) async throws {
+        if case .running = phase { try await stop(timeout: timeout, signal: signal) }
+        try await start()
+        await publish("restart")
+    }
+
+    package func pause() async throws {
+        _ = try running()
+        guard record.state.status != .paused else {
+            throw EngineError(.conflict, "container \(id) is already paused")
+        }
+        let cgroup = try cgroup()
+        record.state.status = .paused
+        do { try await BlockingPool.shared.run { try cgroup.freeze() } } catch {
+            record.state.status = .running
+            throw EngineError.wrapping(error)
+        }
+        persistLater()
+        await publish("pause")
+    }
+
+    package func unpause() async throws {
+        guard record.state.status == .paused else { throw EngineError(.conflict, "Container \(id) is not paused") }
+        let cgroup = try cgroup()
+        try await BlockingPool.shared.run { try cgroup.thaw() }
+        if record.state.status == .paused { record.state.status = .running }
+        persistLater()
+        await publish("unpause")
+    }
+
+    // MARK: Wait
+
+    /// Sleeps until `condition` holds.
+    ///
+    /// - Throws: `CancellationError` when the caller gives up.
+    package func wait(_ condition: WaitCondition) async throws -> WaitResult {
+        let now = WaitResult(exitCode: record.state.exitCode, error: record.state.error.isEmpty ? nil : record.state.error)
+        switch (condition, phase) {
+        case (.removed, .removed), (.nextExit, .removed): return now
+        case (.notRunning, .running): break
+        case (.notRunning, _): return now
+        default: break
+        }
+        let (stream, continuation) = AsyncStream<WaitResult>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let number = nextWaiter
+        nextWaiter += 1
+        waiters[number] = (condition, continuation)
+        defer { waiters[number] = nil }
+        for await result in stream { return result }
+        throw CancellationError()
+    }
+
+    private func wake(_ result: WaitResult, _ matching: (WaitCondition) -> Bool) {
+        for (condition, continuation) in waiters.values where matching(condition) {
+            continuation.yield(result)
+            continuation.finish()
+        }
+    }
+
+    // MARK: Removal
+
+    /// Ends the container's life; its record is gone when this returns.
+    ///
+    /// - Throws: ``EngineError`` `.conflict` while it runs and `force` is off.
+    func remove(force: Bool, volumes: Bool) async throws {
+        if case .removed = phase { throw EngineError.noSuchContainer(id) }
+        if case .running(let connection, _) = phase {
+            guard force else {
+                let state = record.state.status == .paused ? "paused" : "running"
+                throw EngineError(
+                    .conflict,
+                    "cannot remove container \"\(record.name)\": container is \(state): stop the container before removing or force remove")
+            }
+            record.stoppedByUser = true
+            record.hostConfig.restartPolicy = nil
+            if record.state.status == .paused { try await unpause() }
+            try connection.signal(9)
+            _ = try await wait(.notRunning)
+        }
+        pendingRestart?.cancel()
+        if case .removed = phase { return }
+        let last = phase
+        phase = .removed
+        if case .prepared(let connection) = last {
+            connection.abandon()
+            await release()
+        }
+        let id = id
+        try await world.database.write { try $0.removeContainer(id) }
+        let names = record.mounts.filter { $0.type == "volume" }.compactMap(\.name)
+        await world.volumes.forget(container: id, names: names, removeAnonymous: volumes)
+        await world.images.unuse(record.imageID, container: id)
+        await publish("destroy")
+        wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
+        paths.discard(pool: BlockingPool.shared)
+    }
+
+    func rename(to name: String) async throws {
+        let old = record.name
+        record.name = name
+        do { try await persist() } catch {
+            record.name = old
+            throw error
+        }
+        await publish("rename", ["oldName": "/\(old)"])
+    }
+
+    // MARK: Record
+
+    func persist() async throws {
+        let record = record
+        try await world.database.write { try $0.putContainer(record) }
+    }
+
+    /// Writes the record without holding up the caller: what runs is found again from the monitors in any case.
+    func persistLater() {
+        Task {
+            if case .removed = phase { return }
+            do { try await persist() } catch {
+                world.logger.error("cannot store container", metadata: ["container": "\(id)", "error": "\(error)"])
+            }
+        }
+    }
+
+    func publish(_ action: String, _ more: [String: String] = [:]) async {
+        var attributes = record.config.labels ?? [:]
+        attributes["image"] = record.imageName
+        attributes["name"] = record.name
+        attributes.merge(more) { $1 }
+        await world.events.publish(.container, action, id, attributes)
+    }
+
+    // MARK: Restore
+
+    /// Takes up a container after a restart of the daemon.
+    func adopt(_ found: ContainerFound) async {
+        switch found {
+        case .process(let connection, let process):
+            phase = .running(connection, process)
+            if record.state.status != .paused { record.state.status = .running }
+            record.state.pid = process.pid
+            Task { await self.finished(await connection.exited()) }
+        case .ended(let exit):
+            record.state.exitCode = Int(exit.exitCode)
+            record.state.oomKilled = exit.oomKilled
+            record.state.finishedAt = Timestamp(nanosecondsSince1970: exit.finishedAt).text
+            await startWithDaemon(lost: false)
+        case .nothing:
+            await startWithDaemon(lost: true)
+        }
+    }
+
+    /// - Parameter lost: how the last run ended is not known.
+    private func startWithDaemon(lost: Bool) async {
+        let wasRunning = [.running, .paused, .restarting].contains(record.state.status)
+        if wasRunning {
+            record.state.status = .exited
+            record.state.pid = 0
+            if lost {
+                record.state.exitCode = 255
+                record.state.finishedAt = Timestamp.now().text
+            }
+        }
+        if wasRunning, record.hostConfig.autoRemove == true {
+            await world.removeInBackground?(id)
+            return
+        }
+        guard RestartDecision.startsWithDaemon(record.hostConfig.restartPolicy, stoppedByUser: record.stoppedByUser),
+            record.state.status != .created
+        else {
+            if wasRunning { persistLater() }
+            return
+        }
+        scheduleRestart(after: .zero)
+    }
+}

@@ -1,0 +1,198 @@
+import Glibc
+import Kernel
+import LayerFS
+import OCI
+import Volumes
+
+/// Makes the record of a new container, and what must exist before its first start: volumes, directory, copy-up.
+struct ContainerFactory: Sendable {
+    private let world: ContainerStore.Surroundings
+
+    init(_ world: ContainerStore.Surroundings) { self.world = world }
+
+    func make(
+        _ request: CreateRequest, image: ImageSnapshot, id: String, name: String
+    ) async throws -> (record: ContainerRecord, warnings: [String]) {
+        let config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
+        let warnings = try HostConfigCheck.check(request.hostConfig, config)
+        let diffIDs = image.record.config.rootfs.diffIDs
+        await world.images.use(image.record.id, chain: diffIDs, container: id)
+        let paths = ContainerPaths(world.configuration, id: id)
+        try paths.make()
+        let command = (config.entrypoint ?? []) + (config.cmd ?? [])
+        var record = ContainerRecord(
+            id: id, name: name, created: Timestamp.now().text, imageID: image.record.id,
+            imageName: request.config.image ?? "", diffIDs: diffIDs, config: config, hostConfig: request.hostConfig,
+            path: command[0], args: Array(command.dropFirst()), mounts: [], networks: [:], ports: [:], restartCount: 0,
+            state: ContainerRecord.State(status: .created), stoppedByUser: false)
+        record.hostConfig.normalize()
+        record.networks = networks(of: record, request.endpoints)
+        record.mounts = try await mounts(of: record)
+        try await copyUp(record)
+        return (record, warnings)
+    }
+
+    private func networks(
+        of record: ContainerRecord, _ asked: [String: EndpointSettings]
+    ) -> [String: EndpointSettings] {
+        let name = Container.usesBridge(record) ? "bridge" : record.hostConfig.networkMode ?? "bridge"
+        guard !name.hasPrefix("container:") else { return [:] }
+        var settings = asked[name] ?? asked["default"] ?? EndpointSettings()
+        settings.networkID = world.networks.id(of: name)
+        return [name: settings]
+    }
+
+    // MARK: Mounts
+
+    /// Every mount of the container, one a destination: what was asked for by path wins over what the image declares.
+    private func mounts(of record: ContainerRecord) async throws -> [ContainerRecord.MountPoint] {
+        var points: [String: ContainerRecord.MountPoint] = [:]
+        for source in record.hostConfig.volumesFrom ?? [] {
+            for point in try await inherited(source) { points[point.destination] = point }
+        }
+        var asked: Set<String> = []
+        func add(_ point: ContainerRecord.MountPoint) throws {
+            guard asked.insert(point.destination).inserted else {
+                throw EngineError(.invalidParameter, "Duplicate mount point: \(point.destination)")
+            }
+            points[point.destination] = point
+        }
+        for bind in record.hostConfig.binds ?? [] { try add(try await MountRequests(world).bind(bind)) }
+        for mount in record.hostConfig.mounts ?? [] { try add(try await MountRequests(world).mount(mount)) }
+        for destination in (record.config.volumes ?? [:]).keys.sorted() {
+            let path = try MountRequests.destination(destination)
+            guard points[path] == nil, record.hostConfig.tmpfs?[path] == nil else { continue }
+            points[path] = try await MountRequests(world).anonymous(path)
+        }
+        for name in points.values.filter({ $0.type == "volume" }).compactMap(\.name) {
+            try await world.volumes.refer(name, container: record.id)
+        }
+        return points.values.sorted { $0.destination < $1.destination }
+    }
+
+    /// The mounts of another container: `NAME[:ro|rw]`.
+    private func inherited(_ source: String) async throws -> [ContainerRecord.MountPoint] {
+        let parts = source.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        let mode = parts.count == 2 ? parts[1] : ""
+        guard ["", "ro", "rw", "z", "Z"].contains(mode) else {
+            throw EngineError(.invalidParameter, "invalid mode for volumes-from: \"\(mode)\"")
+        }
+        let record = await (try await world.resolve(parts[0])).snapshot().record
+        return record.mounts.map { point in
+            var point = point
+            if mode == "ro" { point.rw = false }
+            point.copyUp = false
+            return point
+        }
+    }
+
+    // MARK: Copy-up
+
+    /// Copies the image's content at a mount point into a new, empty volume: all of it or nothing.
+    private func copyUp(_ record: ContainerRecord) async throws {
+        let wanting = record.mounts.filter { $0.type == "volume" && $0.copyUp }
+        guard !wanting.isEmpty else { return }
+        let lower = try await world.layers.acquire(record.diffIDs)
+        do {
+            for point in wanting { try await world.volumes.fill(point, from: lower) }
+        } catch {
+            await world.layers.release(record.diffIDs)
+            throw error
+        }
+        await world.layers.release(record.diffIDs)
+    }
+}
+
+extension HostConfig {
+    /// Fills in what Docker shows for members that were left out.
+    mutating func normalize() {
+        if (networkMode ?? "").isEmpty { networkMode = "default" }
+        if (logConfig?.type ?? "").isEmpty {
+            var config = LogConfig()
+            config.type = "json-file"
+            config.config = logConfig?.config ?? [:]
+            logConfig = config
+        }
+        if (restartPolicy?.name ?? "").isEmpty {
+            var policy = RestartPolicy()
+            policy.name = "no"
+            policy.maximumRetryCount = 0
+            restartPolicy = policy
+        }
+        if shmSize ?? 0 == 0 { shmSize = Self.shmBytesDefault }
+        if (ipcMode ?? "").isEmpty { ipcMode = "private" }
+        if (cgroupnsMode ?? "").isEmpty { cgroupnsMode = "private" }
+        if (runtime ?? "").isEmpty { runtime = "runc" }
+    }
+
+    /// Size of `/dev/shm`, as in Docker: 64 MiB.
+    static let shmBytesDefault: Int64 = 64 << 20
+}
+
+/// Refuses what this engine would otherwise silently not do.
+enum HostConfigCheck {
+    /// - Returns: warnings for the user.
+    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
+    static func check(_ host: HostConfig, _ config: Config) throws -> [String] {
+        var warnings: [String] = []
+        try limits(host)
+        try modes(host)
+        if host.autoRemove == true, !["", "no"].contains(host.restartPolicy?.name ?? "") {
+            throw EngineError(.invalidParameter, "can't create 'AutoRemove' container with restart policy")
+        }
+        let restart = host.restartPolicy?.name ?? ""
+        guard ["", "no", "always", "unless-stopped", "on-failure"].contains(restart) else {
+            throw EngineError(
+                .invalidParameter, "invalid restart policy: unknown policy '\(restart)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
+        }
+        if let signal = config.stopSignal, !signal.isEmpty { _ = try SignalName.number(signal) }
+        guard ["", "json-file", "none"].contains(host.logConfig?.type ?? "") else {
+            throw EngineError(
+                .invalidParameter, "logger: no log driver named '\(host.logConfig?.type ?? "")' is registered: use json-file or none")
+        }
+        if host.oomKillDisable == true { warnings.append("OOM kill disable is not supported and was discarded.") }
+        return warnings
+    }
+
+    /// Smallest memory limit, as in Docker: 6 MiB.
+    private static let memoryMin: Int64 = 6 << 20
+
+    private static func limits(_ host: HostConfig) throws {
+        if let memory = host.memory, memory != 0, memory < memoryMin {
+            throw EngineError(.invalidParameter, "Minimum memory limit allowed is 6MB")
+        }
+        if let swap = host.memorySwap, swap > 0, swap < host.memory ?? 0 {
+            throw EngineError(
+                .invalidParameter,
+                "Minimum memoryswap limit should be larger than memory limit, see usage")
+        }
+        if let cpus = host.nanoCpus, cpus != 0 {
+            guard cpus > 0 else { throw EngineError(.invalidParameter, "NanoCPUs cannot be negative") }
+            let available = Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
+            guard cpus <= available * 1_000_000_000 else {
+                throw EngineError(
+                    .invalidParameter,
+                    "range of CPUs is from 0.01 to \(available).00, as there are only \(available) CPUs available")
+            }
+            guard host.cpuQuota ?? 0 == 0, host.cpuPeriod ?? 0 == 0 else {
+                throw EngineError(.invalidParameter, "Conflicting options: Nano CPUs and CPU Period cannot both be set.")
+            }
+        }
+    }
+
+    private static func modes(_ host: HostConfig) throws {
+        let network = host.networkMode ?? ""
+        guard ["", "default", "bridge", "host", "none"].contains(network) || network.hasPrefix("container:") else {
+            throw EngineError(.notFound, "network \(network) not found")
+        }
+        if let mode = host.usernsMode, !["", "host"].contains(mode) {
+            throw EngineError(.invalidParameter, "invalid user namespace mode \(mode): only host is supported")
+        }
+        if let runtime = host.runtime, !["", "runc", "io.containerd.runc.v2"].contains(runtime) {
+            throw EngineError(.invalidParameter, "unknown or invalid runtime name: \(runtime)")
+        }
+        if let driver = host.volumeDriver, !["", "local"].contains(driver) {
+            throw EngineError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
+        }
+    }
+}

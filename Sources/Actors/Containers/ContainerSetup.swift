@@ -1,0 +1,217 @@
+import Glibc
+import Isolation
+import Kernel
+import Netlink
+import OCI
+
+/// Brings up what a start needs, and takes it down again when a part fails.
+struct ContainerSetup: Sendable {
+    private let world: ContainerStore.Surroundings
+    private let paths: ContainerPaths
+    /// Finds the containers whose namespaces are shared.
+    private let resolve: @Sendable (String) async throws -> Container
+
+    init(
+        _ world: ContainerStore.Surroundings, _ paths: ContainerPaths,
+        resolve: @escaping @Sendable (String) async throws -> Container
+    ) {
+        self.world = world
+        self.paths = paths
+        self.resolve = resolve
+    }
+
+    /// A monitor that listens, and where the container is on its networks.
+    struct Result: Sendable {
+        let connection: MonitorConnection
+        var networks: [String: EndpointSettings]
+        var ports: [String: [PortBindingRequest]]
+    }
+
+    func prepare(_ record: ContainerRecord) async throws -> Result {
+        let lower = try await world.layers.acquire(record.diffIDs)
+        do {
+            for point in record.mounts where point.type == "bind" { try Self.checkSource(point) }
+            try Files.makeDirectories(paths.run)
+            let joined = try await joined(record.hostConfig)
+            let place = try await network(record, joined)
+            try writeFiles(record, place.networks)
+            let spec = try LaunchSpec(world.configuration, paths).container(
+                record, lower: lower, network: place.mode, joined: joined)
+            let connection = try await world.launcher.prepare(spec, directory: paths.run)
+            return Result(connection: connection, networks: place.networks, ports: place.ports)
+        } catch {
+            if Container.usesBridge(record) {
+                // The first failure is the one to tell.
+                try? await world.networks.bridge().detach(record.id)
+            }
+            await world.layers.release(record.diffIDs)
+            throw error
+        }
+    }
+
+    private static func checkSource(_ point: ContainerRecord.MountPoint) throws {
+        guard Files.exists(point.source) else {
+            throw EngineError(
+                .invalidParameter, "invalid mount config for type \"bind\": bind source path does not exist: \(point.source)")
+        }
+    }
+
+    private func joined(_ host: HostConfig) async throws -> LaunchSpec.Joined {
+        func pid(_ mode: String?) async throws -> Int32? {
+            guard let mode, mode.hasPrefix("container:") else { return nil }
+            let other = try await resolve(String(mode.dropFirst("container:".count)))
+            do { return try await other.running().process.pid } catch {
+                throw EngineError(
+                    .conflict, "cannot join namespace of a non running container: container \(other.id) is not running: start it first")
+            }
+        }
+        return LaunchSpec.Joined(
+            network: try await pid(host.networkMode), ipc: try await pid(host.ipcMode), pid: try await pid(host.pidMode))
+    }
+
+    // MARK: Network
+
+    private struct Place {
+        var mode: NetworkMode
+        var networks: [String: EndpointSettings]
+        var ports: [String: [PortBindingRequest]] = [:]
+    }
+
+    private func network(_ record: ContainerRecord, _ joined: LaunchSpec.Joined) async throws -> Place {
+        if let pid = joined.network { return Place(mode: .namespace("/proc/\(pid)/ns/net"), networks: record.networks) }
+        guard Container.usesBridge(record) else {
+            return Place(mode: record.hostConfig.networkMode == "host" ? .host : .none, networks: record.networks)
+        }
+        let bridge = try await world.networks.bridge()
+        let endpoint = try await bridge.attach(record.id)
+        var place = Place(mode: .namespace(endpoint.namespacePath), networks: record.networks)
+        var settings = place.networks["bridge"] ?? EndpointSettings()
+        settings.ipAddress = "\(endpoint.address)"
+        settings.ipPrefixLength = Int(endpoint.prefixLength)
+        settings.gateway = "\(endpoint.gateway)"
+        settings.macAddress = "\(endpoint.mac)"
+        settings.endpointID = SHA256Bytes.digest(Array("\(record.id)/\(endpoint.hostInterface)".utf8)).hex
+        place.networks["bridge"] = settings
+        let wanted = try PublishedPorts.requests(record)
+        let bound = wanted.isEmpty ? [] : try await bridge.publish(wanted, for: record.id)
+        place.ports = PublishedPorts.shown(bound)
+        try paths.store(endpoint: AdoptedEndpoint(endpoint, ports: bound))
+        return place
+    }
+
+    private func writeFiles(_ record: ContainerRecord, _ networks: [String: EndpointSettings]) throws {
+        let host = record.hostConfig
+        guard !(host.networkMode ?? "").hasPrefix("container:") else { return }
+        let name = record.config.hostname ?? ""
+        let isHost = host.networkMode == "host"
+        let address = networks.values.compactMap(\.ipAddress).lazy.compactMap { IPv4Address($0) }.first
+        let domain = record.config.domainname ?? ""
+        let names = domain.isEmpty ? [name] : ["\(name).\(domain)", name]
+        try Self.write(paths.hostname, ContainerFiles.hostname(name))
+        try Self.write(
+            paths.hosts,
+            isHost ? Self.hostFile("/etc/hosts") : ContainerFiles.hosts(address: address, names: names, extra: try extraHosts(host)))
+        var resolver = Self.hostFile("/etc/resolv.conf")
+        if ContainerFiles.namesOnlyStubResolver(resolver), !isHost { resolver = Self.hostFile("/run/systemd/resolve/resolv.conf") }
+        let isPlain = (host.dns ?? []).isEmpty && (host.dnsSearch ?? []).isEmpty && (host.dnsOptions ?? []).isEmpty
+        try Self.write(
+            paths.resolvConf,
+            isHost && isPlain
+                ? resolver
+                : ContainerFiles.resolver(
+                    host: resolver, nameservers: host.dns ?? [], search: host.dnsSearch ?? [], options: host.dnsOptions ?? []))
+    }
+
+    /// `NAME:ADDRESS` of `--add-host`; `host-gateway` is the bridge's address.
+    private func extraHosts(_ host: HostConfig) throws -> [(name: String, address: String)] {
+        try (host.extraHosts ?? []).map { entry in
+            let parts = entry.split(separator: ":", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else {
+                throw EngineError(.invalidParameter, "bad format for add-host: \"\(entry)\"")
+            }
+            return (parts[0], parts[1])
+        }
+    }
+
+    /// A file of the host, or nothing where it has none.
+    private static func hostFile(_ path: String) -> String {
+        guard let bytes = try? Files.read(path, bytesMax: 1 << 20) else { return "" }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
+    /// Not synced: rendered again at every start.
+    private static func write(_ path: String, _ text: String) throws {
+        let file = try OwnedFD.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
+        try Array(text.utf8).withUnsafeBytes { bytes throws(SystemError) in try file.writeAll(bytes) }
+    }
+
+    // MARK: Failure
+
+    /// What a failed start tells: Docker's error and the exit code it leaves.
+    static func failure(_ error: any Error) -> (error: EngineError, exitCode: Int) {
+        switch error {
+        case let error as LaunchError:
+            let isUsers = [.commandNotFound, .commandNotExecutable, .invalid].contains(error.kind)
+            return (EngineError(isUsers ? .invalidParameter : .system, error.message), Int(error.exitCode))
+        case let error as NetworkError:
+            return (EngineError(.system, "failed to set up container networking: \(error)"), 128)
+        default:
+            return (EngineError.wrapping(error), 128)
+        }
+    }
+}
+
+/// Ports between the API's maps and the bridge's bindings.
+enum PublishedPorts {
+    /// Every port of `-p` and, with `-P`, every exposed one that has none.
+    ///
+    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
+    static func requests(_ record: ContainerRecord) throws -> [PortBinding] {
+        var result: [PortBinding] = []
+        let bindings = record.hostConfig.portBindings ?? [:]
+        for (port, sides) in bindings.sorted(by: { $0.key < $1.key }) {
+            let (number, transport) = try parse(port)
+            for side in sides ?? [PortBindingRequest()] {
+                result.append(try binding(side, number, transport))
+            }
+        }
+        guard record.hostConfig.publishAllPorts == true else { return result }
+        for port in (record.config.exposedPorts ?? [:]).keys.sorted() where bindings[port] == nil {
+            let (number, transport) = try parse(port)
+            result.append(PortBinding(hostAddress: .any, hostPort: 0, containerPort: number, transport: transport))
+        }
+        return result
+    }
+
+    private static func parse(_ text: String) throws -> (UInt16, Transport) {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
+        let transport = Transport.allCases.first { $0.name == (parts.count == 2 ? parts[1].lowercased() : "tcp") }
+        guard let transport, parts.count <= 2, let number = UInt16(parts[0]), number > 0 else {
+            throw EngineError(.invalidParameter, "invalid port specification: \"\(text)\"")
+        }
+        return (number, transport)
+    }
+
+    private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws -> PortBinding {
+        let hostPort = side.hostPort ?? ""
+        guard let number = hostPort.isEmpty ? 0 : UInt16(hostPort) else {
+            throw EngineError(.invalidParameter, "invalid hostPort: \(hostPort)")
+        }
+        let hostIP = side.hostIp ?? ""
+        guard let address = hostIP.isEmpty ? .any : IPv4Address(hostIP) else {
+            throw EngineError(.invalidParameter, "invalid IP address: \(hostIP): only IPv4 addresses can be published")
+        }
+        return PortBinding(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
+    }
+
+    static func shown(_ bindings: [PortBinding]) -> [String: [PortBindingRequest]] {
+        var result: [String: [PortBindingRequest]] = [:]
+        for binding in bindings {
+            var side = PortBindingRequest()
+            side.hostIp = "\(binding.hostAddress)"
+            side.hostPort = "\(binding.hostPort)"
+            result["\(binding.containerPort)/\(binding.transport.name)", default: []].append(side)
+        }
+        return result
+    }
+}

@@ -1,0 +1,120 @@
+import Isolation
+package import Kernel
+
+/// What `POST /containers/{id}/exec` asks for.
+package struct ExecConfig: Sendable, Hashable {
+    package var attachStdin = false
+    package var attachStdout = true
+    package var attachStderr = true
+    package var tty = false
+    package var env: [String] = []
+    package var cmd: [String] = []
+    package var privileged = false
+    package var user = ""
+    package var workingDir = ""
+    package var detachKeys = ""
+
+    package init() {}
+}
+
+/// An exec instance as an inspection shows it.
+package struct ExecState: Sendable {
+    package let id: String
+    package let containerID: String
+    package let running: Bool
+    package let exitCode: Int?
+    package let pid: Int32
+    package let config: ExecConfig
+    /// False until it was started once.
+    package let wasStarted: Bool
+}
+
+/// Owns one further process in a running container.
+package actor Exec {
+    private enum Phase {
+        case created
+        case starting
+        case running(MonitorConnection, StartedProcess)
+        case ended(Int)
+    }
+
+    package nonisolated let id = Identifier.random()
+    package nonisolated let containerID: String
+    private let container: Container
+    private let config: ExecConfig
+    private var phase = Phase.created
+    private var lastPID: Int32 = 0
+
+    init(_ container: Container, _ config: ExecConfig) {
+        self.container = container
+        containerID = container.id
+        self.config = config
+    }
+
+    /// Executes the command.
+    ///
+    /// - Returns: a socket with the process's streams; nil when `detach` is on.
+    /// - Throws: ``EngineError``: `.conflict` when it was started before or the container does not run.
+    package func start(detach: Bool, rows: Int = 0, columns: Int = 0) async throws -> OwnedFD? {
+        guard case .created = phase else {
+            throw EngineError(.conflict, "exec \(id) has already run: create another")
+        }
+        phase = .starting
+        do {
+            let connection = try await container.prepareExec(id, config, rows: rows, columns: columns)
+            let streams: OwnedFD? =
+                detach
+                ? nil
+                : try connection.openAttach(
+                    stdin: config.attachStdin, stdout: config.attachStdout, stderr: config.attachStderr)
+            await container.publish("exec_start: \(config.cmd.joined(separator: " "))", ["execID": id])
+            let process = try await connection.start()
+            lastPID = process.pid
+            phase = .running(connection, process)
+            Task { await self.finished(connection) }
+            return streams
+        } catch {
+            let failure = ContainerSetup.failure(error)
+            phase = .ended(failure.exitCode)
+            container.discardExec(id)
+            throw failure.error
+        }
+    }
+
+    private func finished(_ connection: MonitorConnection) async {
+        let exit = await connection.exited()
+        guard case .running = phase else { return }
+        phase = .ended(exit.exitCode)
+        container.discardExec(id)
+        await container.publish("exec_die", ["execID": id, "exitCode": "\(exit.exitCode)"])
+    }
+
+    /// The container's end ends its execs.
+    func containerEnded() {
+        switch phase {
+        case .ended: break
+        default: phase = .ended(137)
+        }
+    }
+
+    package func resize(rows: Int, columns: Int) async throws {
+        guard case .running(let connection, _) = phase else {
+            throw EngineError(.conflict, "exec process is not running")
+        }
+        try connection.resize(rows: rows, columns: columns)
+    }
+
+    package func inspect() -> ExecState {
+        var isRunning = false
+        var exitCode: Int?
+        var wasStarted = true
+        switch phase {
+        case .created: wasStarted = false
+        case .starting, .running: isRunning = true
+        case .ended(let code): exitCode = code
+        }
+        return ExecState(
+            id: id, containerID: containerID, running: isRunning, exitCode: exitCode, pid: lastPID, config: config,
+            wasStarted: wasStarted)
+    }
+}

@@ -1,0 +1,230 @@
+import FoundationEssentials
+import Isolation
+import Kernel
+
+/// Compiles a container's record into what the isolation layer is told.
+struct LaunchSpec {
+    private let configuration: EngineConfiguration
+    private let paths: ContainerPaths
+
+    init(_ configuration: EngineConfiguration, _ paths: ContainerPaths) {
+        self.configuration = configuration
+        self.paths = paths
+    }
+
+    /// Namespaces of other containers that this one joins, by the pid of their first process.
+    struct Joined: Sendable {
+        var network: Int32?
+        var ipc: Int32?
+        var pid: Int32?
+    }
+
+    func container(
+        _ record: ContainerRecord, lower: String, network: NetworkMode, joined: Joined
+    ) throws -> ContainerSpec {
+        let (config, host) = (record.config, record.hostConfig)
+        var spec = ContainerSpec(
+            id: record.id, rootfs: RootFilesystem(lowers: [lower], upper: paths.upper, work: paths.work),
+            args: [record.path] + record.args)
+        spec.hostname = config.hostname ?? ""
+        spec.domainname = config.domainname ?? ""
+        spec.env = environment(config)
+        spec.workingDirectory = (config.workingDir ?? "").isEmpty ? "/" : config.workingDir ?? "/"
+        spec.user = config.user ?? ""
+        spec.additionalGroups = host.groupAdd ?? []
+        spec.terminal = config.tty ?? false
+        spec.openStdin = config.openStdin ?? false
+        spec.stdinOnce = config.stdinOnce ?? false
+        if let size = host.consoleSize, size.count == 2, let rows = UInt16(exactly: size[0]), let columns = UInt16(exactly: size[1]) {
+            spec.terminalSize = TerminalSize(rows: rows, columns: columns)
+        }
+        try security(host, &spec)
+        spec.readOnlyRootfs = host.readonlyRootfs ?? false
+        spec.mounts = try mounts(record)
+        spec.devices = (host.devices ?? []).map { device in
+            DeviceSpec(
+                pathOnHost: device.pathOnHost ?? "",
+                pathInContainer: (device.pathInContainer ?? "").isEmpty ? device.pathOnHost ?? "" : device.pathInContainer ?? "",
+                permissions: (device.cgroupPermissions ?? "").isEmpty ? "rwm" : device.cgroupPermissions ?? "rwm")
+        }
+        spec.deviceRules = host.deviceCgroupRules ?? []
+        spec.rlimits = Self.limits(host)
+        spec.sysctls = host.sysctls ?? [:]
+        spec.shmSize = host.shmSize ?? HostConfig.shmBytesDefault
+        spec.network = network
+        spec.pidNamespace = joined.pid.map { .join($0) } ?? (host.pidMode == "host" ? .host : .private)
+        spec.ipcNamespace = joined.ipc.map { .join($0) } ?? (host.ipcMode == "host" ? .host : .private)
+        spec.utsNamespace = host.utsMode == "host" ? .host : .private
+        spec.cgroupNamespace = host.cgroupnsMode == "host" ? .host : .private
+        spec.maskedPaths = host.maskedPaths
+        spec.readonlyPaths = host.readonlyPaths
+        spec.useInit = host.`init` ?? false
+        spec.oomScoreAdj = host.oomScoreAdj ?? 0
+        spec.cgroup = Self.cgroup(host, configuration)
+        spec.log = log(host)
+        return spec
+    }
+
+    func exec(_ record: ContainerRecord, _ config: ExecConfig, process: StartedProcess, rows: Int, columns: Int) throws -> ExecSpec {
+        var spec = ExecSpec(containerPID: process.pid, args: config.cmd)
+        spec.containerStartTime = process.startTime
+        spec.env = ConfigMerge.environment(environment(record.config, tty: config.tty), config.env)
+        spec.workingDirectory = [config.workingDir, record.config.workingDir ?? ""].first { !$0.isEmpty } ?? "/"
+        spec.user = config.user.isEmpty ? record.config.user ?? "" : config.user
+        spec.additionalGroups = record.hostConfig.groupAdd ?? []
+        spec.terminal = config.tty
+        spec.openStdin = config.attachStdin
+        if let rows = UInt16(exactly: rows), let columns = UInt16(exactly: columns) {
+            spec.terminalSize = TerminalSize(rows: rows, columns: columns)
+        }
+        var parent = ContainerSpec(id: record.id, rootfs: RootFilesystem(lowers: [], upper: "", work: ""), args: [])
+        try security(record.hostConfig, &parent)
+        spec.privileged = config.privileged || parent.privileged
+        spec.capabilities = parent.capabilities
+        spec.seccomp = spec.privileged ? .unconfined : parent.seccomp
+        spec.noNewPrivileges = parent.noNewPrivileges
+        spec.rlimits = Self.limits(record.hostConfig)
+        spec.cgroup = Cgroup(parent: Self.cgroup(record.hostConfig, configuration).parent, name: record.id)
+        return spec
+    }
+
+    private func environment(_ config: Config, tty: Bool? = nil) -> [String] {
+        var defaults = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(config.hostname ?? "")"]
+        if tty ?? config.tty ?? false { defaults.append("TERM=xterm") }
+        return ConfigMerge.environment(defaults, config.env ?? [])
+    }
+
+    private static func limits(_ host: HostConfig) -> [ResourceLimit] {
+        (host.ulimits ?? []).map { ResourceLimit(name: $0.name ?? "", soft: $0.soft ?? 0, hard: $0.hard ?? 0) }
+    }
+
+    // MARK: Security
+
+    private func security(_ host: HostConfig, _ spec: inout ContainerSpec) throws {
+        spec.privileged = host.privileged ?? false
+        do throws(LaunchError) {
+            spec.capabilities = try CapabilitySet(adding: host.capAdd ?? [], dropping: host.capDrop ?? [])
+        } catch { throw EngineError(.invalidParameter, error.message) }
+        if spec.privileged { spec.seccomp = .unconfined }
+        for option in host.securityOpt ?? [] {
+            let separator: Character = option.contains("=") ? "=" : ":"
+            let parts = option.split(separator: separator, maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            let value = parts.count == 2 ? parts[1] : ""
+            switch parts[0] {
+            case "no-new-privileges": spec.noNewPrivileges = value.isEmpty || value == "true"
+            case "seccomp" where value == "unconfined": spec.seccomp = .unconfined
+            case "seccomp" where value == "builtin" || value == "default": spec.seccomp = .default
+            case "seccomp": spec.seccomp = .profile(Array(value.utf8))
+            case "systempaths" where value == "unconfined":
+                spec.maskedPaths = []
+                spec.readonlyPaths = []
+            case "apparmor" where value == "unconfined", "label" where value == "disable": break
+            case "apparmor", "label":
+                throw EngineError(.invalidParameter, "\(parts[0]) is not supported on this host: leave out --security-opt \(option)")
+            default: throw EngineError(.invalidParameter, "invalid --security-opt 2: \"\(option)\"")
+            }
+        }
+    }
+
+    static func cgroup(_ host: HostConfig, _ configuration: EngineConfiguration) -> CgroupSpec {
+        var spec = CgroupSpec()
+        let parent = host.cgroupParent ?? ""
+        spec.parent = parent.isEmpty ? configuration.cgroupParent : parent
+        func positive(_ value: Int64?) -> Int64? { value.flatMap { $0 > 0 ? $0 : nil } }
+        spec.limits.memory = positive(host.memory)
+        spec.limits.memorySwap = host.memorySwap.flatMap { $0 == 0 ? nil : $0 }
+        spec.limits.memoryReservation = positive(host.memoryReservation)
+        spec.limits.cpuPeriod = positive(host.cpuPeriod)
+        spec.limits.cpuQuota = positive(host.cpuQuota)
+        if let cpus = positive(host.nanoCpus) {
+            spec.limits.cpuPeriod = cpuPeriodDefault
+            spec.limits.cpuQuota = cpus / (1_000_000_000 / cpuPeriodDefault)
+        }
+        spec.limits.cpuShares = positive(host.cpuShares)
+        spec.limits.cpusetCPUs = host.cpusetCpus.flatMap { $0.isEmpty ? nil : $0 }
+        spec.limits.cpusetMemories = host.cpusetMems.flatMap { $0.isEmpty ? nil : $0 }
+        spec.limits.pids = host.pidsLimit
+        spec.limits.blkioWeight = host.blkioWeight.flatMap { $0 > 0 ? $0 : nil }
+        return spec
+    }
+
+    /// Microseconds.
+    private static let cpuPeriodDefault: Int64 = 100_000
+
+    // MARK: Files
+
+    private func mounts(_ record: ContainerRecord) throws -> [MountSpec] {
+        var specs: [MountSpec] = []
+        for point in record.mounts where point.type != "tmpfs" {
+            let source = point.subpath.map { "\(point.source)/\($0)" } ?? point.source
+            var spec = MountSpec(.bind(source), target: point.destination, readOnly: !point.rw)
+            spec.propagation = MountSpec.Propagation(rawValue: point.propagation) ?? .rprivate
+            specs.append(spec)
+        }
+        for (target, options) in (record.hostConfig.tmpfs ?? [:]).sorted(by: { $0.key < $1.key }) {
+            specs.append(try Self.tmpfs(target, options.split(separator: ",").map(String.init)))
+        }
+        for mount in record.hostConfig.mounts ?? [] where mount.type == "tmpfs" {
+            var options: [String] = []
+            if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.append("size=\(size)") }
+            if let mode = mount.tmpfsOptions?.mode, mode > 0 { options.append("mode=\(String(mode, radix: 8))") }
+            if mount.readOnly == true { options.append("ro") }
+            specs.append(try Self.tmpfs(mount.target ?? "", options))
+        }
+        for (path, target) in [(paths.resolvConf, "/etc/resolv.conf"), (paths.hostname, "/etc/hostname"), (paths.hosts, "/etc/hosts")]
+        where Files.exists(path) && !specs.contains(where: { $0.target == target }) {
+            specs.append(MountSpec(.bind(path, recursive: false), target: target))
+        }
+        // Outer mounts first, so that an inner one is not hidden.
+        return specs.sorted { ($0.target.split(separator: "/").count, $0.target) < ($1.target.split(separator: "/").count, $1.target) }
+    }
+
+    private static func tmpfs(_ target: String, _ options: [String]) throws -> MountSpec {
+        var kept: [String] = []
+        var flags: MountSpec.Flags = [.noSetUID, .noDevices, .noExec]
+        var readOnly = false
+        for option in options {
+            switch option {
+            case "ro": readOnly = true
+            case "rw": readOnly = false
+            case "exec": flags.remove(.noExec)
+            case "noexec": flags.insert(.noExec)
+            case "suid": flags.remove(.noSetUID)
+            case "nosuid": flags.insert(.noSetUID)
+            case "dev": flags.remove(.noDevices)
+            case "nodev": flags.insert(.noDevices)
+            default: kept.append(option)
+            }
+        }
+        var spec = MountSpec(.tmpfs(options: kept), target: try MountRequests.destination(target), readOnly: readOnly)
+        spec.flags = flags
+        return spec
+    }
+
+    private func log(_ host: HostConfig) -> LogSpec {
+        guard host.logConfig?.type != "none" else { return .none }
+        let options = host.logConfig?.config ?? [:]
+        return .jsonFile(
+            path: paths.log, maxSize: options["max-size"].flatMap(ByteCount.parse) ?? Self.logBytesMax,
+            maxFiles: options["max-file"].flatMap(Int.init) ?? Self.logFilesMax)
+    }
+
+    /// Logs are bounded unless asked otherwise: ten megabytes, three files.
+    private static let logBytesMax: Int64 = 10_000_000
+    private static let logFilesMax = 3
+}
+
+/// Sizes as users write them.
+package enum ByteCount {
+    /// `10m`, `1g`, `512k`, `100` with binary units; -1 for no limit; nil for anything else.
+    package static func parse(_ text: String) -> Int64? {
+        if text == "-1" { return Int64.max }
+        let digits = text.prefix { $0.isNumber || $0 == "." }
+        let unit = text.dropFirst(digits.count).lowercased()
+        let factors: [String: Double] = [
+            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30, "t": 1 << 40, "tb": 1 << 40,
+        ]
+        guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else { return nil }
+        return Int64(number * factor)
+    }
+}

@@ -1,0 +1,22 @@
+import Crypto
+package import OCI
+
+/// Random identifiers of containers, execs and temporary files.
+package enum Identifier {
+    /// 64 lower-case hex digits. Never all decimal: a host name or uid must not be mistaken for one.
+    package static func random() -> String {
+        var generator = SystemRandomNumberGenerator()
+        while true {
+            let text = Digest.hex((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
+            if text.prefix(12).contains(where: { !$0.isNumber }) { return text }
+        }
+    }
+}
+
+/// SHA-256 of bytes in memory.
+package enum SHA256Bytes {
+    package static func of(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
+
+    /// As a digest.
+    package static func digest(_ bytes: [UInt8]) -> Digest { Digest(sha256: of(bytes)) }
+}

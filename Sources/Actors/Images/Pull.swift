@@ -1,0 +1,231 @@
+import FoundationEssentials
+import Glibc
+import Kernel
+package import LayerFS
+import Logging
+package import OCI
+package import Registry
+
+/// What `POST /images/create?fromImage=` asks for.
+package struct PullRequest: Sendable {
+    package var reference: Reference
+    package var platform: Platform?
+    package var credentials: Credentials?
+    package var allTags = false
+    /// The stages of every layer are told at the end.
+    package var trace = false
+
+    package init(_ reference: Reference, platform: Platform? = nil, credentials: Credentials? = nil) {
+        self.reference = reference
+        self.platform = platform
+        self.credentials = credentials
+    }
+}
+
+extension ImageStore {
+    /// Fetches an image and stores it; the events are Docker's progress lines. Ending the iteration cancels the pull,
+    /// unless another pull wants the same layers; verified bytes stay for the next try.
+    package nonisolated func pull(_ request: PullRequest) -> AsyncThrowingStream<TransferEvent, any Error> {
+        let (stream, continuation) = AsyncThrowingStream<TransferEvent, any Error>.makeStream()
+        let task = Task {
+            do {
+                try await self.run(request) { continuation.yield($0) }
+                continuation.finish()
+            } catch {
+                continuation.finish(throwing: Self.told(error))
+            }
+        }
+        continuation.onTermination = { _ in task.cancel() }
+        return stream
+    }
+
+    /// Registry failures by the status that Docker answers with.
+    static func told(_ error: any Error) -> any Error {
+        guard let error = error as? RegistryError else { return error }
+        switch error.code {
+        case .notFound, .manifestUnknown, .noPlatform, .denied: return EngineError(.notFound, error.description)
+        case .unauthorized: return EngineError(.unauthorized, error.description)
+        case .invalid: return EngineError(.invalidParameter, error.description)
+        default: return EngineError(.system, error.description)
+        }
+    }
+
+    private nonisolated func run(_ request: PullRequest, tell: @escaping @Sendable (TransferEvent) -> Void) async throws {
+        guard request.allTags else {
+            try await PullJob(store: self, request: request, tell: tell).run()
+            return
+        }
+        for tag in try await client.tags(of: request.reference, credentials: request.credentials) {
+            var single = request
+            single.reference = Reference(
+                domain: request.reference.domain, path: request.reference.path, tag: tag, digest: nil)
+            try await PullJob(store: self, request: single, tell: tell).run()
+        }
+    }
+}
+
+/// One pull of one image.
+struct PullJob: Sendable {
+    let store: ImageStore
+    let request: PullRequest
+    let tell: @Sendable (TransferEvent) -> Void
+
+    func run() async throws {
+        let reference = request.reference.tagged
+        tell(TransferEvent("Pulling from \(Self.shownPath(reference))", id: reference.tag ?? reference.digest?.description))
+        let image = try await store.client.resolve(
+            reference, platform: request.platform ?? .host, credentials: request.credentials)
+        let configBytes = try await store.client.fetchSmall(
+            image.manifest.config, of: reference, from: image.endpoint, credentials: request.credentials)
+        let config = try Self.config(configBytes, image.manifest)
+        let known = try? await store.image(image.manifest.config.digest.description)
+        let diffIDs = config.rootfs.diffIDs
+        await store.layers.pin(diffIDs)
+        do {
+            let trace = try await layers(image, diffIDs)
+            try await store.layers.prepare(diffIDs)
+            try await commit(image, config, configBytes, reference)
+            await store.layers.unpin(diffIDs)
+            if request.trace {
+                var event = TransferEvent("")
+                event.aux = .trace(trace)
+                tell(event)
+            }
+        } catch {
+            await store.layers.unpin(diffIDs)
+            throw error
+        }
+        tell(TransferEvent("Digest: \(image.referenceDigest)"))
+        let isNew = known == nil
+        tell(
+            TransferEvent(
+                "Status: \(isNew ? "Downloaded newer image" : "Image is up to date") for \(reference.familiar)"))
+        await store.events.publish(.image, "pull", reference.familiar, ["name": reference.familiarName])
+    }
+
+    private static func shownPath(_ reference: Reference) -> String {
+        reference.path
+    }
+
+    private static func config(_ bytes: [UInt8], _ manifest: Manifest) throws -> ImageConfig {
+        let config: ImageConfig
+        do { config = try JSONDecoder().decode(ImageConfig.self, from: Data(bytes)) } catch {
+            throw EngineError(.invalidParameter, "the image's configuration is not well formed: \(error)")
+        }
+        guard config.rootfs.diffIDs.count == manifest.layers.count else {
+            throw EngineError(
+                .invalidParameter,
+                "the image's configuration names \(config.rootfs.diffIDs.count) layers, its manifest \(manifest.layers.count)")
+        }
+        guard config.os == Platform.host.os else {
+            throw EngineError(.invalidParameter, "image operating system \"\(config.os)\" cannot be used on this platform")
+        }
+        return config
+    }
+
+    private func layers(_ image: ResolvedImage, _ diffIDs: [Digest]) async throws -> [LayerTrace] {
+        let descriptors = image.manifest.layers
+        for descriptor in descriptors where !MediaType.isLayer(descriptor.mediaType) {
+            throw EngineError(.invalidParameter, "unsupported media type \(descriptor.mediaType): this is not a container image")
+        }
+        let reporter = PullReporter(descriptors.map(\.digest.short), tell: tell)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { await reporter.run() }
+            for (index, (descriptor, diffID)) in zip(descriptors, diffIDs).enumerated() {
+                group.addTask {
+                    if await store.layers.record(diffID) != nil {
+                        reporter.alreadyExists(index)
+                    } else {
+                        _ = try await store.layers.layer(diffID, progress: { reporter.watch(index, $0) }) { files, progress in
+                            try await store.downloads.run {
+                                try await fetch(descriptor, diffID, image, into: files, progress)
+                            }
+                        }
+                        reporter.finish(index)
+                    }
+                    await store.layers.note(diffID, repository: request.reference.name)
+                }
+            }
+            // All layers; then the reporter is told to end.
+            for _ in descriptors { try await group.next() }
+            group.cancelAll()
+        }
+        return reporter.trace
+    }
+
+    /// Streams one layer from the first endpoint that serves the right bytes.
+    private func fetch(
+        _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles, _ progress: LayerProgress
+    ) async throws -> LayerRecord {
+        var endpoints = try store.client.configuration.endpoints(for: request.reference.domain)
+        endpoints = [image.endpoint] + endpoints.filter { $0 != image.endpoint }
+        for endpoint in endpoints.dropLast() {
+            do { return try await fetch(descriptor, diffID, from: endpoint, into: files, progress) } catch {
+                guard Self.isEndpointFault(error) else { throw error }
+                store.logger.warning(
+                    "endpoint is skipped", metadata: ["endpoint": "\(endpoint)", "blob": "\(descriptor.digest)", "error": "\(error)"])
+            }
+        }
+        return try await fetch(descriptor, diffID, from: endpoints[endpoints.count - 1], into: files, progress)
+    }
+
+    private static func isEndpointFault(_ error: any Error) -> Bool {
+        switch error {
+        case let error as RegistryError: error.isEndpointFault
+        case let error as LayerError: error.code == .mismatch
+        default: false
+        }
+    }
+
+    private func fetch(
+        _ descriptor: Descriptor, _ diffID: Digest, from endpoint: RegistryEndpoint, into files: LayerFiles,
+        _ progress: LayerProgress
+    ) async throws -> LayerRecord {
+        let keepBlob = store.configuration.keepBlobs
+        let partial = store.layers.partialPath(descriptor.digest)
+        let ingest = try LayerIngest(
+            IngestRequest(
+                files: files, blob: descriptor.digest, blobSize: descriptor.size, diffID: diffID,
+                partialBlob: keepBlob ? partial : nil, keepBlob: keepBlob))
+        do {
+            progress.set(.downloading)
+            var received = try await ingest.resume()
+            let stream = try store.client.blob(
+                descriptor, of: request.reference, from: endpoint, offset: received, credentials: request.credentials)
+            for try await chunk in stream {
+                try await chunk.withUnsafeBytes { bytes in try await ingest.write(bytes) }
+                received += Int64(chunk.byteCount)
+                progress.set(current: received, total: descriptor.size)
+            }
+            progress.set(current: descriptor.size, total: descriptor.size)
+            progress.set(.extracting)
+            let layer = try await ingest.finish()
+            progress.set(spans: ingest.trace)
+            if keepBlob {
+                let target = store.layers.blobPath(descriptor.digest)
+                try checked("rename", target) { rename(partial, target) }
+            }
+            progress.set(.done)
+            return LayerRecord(
+                diffID: layer.diffID, blobDigest: keepBlob ? descriptor.digest : nil, blobSize: descriptor.size,
+                mediaType: descriptor.mediaType, size: layer.tarSize, repositories: [])
+        } catch {
+            await ingest.cancel()
+            throw error
+        }
+    }
+
+    private func commit(
+        _ image: ResolvedImage, _ config: ImageConfig, _ configBytes: [UInt8], _ reference: Reference
+    ) async throws {
+        var size: Int64 = 0
+        for diffID in config.rootfs.diffIDs { size += await store.layers.record(diffID)?.size ?? 0 }
+        let record = ImageRecord(
+            id: image.manifest.config.digest, manifestDigest: image.digest, manifestMediaType: image.mediaType,
+            manifestBytes: Data(image.manifestBytes), config: config, configBytes: Data(configBytes),
+            layers: image.manifest.layers, size: size, storedAt: Timestamp.now().seconds)
+        let named = Reference(domain: reference.domain, path: reference.path, tag: nil, digest: image.referenceDigest)
+        let isTagged = reference.digest == nil
+        try await store.commit(record, tags: isTagged ? [reference] : [], digests: [named])
+    }
+}

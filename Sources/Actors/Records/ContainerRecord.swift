@@ -1,0 +1,124 @@
+package import FoundationEssentials
+package import OCI
+
+/// Everything durable about one container. Stored as one row; the actor of the container is its only writer.
+package struct ContainerRecord: Sendable, Codable {
+    /// 64 lower-case hex digits.
+    package var id: String
+    /// Without the leading slash of the API.
+    package var name: String
+    /// RFC 3339 with nanoseconds, UTC.
+    package var created: String
+    /// The image's id, and the reference it was asked for by.
+    package var imageID: Digest
+    package var imageName: String
+    /// The image's layers, lowest first.
+    package var diffIDs: [Digest]
+    package var config: Config
+    package var hostConfig: HostConfig
+    package var path: String
+    package var args: [String]
+    package var mounts: [MountPoint]
+    package var networks: [String: EndpointSettings]
+    /// Ports as they are published now: `80/tcp` → host side.
+    package var ports: [String: [PortBindingRequest]]
+    package var restartCount: Int
+    package var state: State
+    /// True once a user stopped it: `unless-stopped` and `always` then leave it alone until the daemon starts again.
+    package var stoppedByUser: Bool
+
+    /// The last known state; what runs is found again from the monitors, never from here.
+    package struct State: Sendable, Codable, Hashable {
+        package enum Status: String, Sendable, Codable {
+            case created, running, paused, restarting, removing, exited, dead
+        }
+        package var status: Status
+        package var exitCode: Int
+        package var oomKilled: Bool
+        package var error: String
+        package var startedAt: String
+        package var finishedAt: String
+        /// The host's process id, 0 when not running.
+        package var pid: Int32
+
+        /// Docker's zero time.
+        package static let never = "0001-01-01T00:00:00Z"
+
+        package init(status: Status) {
+            self.status = status
+            exitCode = 0
+            oomKilled = false
+            error = ""
+            startedAt = Self.never
+            finishedAt = Self.never
+            pid = 0
+        }
+    }
+
+    /// A mount of the container, resolved: what `Mounts` of an inspection shows.
+    package struct MountPoint: Sendable, Codable, Hashable {
+        package var type: String
+        /// The volume's name, for volumes.
+        package var name: String?
+        package var source: String
+        package var destination: String
+        package var driver: String?
+        package var mode: String
+        package var rw: Bool
+        package var propagation: String
+        /// True when the volume was made for this container by path only: `rm -v` removes it.
+        package var anonymous: Bool
+        /// Content of the image is copied into the volume when it is empty.
+        package var copyUp: Bool
+        package var subpath: String?
+
+        package init(
+            type: String, name: String? = nil, source: String, destination: String, driver: String? = nil,
+            mode: String = "", rw: Bool = true, propagation: String = "", anonymous: Bool = false, copyUp: Bool = false,
+            subpath: String? = nil
+        ) {
+            self.type = type
+            self.name = name
+            self.source = source
+            self.destination = destination
+            self.driver = driver
+            self.mode = mode
+            self.rw = rw
+            self.propagation = propagation
+            self.anonymous = anonymous
+            self.copyUp = copyUp
+            self.subpath = subpath
+        }
+    }
+}
+
+/// One image as the store knows it.
+package struct ImageRecord: Sendable, Codable, Hashable {
+    /// Digest of the configuration: Docker's image id.
+    package var id: Digest
+    /// Digest of the manifest that was pulled or made, where there is one.
+    package var manifestDigest: Digest?
+    package var manifestMediaType: String?
+    /// The manifest's own bytes: pushed again as they are while the layers' compressed blobs are kept.
+    package var manifestBytes: Data?
+    package var config: ImageConfig
+    /// The configuration's own bytes.
+    package var configBytes: Data
+    /// Layer descriptors as pushed or pulled, lowest first; empty for images made here that were never pushed.
+    package var layers: [Descriptor]
+    /// Sum of the layers' uncompressed sizes, in bytes.
+    package var size: Int64
+    /// Seconds since 1970 at which the store got it.
+    package var storedAt: Int64
+}
+
+/// One volume.
+package struct VolumeRecord: Sendable, Codable, Hashable {
+    package var name: String
+    package var driver: String
+    package var mountpoint: String
+    package var created: String
+    package var labels: [String: String]
+    package var options: [String: String]
+    package var anonymous: Bool
+}

@@ -1,0 +1,152 @@
+import FoundationEssentials
+import GRDB
+package import OCI
+
+/// `state.db`: what is durable beside the files. One row an object, its body as JSON; the columns are what is looked up.
+///
+/// Write-ahead log with synchronous=FULL: a transaction that has returned survives a power cut.
+package final class StateDatabase: Sendable {
+    private let queue: DatabaseQueue
+
+    private init(_ queue: DatabaseQueue) { self.queue = queue }
+
+    static func open(_ path: String) throws -> StateDatabase {
+        var configuration = Configuration()
+        configuration.prepareDatabase { connection in
+            try connection.execute(sql: "PRAGMA journal_mode = WAL")
+            try connection.execute(sql: "PRAGMA synchronous = FULL")
+        }
+        configuration.journalMode = .wal
+        do {
+            let queue = try DatabaseQueue(path: path, configuration: configuration)
+            try queue.write { try migrate($0) }
+            return StateDatabase(queue)
+        } catch {
+            throw EngineError(
+                .system,
+                "cannot open \(path): \(error); move it away to start with an empty index (images can be pulled again)")
+        }
+    }
+
+    /// Format of the tables; `user_version` of the file.
+    private static let version = 1
+
+    private static func migrate(_ connection: Database) throws {
+        let found = try Int.fetchOne(connection, sql: "PRAGMA user_version") ?? 0
+        guard found <= version else {
+            throw EngineError(.system, "state.db has format \(found), this engine knows \(version): upgrade the engine")
+        }
+        guard found < version else { return }
+        try connection.execute(
+            sql: """
+                CREATE TABLE images (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+                CREATE TABLE tags (reference TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
+                CREATE TABLE repo_digests (reference TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;
+                CREATE TABLE layers (diff_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+                CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL) WITHOUT ROWID;
+                CREATE TABLE volumes (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+                PRAGMA user_version = \(version);
+                """)
+    }
+
+    /// Runs `body` in one transaction, durable when this returns.
+    func write<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {
+        try await queue.write { try body(StateTransaction(connection: $0)) }
+    }
+
+    func read<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {
+        try await queue.read { try body(StateTransaction(connection: $0)) }
+    }
+}
+
+/// The statements of the stores, inside one transaction.
+struct StateTransaction {
+    fileprivate let connection: Database
+
+    /// The tables whose rows are an identifier and a body.
+    enum Table: String {
+        case images, layers, volumes
+        var key: String {
+            switch self {
+            case .images: "id"
+            case .layers: "diff_id"
+            case .volumes: "name"
+            }
+        }
+    }
+
+    func put(_ table: Table, _ key: String, _ body: some Encodable) throws {
+        try connection.execute(
+            sql: "INSERT INTO \(table.rawValue) (\(table.key), body) VALUES (?, ?) "
+                + "ON CONFLICT (\(table.key)) DO UPDATE SET body = excluded.body",
+            arguments: [key, try JSONEncoder().encode(body)])
+    }
+
+    func remove(_ table: Table, _ key: String) throws {
+        try connection.execute(sql: "DELETE FROM \(table.rawValue) WHERE \(table.key) = ?", arguments: [key])
+    }
+
+    /// Every body of a table; a row that does not decode is left out and named by `damaged`.
+    func all<Body: Decodable>(
+        _ table: Table, as type: Body.Type, damaged: (String) -> Void
+    ) throws -> [Body] {
+        try decode(try Row.fetchAll(connection, sql: "SELECT \(table.key) AS key, body FROM \(table.rawValue)"), damaged)
+    }
+
+    private func decode<Body: Decodable>(_ rows: [Row], _ damaged: (String) -> Void) throws -> [Body] {
+        let decoder = JSONDecoder()
+        return rows.compactMap { row in
+            let body: Data = row["body"]
+            // A body that cannot be read is reported to the caller, who names the object; the others stay usable.
+            guard let value = try? decoder.decode(Body.self, from: body) else {
+                damaged(row["key"])
+                return nil
+            }
+            return value
+        }
+    }
+
+    // MARK: Containers
+
+    func putContainer(_ record: ContainerRecord) throws {
+        try connection.execute(
+            sql: "INSERT INTO containers (id, name, body) VALUES (?, ?, ?) "
+                + "ON CONFLICT (id) DO UPDATE SET name = excluded.name, body = excluded.body",
+            arguments: [record.id, record.name, try JSONEncoder().encode(record)])
+    }
+
+    func removeContainer(_ id: String) throws {
+        try connection.execute(sql: "DELETE FROM containers WHERE id = ?", arguments: [id])
+    }
+
+    func containers(damaged: (String) -> Void) throws -> [ContainerRecord] {
+        try decode(try Row.fetchAll(connection, sql: "SELECT id AS key, body FROM containers"), damaged)
+    }
+
+    // MARK: Names of images
+
+    /// The two kinds of names: `repository:tag`, which moves, and `repository@digest`, which does not.
+    enum Names: String {
+        case tags
+        case repoDigests = "repo_digests"
+    }
+
+    func setName(_ names: Names, _ reference: String, image: Digest) throws {
+        try connection.execute(
+            sql: "INSERT INTO \(names.rawValue) (reference, image) VALUES (?, ?) "
+                + "ON CONFLICT (reference) DO UPDATE SET image = excluded.image",
+            arguments: [reference, image.description])
+    }
+
+    func removeName(_ names: Names, _ reference: String) throws {
+        try connection.execute(sql: "DELETE FROM \(names.rawValue) WHERE reference = ?", arguments: [reference])
+    }
+
+    func names(_ names: Names) throws -> [String: Digest] {
+        var result: [String: Digest] = [:]
+        for row in try Row.fetchAll(connection, sql: "SELECT reference, image FROM \(names.rawValue)") {
+            result[row["reference"]] = try Digest(row["image"] as String)
+        }
+        return result
+    }
+}

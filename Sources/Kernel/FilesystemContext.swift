@@ -1,0 +1,56 @@
+import CLinux
+import Glibc
+
+/// A file system being configured with the mount API: fsopen(2), fsconfig(2), fsmount(2).
+package struct FilesystemContext: ~Copyable {
+    private let context: OwnedFD
+
+    /// Longest string fsconfig(2) takes.
+    package static let valueBytesMax = 255
+
+    /// - Parameter type: as in /proc/filesystems.
+    /// - Throws: `SystemError`; ENODEV when the kernel has no such file system.
+    package init(_ type: String) throws(SystemError) {
+        context = OwnedFD(adopting: try checked("fsopen", type) { cl_fsopen(type) })
+    }
+
+    /// Sets an option with a value; `source` is the device or file.
+    package func set(_ key: String, _ value: String) throws(SystemError) {
+        try checked("fsconfig", "\(key)=\(value)") { cl_fsconfig_string(context.raw, key, value) }
+    }
+
+    /// Sets an option without one.
+    package func set(_ key: String) throws(SystemError) {
+        try checked("fsconfig", key) { cl_fsconfig_flag(context.raw, key) }
+    }
+
+    /// Creates the file system and mounts it at `target`, a directory.
+    ///
+    /// - Parameter readOnly: makes the mount, and not only the file system, read-only.
+    package consuming func mount(at target: String, readOnly: Bool) throws(SystemError) {
+        try checked("fsconfig", target) { cl_fsconfig_create(context.raw) }
+        let attributes = readOnly ? UInt32(CL_MOUNT_ATTR_RDONLY) : 0
+        let mount = OwnedFD(adopting: try checked("fsmount", target) { cl_fsmount(context.raw, attributes) })
+        try checked("move_mount", target) {
+            cl_move_mount(mount.raw, "", AT_FDCWD, target, UInt32(CL_MOVE_MOUNT_F_EMPTY_PATH))
+        }
+    }
+}
+
+/// Mounted file systems, by path.
+package enum Mounts {
+    /// Detaches what is mounted at `path` (umount2(2)); it ends when the last user of it does. No mount there is no error.
+    package static func detach(_ path: String) throws(SystemError) {
+        guard umount2(path, CInt(MNT_DETACH)) != 0 else { return }
+        let code = errno
+        if code != EINVAL && code != ENOENT { throw SystemError("umount2", code, path) }
+    }
+
+    /// True when `path` is the root of a mount: its device is not the one of the directory above.
+    package static func isMountPoint(_ path: String) -> Bool {
+        var here = stat()
+        var above = stat()
+        return lstat(path, &here) == 0 && lstat(path + "/..", &above) == 0
+            && (here.st_dev != above.st_dev || here.st_ino == above.st_ino)
+    }
+}

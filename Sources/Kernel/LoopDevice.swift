@@ -1,0 +1,44 @@
+import CLinux
+import Glibc
+
+/// A read-only loop device (loop(4)) over a file; it frees itself when its last user is gone.
+package struct LoopDevice: ~Copyable {
+    private let device: OwnedFD
+    /// `/dev/loopN`, valid as long as this value or a mount of the device lives.
+    package let path: String
+
+    private static let getFree: UInt = 0x4C82  // LOOP_CTL_GET_FREE
+    private static let configure: UInt = 0x4C0A  // LOOP_CONFIGURE
+    /// Bytes of struct loop_config, and where its fields are (linux/loop.h).
+    private static let configBytes = 304
+    private static let blockSizeOffset = 4
+    private static let flagsOffset = 60
+    private static let flags: UInt32 = 1 | 4  // LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
+
+    /// Takes a free device for `file`.
+    ///
+    /// - Parameter blockBytes: logical block size, a power of two from 512.
+    /// - Throws: `SystemError`; EBUSY when others take every free device first.
+    package init(_ file: String, blockBytes: UInt32) throws(SystemError) {
+        let backing = try OwnedFD.open(file, O_RDONLY)
+        let control = try OwnedFD.open("/dev/loop-control", O_RDWR)
+        var attempts = 64  // others may take the device between the two calls
+        while true {
+            let number = try checked("LOOP_CTL_GET_FREE") { cl_ioctl_int(control.raw, Self.getFree, 0) }
+            let path = "/dev/loop\(number)"
+            let device = try OwnedFD.open(path, O_RDONLY)
+            var config = [UInt32](repeating: 0, count: Self.configBytes / 4)
+            config[0] = UInt32(bitPattern: backing.raw)
+            config[Self.blockSizeOffset / 4] = blockBytes
+            config[Self.flagsOffset / 4] = Self.flags
+            if config.withUnsafeMutableBytes({ cl_ioctl_pointer(device.raw, Self.configure, $0.baseAddress) }) == 0 {
+                self.device = device
+                self.path = path
+                return
+            }
+            let code = errno
+            attempts -= 1
+            guard code == EBUSY, attempts > 0 else { throw SystemError("LOOP_CONFIGURE", code, file) }
+        }
+    }
+}

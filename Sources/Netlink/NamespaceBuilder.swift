@@ -1,0 +1,124 @@
+import Glibc
+import Kernel
+
+/// What an endpoint will be; decided by the network, carried out by ``NamespaceBuilder``.
+struct EndpointPlan: Sendable {
+    let address: IPv4Address
+    let subnet: IPv4Subnet
+    let gateway: IPv4Address
+    let hostInterface: String
+    let mtu: UInt32
+
+    var mac: MACAddress { MACAddress(for: address) }
+
+    /// What host interfaces of ours begin with; eight hexadecimal digits follow.
+    static let interfacePrefix = "veth"
+
+    init(address: IPv4Address, subnet: IPv4Subnet, gateway: IPv4Address, mtu: UInt32) {
+        self.address = address
+        self.subnet = subnet
+        self.gateway = gateway
+        self.mtu = mtu
+        let digits = String(UInt32.random(in: 0...UInt32.max), radix: 16)
+        hostInterface = Self.interfacePrefix + String(repeating: "0", count: 8 - digits.count) + digits
+    }
+
+    /// True for a name this type could have given.
+    static func isOurs(_ name: String) -> Bool {
+        name.hasPrefix(interfacePrefix) && name.utf8.count == interfacePrefix.utf8.count + 8
+            && name.dropFirst(interfacePrefix.count).allSatisfy { $0.isHexDigit && !$0.isUppercase }
+    }
+}
+
+/// A namespace ready for a container.
+struct PreparedNamespace: Sendable {
+    let plan: EndpointPlan
+    let namespace: NamespaceHandle
+}
+
+/// Makes container namespaces on a thread of its own: a new one there never disturbs the network's owner.
+///
+/// `@unchecked Sendable`: `socket` is used on `thread` only.
+final class NamespaceBuilder: @unchecked Sendable {
+    private let thread: NetworkThread
+    private let host: OwnedFD
+    private let bridgeIndex: Int32
+    private var socket: NetlinkSocket
+
+    /// Parameters every container namespace starts with, as Docker sets them: ports below 1024 and ping need no privilege.
+    private static let parameters = [
+        ("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647"),
+    ]
+
+    /// Starts the thread in the host's namespace.
+    static func start(_ configuration: BridgeConfiguration, bridgeIndex: Int32) async throws(NetworkError) -> NamespaceBuilder {
+        let thread = try doing("start the builder of network \(configuration.name)") { () throws(SystemError) in
+            try NetworkThread(name: "ns-\(configuration.name)")
+        }
+        return try await thread.run { () throws(NetworkError) in
+            try doing("enter the host's network namespace") { () throws(SystemError) in
+                try NamespaceBuilder(thread, configuration.hostNamespace, bridgeIndex)
+            }
+        }
+    }
+
+    private init(_ thread: NetworkThread, _ hostNamespace: String?, _ bridgeIndex: Int32) throws(SystemError) {
+        self.thread = thread
+        self.bridgeIndex = bridgeIndex
+        if let hostNamespace {
+            host = try OwnedFD.open(hostNamespace, O_RDONLY)
+            try NetworkNamespace.enter(host)
+        } else {
+            host = try NetworkNamespace.current()
+        }
+        socket = try NetlinkSocket()
+    }
+
+    deinit { thread.stop() }
+
+    /// A new namespace with `lo` up and an `eth0` that is addressed, routed and a port of the bridge.
+    func build(_ plan: EndpointPlan) async throws(NetworkError) -> PreparedNamespace {
+        try await thread.run { () throws(NetworkError) in
+            try doing("make the network namespace of \(plan.address)") { () throws(SystemError) in
+                try self.buildHere(plan)
+            }
+        }
+    }
+
+    private func buildHere(_ plan: EndpointPlan) throws(SystemError) -> PreparedNamespace {
+        try NetworkNamespace.enterNew()
+        do throws(SystemError) {
+            let namespace = NamespaceHandle(try NetworkNamespace.current())
+            try socket.transact([
+                RouteMessages.createPair(
+                    plan.hostInterface, master: bridgeIndex, mtu: plan.mtu, peer: "eth0", peerMAC: plan.mac,
+                    namespace: namespace.descriptor.raw)
+            ])
+            try configure(plan)
+            try NetworkNamespace.enter(host)
+            return PreparedNamespace(plan: plan, namespace: namespace)
+        } catch {
+            try NetworkNamespace.enter(host)
+            throw error
+        }
+    }
+
+    /// The container's side, from inside.
+    private func configure(_ plan: EndpointPlan) throws(SystemError) {
+        for (name, value) in Self.parameters { try NetworkNamespace.set(name, value) }
+        do throws(SystemError) {
+            try NetworkNamespace.set("ipv6/conf/eth0/disable_ipv6", "1")
+        } catch where error.code == ENOENT {
+            // A kernel without IPv6 has nothing to turn off.
+        }
+        var inside = try NetlinkSocket()
+        let index = try inside.query(RouteMessages.link(named: "eth0")).lazy.compactMap(RouteMessages.link(in:)).first?.index
+        guard let index else { throw SystemError("netlink", ENODEV, "eth0") }
+        try inside.transact([
+            RouteMessages.bringUp(1),  // lo is the first interface of every namespace
+            RouteMessages.addAddress(plan.address, in: plan.subnet, to: index),
+            RouteMessages.bringUp(index),
+            RouteMessages.addDefaultRoute(through: plan.gateway, from: index),
+        ])
+    }
+}

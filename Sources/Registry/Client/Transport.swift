@@ -1,0 +1,173 @@
+import AsyncHTTPClient
+import Kernel
+import NIOCore
+import NIOHTTP1
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// One HTTP request of ours.
+struct Request: Sendable {
+    var method: HTTPMethod = .GET
+    var headers = HTTPHeaders()
+    var body: HTTPClientRequest.Body?
+    /// Gives the body anew: some uploads are sent twice, after a redirect or a challenge.
+    var isUpload = false
+}
+
+/// A reply whose body is still to be read.
+struct Reply: Sendable {
+    let status: Int
+    let headers: HTTPHeaders
+    let body: HTTPClientResponse.Body
+    /// Where it came from, after redirects.
+    let location: Location
+
+    var challenges: [Challenge] { Challenge.parse(headers["www-authenticate"]) }
+
+    /// The whole seconds of `Retry-After`; a date or garbage counts as absent.
+    var retryAfter: Duration? {
+        headers.first(name: "retry-after").flatMap { Int64($0) }.flatMap { $0 >= 0 ? .seconds($0) : nil }
+    }
+
+    /// A header that is there at most once in an honest reply.
+    func header(_ name: String) -> String? { headers.first(name: name) }
+
+    /// Reads the rest of the body.
+    ///
+    /// - Throws: `RegistryError`: `tooLarge` beyond `bytesMax`, and what the connection does.
+    func collect(bytesMax: Int) async throws(RegistryError) -> [UInt8] {
+        func tooLarge() -> RegistryError {
+            RegistryError(.tooLarge, "the reply of \(location.authority) is larger than \(bytesMax) bytes")
+        }
+        if let announced = header("content-length").flatMap({ Int($0) }), announced > bytesMax { throw tooLarge() }
+        var bytes: [UInt8] = []
+        var iterator = body.makeAsyncIterator()
+        while true {
+            let part: ByteBuffer?
+            do { part = try await iterator.next() } catch {
+                throw RegistryError.transport(error, "reading", location)
+            }
+            guard let part else { return bytes }
+            guard bytes.count + part.readableBytes <= bytesMax else { throw tooLarge() }
+            bytes.append(contentsOf: part.readableBytesView)
+        }
+    }
+}
+
+/// Sends single requests: connections, trust, time-outs and the meaning of low-level failures. Knows nothing of registries.
+final class Transport: Sendable {
+    private let configuration: RegistryConfiguration
+    private let downloads: HTTPClient
+    /// Waits longer for replies, else the same.
+    private let uploads: HTTPClient
+    private let trust = Mutex<[Trust: TLSConfiguration]>([:])
+
+    /// What a TLS configuration depends on.
+    private struct Trust: Hashable {
+        let authority: String
+        let verifies: Bool
+    }
+
+    init(_ configuration: RegistryConfiguration) {
+        self.configuration = configuration
+        downloads = Self.client(configuration, read: configuration.patience.idle)
+        uploads = Self.client(configuration, read: configuration.patience.uploadReply)
+    }
+
+    private static func client(_ configuration: RegistryConfiguration, read: Duration) -> HTTPClient {
+        var options = HTTPClient.Configuration(
+            redirectConfiguration: .disallow,
+            timeout: .init(
+                connect: TimeAmount(configuration.patience.connect), read: TimeAmount(read),
+                write: TimeAmount(configuration.patience.idle)),
+            decompression: .disabled)
+        options.httpVersion = .http1Only
+        options.connectionPool.retryConnectionEstablishment = false
+        let receiveBytes = configuration.limits.receiveBytes
+        options.http1_1ConnectionDebugInitializer = { channel in
+            channel.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: receiveBytes))
+        }
+        return HTTPClient(eventLoopGroupProvider: .singleton, configuration: options)
+    }
+
+    /// Closes all connections; requests under way fail.
+    func close() async {
+        // Both only fail when they were closed before.
+        try? await downloads.shutdown()
+        try? await uploads.shutdown()
+    }
+
+    /// Sends one request and waits for the head of the reply. Follows nothing, repeats nothing.
+    ///
+    /// - Parameter verifies: false accepts any certificate (an insecure registry).
+    func send(_ request: Request, to location: Location, verifies: Bool) async throws(RegistryError) -> Reply {
+        var wire = HTTPClientRequest(url: location.description)
+        wire.method = request.method
+        wire.headers = request.headers
+        wire.headers.replaceOrAdd(name: "user-agent", value: configuration.userAgent)
+        wire.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
+        wire.body = request.body
+        if location.scheme == .https {
+            wire.tlsConfiguration = try await tls(authority: location.authority, verifies: verifies)
+        }
+        let patience = configuration.patience
+        let deadline = request.isUpload ? NIODeadline.distantFuture : .now() + TimeAmount(patience.exchange)
+        let response: HTTPClientResponse
+        do {
+            response = try await (request.isUpload ? uploads : downloads).execute(wire, deadline: deadline)
+        } catch {
+            throw RegistryError.transport(error, Self.goMethod(request.method), location)
+        }
+        let headerBytes = response.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
+        guard headerBytes <= configuration.limits.headerBytesMax else {
+            throw RegistryError(.tooLarge, "the headers of \(location.authority) are larger than \(configuration.limits.headerBytesMax) bytes")
+        }
+        return Reply(status: Int(response.status.code), headers: response.headers, body: response.body, location: location)
+    }
+
+    /// `Get`, `Head`: as Go's errors begin.
+    private static func goMethod(_ method: HTTPMethod) -> String {
+        method.rawValue.prefix(1) + method.rawValue.dropFirst().lowercased()
+    }
+
+    private func tls(authority: String, verifies: Bool) async throws(RegistryError) -> TLSConfiguration {
+        let key = Trust(authority: authority, verifies: verifies)
+        if let known = trust.withLock({ $0[key] }) { return known }
+        let directory = "\(configuration.certificateDirectory)/\(authority)"
+        let made = try await BlockingPool.shared.run { () throws(RegistryError) -> TLSConfiguration in
+            try Self.makeTLS(directory: directory, verifies: verifies)
+        }
+        trust.withLock { $0[key] = made }
+        return made
+    }
+
+    /// Adds what `/etc/docker/certs.d/<host>/` holds: `*.crt` are roots, `*.cert` with `*.key` of the same name a client's.
+    private static func makeTLS(directory: String, verifies: Bool) throws(RegistryError) -> TLSConfiguration {
+        var tls = TLSConfiguration.makeClientConfiguration()
+        tls.minimumTLSVersion = .tlsv12
+        tls.certificateVerification = verifies ? .fullVerification : .none
+        guard Files.exists(directory) else { return tls }
+        do {
+            let names = try Files.list(directory).sorted()
+            for name in names where name.hasSuffix(".crt") {
+                tls.additionalTrustRoots.append(.certificates(try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)")))
+            }
+            for name in names where name.hasSuffix(".cert") {
+                let key = String(name.dropLast(".cert".count)) + ".key"
+                guard names.contains(key) else {
+                    throw RegistryError(
+                        .invalid, "missing key \(key) for client certificate \(name)",
+                        remedy: "CA certificates in \(directory) must use the extension .crt")
+                }
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)").map { .certificate($0) }
+                tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: "\(directory)/\(key)", format: .pem))
+            }
+        } catch let error as RegistryError {
+            throw error
+        } catch {
+            throw RegistryError(.invalid, "cannot read the certificates in \(directory)", remedy: "they must be PEM files", cause: error)
+        }
+        return tls
+    }
+}

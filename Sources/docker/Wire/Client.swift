@@ -1,0 +1,167 @@
+import Glibc
+
+/// A client of one daemon's Engine API. Idle connections are kept and used again.
+final class Client {
+    /// The API version this program speaks; the server may be older, then its own version is used.
+    static let apiVersion = "1.51"
+
+    let host: Host
+    /// Whether a daemon may be started when nobody answers at the standard socket.
+    let mayStart: Bool
+    private var idle: [Connection] = []
+    private var prefix = "/v\(Client.apiVersion)"
+
+    init(_ settings: Settings) throws(CLIError) {
+        let named = settings.host ?? environment("DOCKER_HOST")
+        host = try named.map { (text) throws(CLIError) in try Host(parsing: text) } ?? .standard
+        mayStart = named == nil
+    }
+
+    /// A connection of one's own, starting the daemon if that is allowed and needed.
+    func connect() throws(CLIError) -> Connection {
+        do throws(Connection.ConnectFailure) {
+            return try Connection(to: host)
+        } catch {
+            switch error.code {
+            case EACCES, EPERM:
+                throw CLIError(
+                    "permission denied while trying to connect to the Docker daemon socket at \(host.description)")
+            case ENOENT, ECONNREFUSED where mayStart && getuid() == 0:
+                return try DaemonStarter.startAndConnect(host)
+            default: throw .unreachable(host.description)
+            }
+        }
+    }
+
+    /// Sends a request and reads the response's head. Errors of the daemon are thrown with its message.
+    func send(_ request: Request, on own: Connection? = nil) throws(CLIError) -> Response {
+        let response = try exchange(request, on: own)
+        if response.status == 400, prefix != "" , let lower = try loweredPrefix(response) {
+            prefix = lower
+            return try send(request, on: nil)
+        }
+        return response
+    }
+
+    private func exchange(_ request: Request, on own: Connection?) throws(CLIError) -> Response {
+        var versioned = request
+        versioned.path = prefix + request.path
+        if let connection = own ?? idle.popLast() {
+            // A kept connection may have been closed by the daemon meanwhile: then one fresh one is tried.
+            if let response = try? attempt(versioned, connection) { return response }
+            if own != nil { throw .unreachable(host.description) }
+        }
+        return try attempt(versioned, try connect())
+    }
+
+    private func attempt(_ request: Request, _ connection: Connection) throws(CLIError) -> Response {
+        try connection.send(request.encoded())
+        return try Response(from: connection, method: request.method)
+    }
+
+    /// The prefix of an older server's own version, if the answer says that ours is too new for it.
+    private func loweredPrefix(_ response: Response) throws(CLIError) -> String? {
+        guard prefix == "/v\(Client.apiVersion)", let version = response.headers["api-version"] else { return nil }
+        let numbers = version.split(separator: ".").compactMap { Int($0) }
+        let own = Client.apiVersion.split(separator: ".").compactMap { Int($0) }
+        guard numbers.count == 2, (numbers[0], numbers[1]) < (own[0], own[1]) else { return nil }
+        _ = try response.body()
+        return "/v\(version)"
+    }
+
+    /// The version paths are sent with now.
+    var negotiatedVersion: String { String(prefix.dropFirst(2)) }
+
+    /// Keeps a connection whose response has been read to its end.
+    func recycle(_ response: Response) {
+        if response.headers["connection"]?.lowercased() != "close", idle.count < 4 { idle.append(response.connection) }
+    }
+
+    /// A request whose answer is one JSON document.
+    @discardableResult
+    func call(
+        _ method: String, _ path: String, _ body: JSON? = nil, headers: [(String, String)] = []
+    ) throws(CLIError) -> JSON {
+        let response = try open(method, path, body, headers: headers)
+        let type = response.headers["content-type"] ?? "application/json"
+        let bytes = try response.body()
+        recycle(response)
+        return bytes.isEmpty || !type.contains("json") ? .null : try JSONParser.parse(bytes)
+    }
+
+    /// A request whose answer is read by the caller; the daemon's refusals are thrown.
+    func open(
+        _ method: String, _ path: String, _ body: JSON? = nil, headers: [(String, String)] = []
+    ) throws(CLIError) -> Response {
+        var request = Request(method: method, path: path, headers: headers)
+        if let body {
+            request.body = Array(body.encoded().utf8)
+            request.headers.append(("Content-Type", "application/json"))
+        }
+        return try checked(try send(request))
+    }
+
+    /// Throws the daemon's message for statuses from 400.
+    func checked(_ response: Response) throws(CLIError) -> Response {
+        guard response.status >= 400 else { return response }
+        let bytes = try response.body()
+        recycle(response)
+        let text = (try? JSONParser.parse(bytes))?["message"]?.string ?? String(decoding: bytes, as: UTF8.self).trimmed
+        throw CLIError("Error response from daemon: \(text)", status: response.status)
+    }
+
+    /// Opens a raw connection by `101 UPGRADED` (20.10 and older may answer 200 and go on raw).
+    func hijack(_ path: String, _ body: JSON? = nil) throws(CLIError) -> Response {
+        var request = Request(method: "POST", path: path, upgrade: true)
+        if let body {
+            request.body = Array(body.encoded().utf8)
+            request.headers.append(("Content-Type", "application/json"))
+        }
+        return try checked(try send(request, on: try connect()))
+    }
+
+    /// Sends a body in chunks as `next` gives them (empty ends it), then reads the response.
+    func upload(
+        _ method: String, _ path: String, type: String, headers: [(String, String)] = [],
+        next: () throws(CLIError) -> [UInt8]
+    ) throws(CLIError) -> Response {
+        let connection = try connect()
+        var request = Request(
+            method: method, path: prefix + path, headers: headers + [("Content-Type", type)], chunked: true)
+        request.body = nil
+        try connection.send(request.encoded())
+        do throws(CLIError) {
+            while true {
+                let part = try next()
+                if part.isEmpty { break }
+                try connection.send(Array(String(part.count, radix: 16).utf8) + [0x0d, 0x0a] + part + [0x0d, 0x0a])
+            }
+            try connection.send(Array("0\r\n\r\n".utf8))
+        } catch {
+            // The daemon may have refused and closed before it read all: its answer says why.
+            guard let response = try? Response(from: connection, method: method) else { throw error }
+            return try checked(response)
+        }
+        return try checked(try Response(from: connection, method: method))
+    }
+}
+
+/// Escapes text for a query value or a path segment (RFC 3986 unreserved characters stay).
+func escaped(_ text: String, keeping kept: String = "") -> String {
+    var out = ""
+    for byte in text.utf8 {
+        let scalar = Unicode.Scalar(byte)
+        switch byte {
+        case 0x30...0x39, 0x41...0x5a, 0x61...0x7a, 0x2d, 0x2e, 0x5f, 0x7e: out.unicodeScalars.append(scalar)
+        case _ where kept.utf8.contains(byte): out.unicodeScalars.append(scalar)
+        default: out += "%" + (byte < 16 ? "0" : "") + String(byte, radix: 16, uppercase: true)
+        }
+    }
+    return out
+}
+
+/// A query string with its `?`, or nothing; pairs whose value is `nil` are left out.
+func query(_ pairs: [(String, String?)]) -> String {
+    let parts = pairs.compactMap { name, value in value.map { "\(name)=\(escaped($0))" } }
+    return parts.isEmpty ? "" : "?" + parts.joined(separator: "&")
+}

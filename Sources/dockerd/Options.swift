@@ -1,0 +1,110 @@
+import Actors
+import ArgumentParser
+import Glibc
+import Registry
+
+/// The daemon's flags, with Docker's names.
+struct Options: ParsableArguments {
+    @Option(name: [.customShort("H"), .customLong("host")], help: "Daemon socket to listen on: unix:///path (repeatable)")
+    var hosts: [String] = []
+    @Option(name: .customLong("config-file"), help: "Daemon configuration file")
+    var configFile: String?
+    @Option(name: .customLong("data-root"), help: "Directory of persistent state")
+    var dataRoot: String?
+    @Option(name: .customLong("exec-root"), help: "Directory of sockets, mounts and process state")
+    var execRoot: String?
+    @Option(name: [.customShort("p"), .customLong("pidfile")], help: "Path of the process id file")
+    var pidfile: String?
+    @Option(name: [.customShort("G"), .customLong("group")], help: "Group of the unix socket")
+    var group: String?
+    @Option(name: [.customShort("b"), .customLong("bridge")], help: "Bridge of the default network, or none")
+    var bridge: String?
+    @Option(name: .customLong("bip"), help: "Address of the bridge, with its prefix length")
+    var bip: String?
+    @Option(name: [.customShort("s"), .customLong("storage-driver")], help: "erofs or directory; the best that works by default")
+    var storageDriver: String?
+    @Option(name: .customLong("cgroup-parent"), help: "Parent control group of all containers")
+    var cgroupParent: String?
+    @Option(name: .customLong("registry-mirror"), help: "Preferred registry mirror of Docker Hub (repeatable)")
+    var registryMirrors: [String] = []
+    @Option(name: .customLong("insecure-registry"), help: "Registry to reach without verified TLS (repeatable)")
+    var insecureRegistries: [String] = []
+    @Option(name: .customLong("max-concurrent-downloads"), help: "Layers downloaded at once")
+    var maxConcurrentDownloads: Int?
+    @Option(name: .customLong("max-concurrent-uploads"), help: "Layers uploaded at once")
+    var maxConcurrentUploads: Int?
+    @Option(name: .customLong("keep-blobs"), help: "Keep compressed layers for pushing: auto or never")
+    var keepBlobs: String?
+    @Option(name: .customLong("monitor"), help: "Path of docker-monitor; beside this executable by default")
+    var monitor: String?
+    @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
+    var debug = false
+
+    static let configFileDefault = "/etc/docker/daemon.json"
+    static let hostDefault = "unix:///var/run/docker.sock"
+
+    /// What the flags and the file say together.
+    ///
+    /// - Throws: `DaemonFailure` with what to change.
+    func resolve() throws -> Resolved {
+        let file = try DaemonFile.read(configFile ?? Self.configFileDefault, isDefault: configFile == nil)
+        let registry: RegistryConfiguration
+        do throws(RegistryError) {
+            registry = try RegistryConfiguration(
+                mirrors: registryMirrors + (file.registryMirrors ?? []),
+                insecureRegistries: insecureRegistries + (file.insecureRegistries ?? []),
+                userAgent: "docker/\(Engine.version) (linux)")
+        } catch { throw DaemonFailure("\(error)") }
+        var engine = EngineConfiguration(registry: registry)
+        engine.dataRoot = try Self.absolute(dataRoot ?? file.dataRoot ?? engine.dataRoot)
+        engine.execRoot = try Self.absolute(execRoot ?? file.execRoot ?? engine.execRoot)
+        engine.storageDriver = storageDriver ?? file.storageDriver
+        engine.cgroupParent = cgroupParent ?? file.cgroupParent ?? engine.cgroupParent
+        engine.bridgeEnabled = (bridge ?? file.bridge) != "none"
+        if let name = bridge ?? file.bridge, name != "none", !name.isEmpty { engine.bridgeName = name }
+        engine.bridgeAddress = bip ?? file.bip
+        engine.concurrentDownloads = maxConcurrentDownloads ?? file.maxConcurrentDownloads ?? engine.concurrentDownloads
+        engine.concurrentUploads = maxConcurrentUploads ?? file.maxConcurrentUploads ?? engine.concurrentUploads
+        engine.keepBlobs = (keepBlobs ?? file.keepBlobs) != "never"
+        engine.labels = file.labels ?? []
+        engine.debug = debug || file.debug == true
+        engine.monitorPath = try monitor ?? Self.beside("docker-monitor")
+        let listening = hosts + (file.hosts ?? [])
+        return Resolved(
+            engine: engine, sockets: try (listening.isEmpty ? [Self.hostDefault] : listening).map(Self.socket),
+            pidfile: pidfile ?? file.pidfile, group: group ?? file.group ?? "docker")
+    }
+
+    private static func absolute(_ path: String) throws -> String {
+        guard path.hasPrefix("/") else { throw DaemonFailure("\(path) is not an absolute path: give one that starts with /") }
+        return path
+    }
+
+    private static func socket(_ host: String) throws -> String {
+        let prefix = "unix://"
+        guard host.hasPrefix(prefix + "/") else {
+            throw DaemonFailure(
+                "cannot listen on \(host): only unix:///path is served; reach the daemon from afar with ssh and a unix socket")
+        }
+        return String(host.dropFirst(prefix.count))
+    }
+
+    /// A file in the directory of this executable.
+    private static func beside(_ name: String) throws -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink("/proc/self/exe", &buffer, buffer.count - 1)
+        guard count > 0 else { throw DaemonFailure("cannot find \(name): give its path with --monitor") }
+        let path = String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+        let directory = path.split(separator: "/").dropLast().joined(separator: "/")
+        return "/\(directory)/\(name)"
+    }
+}
+
+/// What the daemon runs with.
+struct Resolved {
+    let engine: EngineConfiguration
+    /// Paths of unix sockets.
+    let sockets: [String]
+    let pidfile: String?
+    let group: String
+}
