@@ -52,7 +52,7 @@ package actor LayerStore {
             try Files.makeDirectories("\(root)/\(directory)")
         }
         try Files.makeDirectories(mountRoot)
-        let driver = try Self.choose(configuration.storageDriver, scratch: "\(root)/layers/new")
+        let driver = try Self.choose(configuration.storageDriver, scratch: "\(root)/layers/new", logger)
         self.driver = driver
         driverName = driver.name
         let records = try await database.read { transaction in
@@ -65,8 +65,8 @@ package actor LayerStore {
     }
 
     /// The driver asked for, or the first that works here.
-    private static func choose(_ wanted: String?, scratch: String) throws -> any LayerDriver {
-        let drivers: [any LayerDriver] = [ErofsDriver(), DirectoryDriver()]
+    private static func choose(_ wanted: String?, scratch: String, _ logger: Logger) throws -> any LayerDriver {
+        let drivers: [any LayerDriver] = [ErofsDriver(), ErofsDriver(backing: .loopDevices), DirectoryDriver()]
         if let wanted {
             guard let driver = drivers.first(where: { $0.name == wanted }) else {
                 let names = drivers.map(\.name).joined(separator: ", ")
@@ -74,7 +74,13 @@ package actor LayerStore {
             }
             return driver
         }
-        return ErofsDriver.probe(scratch: scratch) ? ErofsDriver() : DirectoryDriver()
+        for driver in drivers.dropLast() {
+            do throws(LayerError) {
+                try probe(driver, scratch: scratch)
+                return driver
+            } catch { logger.notice("storage driver does not work here", metadata: ["driver": "\(driver.name)", "error": "\(error)"]) }
+        }
+        return DirectoryDriver()
     }
 
     private static func clearUnfinished(_ directory: String) throws {
@@ -229,7 +235,7 @@ package actor LayerStore {
                 try await BlockingPool.shared.run {
                     try Files.makeDirectories(temporary)
                     do {
-                        try driver.prepareChain(layers: layers, at: temporary)
+                        try ChainBuilder.prepare(layers, with: driver, at: temporary)
                         try checked("rename", directory) { rename(temporary, directory) }
                     } catch {
                         try Files.removeTree(temporary)

@@ -23,6 +23,9 @@ package struct OutgoingStream: ~Copyable, Sendable {
         return OutgoingStream(reader: reader, completion: completion)
     }
 
+    /// The reading end alone; the stream is over with it.
+    package consuming func takeReader() -> OwnedFD { reader }
+
     private init(reader: consuming OwnedFD, completion: Task<Void, any Error>) {
         self.reader = reader
         self.completion = completion

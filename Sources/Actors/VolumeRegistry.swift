@@ -4,7 +4,7 @@ package import Volumes
 
 /// Owns `volumes/`: names, labels and who refers to what. A volume is never removed while a container refers to it.
 package actor VolumeRegistry {
-    private let root: String
+    private let disk: LocalVolumes
     private let database: StateDatabase
     private let events: EventLog
     private var volumes: [String: VolumeRecord] = [:]
@@ -12,11 +12,10 @@ package actor VolumeRegistry {
     private var users: [String: Set<String>] = [:]
 
     init(_ configuration: EngineConfiguration, _ database: StateDatabase, _ events: EventLog) async throws {
-        root = configuration.dataRoot + "/volumes"
+        disk = LocalVolumes(directory: configuration.dataRoot + "/volumes")
         self.database = database
         self.events = events
-        // Others reach a volume's files only through a container or as root.
-        try Files.makeDirectories(root, mode: 0o701)
+        try disk.sweep()
         for record in try await database.read({ try $0.all(.volumes, as: VolumeRecord.self) { _ in } }) {
             volumes[record.name] = record
         }
@@ -35,23 +34,20 @@ package actor VolumeRegistry {
         }
         let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.random()
         if let known = volumes[name] { return known }
-        guard Self.isName(name) else {
-            throw EngineError(
-                .invalidParameter,
-                "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
-                    + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path")
+        let volume: VolumeName
+        do throws(VolumeError) { volume = try VolumeName(name) } catch {
+            throw EngineError(.invalidParameter, "create \(name): \(error.message)")
         }
         if let option = options.keys.sorted().first {
             throw EngineError(.invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
         }
         let record = VolumeRecord(
-            name: name, driver: "local", mountpoint: "\(root)/\(name)/_data", created: Timestamp.now().text,
+            name: name, driver: "local", mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
             labels: labels, options: options, anonymous: anonymous)
         volumes[name] = record
         do {
-            try Files.makeDirectories(record.mountpoint, mode: 0o755)
-            try Files.syncDirectory(of: record.mountpoint)
-            try Files.syncDirectory(of: "\(root)/\(name)")
+            let disk = disk
+            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.create(volume) }
             try await database.write { try $0.put(.volumes, name, record) }
         } catch {
             volumes[name] = nil
@@ -59,15 +55,6 @@ package actor VolumeRegistry {
         }
         await events.publish(.volume, "create", name, ["driver": "local"])
         return record
-    }
-
-    /// `[a-zA-Z0-9][a-zA-Z0-9_.-]+`
-    package static func isName(_ name: String) -> Bool {
-        func isAlphanumeric(_ byte: UInt8) -> Bool {
-            (0x30...0x39).contains(byte) || (0x41...0x5a).contains(byte) || (0x61...0x7a).contains(byte)
-        }
-        guard let first = name.utf8.first, isAlphanumeric(first), (2...255).contains(name.utf8.count) else { return false }
-        return name.utf8.allSatisfy { isAlphanumeric($0) || $0 == 0x5f || $0 == 0x2e || $0 == 0x2d }
     }
 
     package func volume(_ name: String) throws -> VolumeRecord {
@@ -93,6 +80,26 @@ package actor VolumeRegistry {
     package func refer(_ name: String, container: String) throws {
         guard volumes[name] != nil else { throw EngineError.noSuchVolume(name) }
         users[name, default: []].insert(container)
+    }
+
+    /// The volumes a container refers to.
+    func names(usedBy container: String) -> [String] { users.filter { $0.value.contains(container) }.keys.sorted() }
+
+    /// Fills an empty volume with what the image has at its mount point.
+    ///
+    /// - Parameter image: the mounted image's root directory.
+    func fill(_ point: ContainerRecord.MountPoint, from image: String) async throws {
+        guard let name = point.name else { return }
+        let disk = disk
+        let volume = try VolumeName(name)
+        let path = point.destination
+        do {
+            _ = try await BlockingPool.shared.run {
+                try disk.copyUp(volume, from: try OwnedFD.open(image, O_RDONLY | O_DIRECTORY), path: path)
+            }
+        } catch let error as VolumeError {
+            throw EngineError(.system, "failed to populate volume \(name): \(error.message)")
+        }
     }
 
     /// Ends every reference of a container, and removes its anonymous volumes that nobody else uses when asked to.
@@ -126,8 +133,9 @@ package actor VolumeRegistry {
             volumes[name] = record
             throw error
         }
-        let directory = "\(root)/\(name)"
-        try await BlockingPool.shared.run { () throws(SystemError) in try Files.removeTree(directory) }
+        let disk = disk
+        let volume = try VolumeName(name)
+        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }
         await events.publish(.volume, "destroy", name, ["driver": record.driver])
     }
 
@@ -147,8 +155,10 @@ package actor VolumeRegistry {
 
     /// Bytes on disk and number of containers that refer to the volume.
     package func usage(_ name: String) async -> (size: Int64, references: Int)? {
-        guard let record = volumes[name] else { return nil }
-        let size = await BlockingPool.shared.run { DiskUsage.bytes(below: record.mountpoint) }
+        guard let record = volumes[name], let volume = try? VolumeName(record.name) else { return nil }
+        let disk = disk
+        // A volume that cannot be read counts nothing.
+        let size = await BlockingPool.shared.run { (try? disk.usage(of: volume)) ?? 0 }
         return (size, users[name]?.count ?? 0)
     }
 }

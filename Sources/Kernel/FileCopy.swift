@@ -7,56 +7,57 @@ package enum FileCopy {
     private static let stepBytes = 8 << 20
     private static let bufferBytes = 256 << 10
 
-    /// Makes the empty file `target` hold the first `size` bytes of `source`, holes as holes.
+    /// Makes the empty file `target` hold the `size` bytes of `source` from `origin` on, holes as holes.
     ///
     /// A source that shrinks meanwhile leaves zeros, one that grows is cut.
     package static func content(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, size: Int64
+        from source: borrowing OwnedFD, at origin: Int64 = 0, to target: borrowing OwnedFD, size: Int64
     ) throws(SystemError) {
         guard size > 0 else { return }
         let from = source.raw
         let to = target.raw
-        if cl_clone_file(from, to) == 0 {
-            try checked("ftruncate") { ftruncate(to, off_t(size)) }
-            return
-        }
+        let shared = origin == 0 && cl_clone_file(from, to) == 0
         try checked("ftruncate") { ftruncate(to, off_t(size)) }
-        var offset: Int64 = 0
-        while offset < size {
+        if shared { return }
+        let limit = origin + size
+        var offset = origin
+        while offset < limit {
             let start = lseek(from, off_t(offset), CInt(CL_SEEK_DATA))
             if start < 0 && errno == ENXIO { return }
             // A file system without SEEK_DATA: all of it is data.
             let begin = start < 0 ? offset : Int64(start)
             let hole = start < 0 ? -1 : lseek(from, off_t(begin), CInt(CL_SEEK_HOLE))
-            let end = min(size, hole < 0 ? size : Int64(hole))
+            let end = min(limit, hole < 0 ? limit : Int64(hole))
             guard begin < end else { return }
-            try range(from: source, to: target, begin..<end)
+            try copy(from: source, to: target, begin..<end, shift: origin)
             offset = end
         }
     }
 
-    private static func range(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>
+    /// Copies a range of `source`; it goes to the same place less `shift`.
+    private static func copy(
+        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64
     ) throws(SystemError) {
         var offset = range.lowerBound
         let from = source.raw
         let to = target.raw
         while offset < range.upperBound {
-            let count = cl_copy_range(from, offset, to, offset, Int(min(Int64(stepBytes), range.upperBound - offset)))
+            let length = Int(min(Int64(stepBytes), range.upperBound - offset))
+            let count = cl_copy_range(from, offset, to, offset - shift, length)
             if count == 0 { return }
             if count < 0 {
                 let code = errno
                 if code == EINTR { continue }
                 let unable = [EXDEV, EINVAL, EOPNOTSUPP, ENOSYS, EBADF, ETXTBSY, EPERM].contains(code)
                 guard unable else { throw SystemError("copy_file_range", code) }
-                return try throughMemory(from: source, to: target, offset..<range.upperBound)
+                return try throughMemory(from: source, to: target, offset..<range.upperBound, shift: shift)
             }
             offset += Int64(count)
         }
     }
 
     private static func throughMemory(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>
+        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64
     ) throws(SystemError) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bufferBytes, alignment: 4096)
         defer { buffer.deallocate() }
@@ -65,7 +66,7 @@ package enum FileCopy {
             let room = min(Int64(buffer.count), range.upperBound - offset)
             let count = try source.read(into: UnsafeMutableRawBufferPointer(rebasing: buffer[..<Int(room)]), at: offset)
             if count == 0 { return }
-            try target.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset)
+            try target.writeAll(UnsafeRawBufferPointer(rebasing: buffer[..<count]), at: offset - shift)
             offset += Int64(count)
         }
     }

@@ -24,6 +24,12 @@ package struct FilesystemContext: ~Copyable {
         try checked("fsconfig", key) { cl_fsconfig_flag(context.raw, key) }
     }
 
+    /// Creates the file system, mounted nowhere: it exists as long as the descriptor of its root.
+    package consuming func detached() throws(SystemError) -> OwnedFD {
+        try checked("fsconfig") { cl_fsconfig_create(context.raw) }
+        return OwnedFD(adopting: try checked("fsmount") { cl_fsmount(context.raw, 0) })
+    }
+
     /// Creates the file system and mounts it at `target`, a directory.
     ///
     /// - Parameter readOnly: makes the mount, and not only the file system, read-only.

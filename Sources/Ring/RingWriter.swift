@@ -202,13 +202,12 @@ extension RingWriter {
         guard reserved < Int64.max - bytes else { return }
         let descriptor = file.raw
         let start = off_t(reserved)
-        do {
-            try checked("fallocate", name) { fallocate(descriptor, 0, start, off_t(bytes)) }
-            reserved += bytes
-        } catch {
-            // Too little space for the reserve may still be enough for the data.
+        // Too little space for the reserve may still be enough for the data, so a refusal only ends the reserving.
+        guard posix_fallocate(descriptor, start, off_t(bytes)) == 0 else {
             reserved = Int64.max
+            return
         }
+        reserved += bytes
     }
 
     private mutating func submit(waitFor: Int) throws(SystemError) {

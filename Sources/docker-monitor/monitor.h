@@ -3,7 +3,7 @@
 //   monitor.c  start-up, the event loop, control connections        child.c   the operations of the new process
 //   relay.c    standard streams and attached clients                rootfs.c  mounts and paths inside the new root
 //   log.c      the json-file log                                    user.c    passwd and group of the container
-//   record.c   the exit record                                      program.c capabilities, search, execve, init
+//   record.c   the exit record    plan.c  the plan's checks         program.c capabilities, search, execve, init
 #ifndef DOCKER_MONITOR_H
 #define DOCKER_MONITOR_H
 
@@ -59,6 +59,7 @@ _Noreturn void child_fail(int error, uint32_t reason, const char *detail);
 void child_send_descriptor(int fd);
 
 extern int root_fd;          // the new root, before and after it is entered
+extern int child_directory;  // the monitor's directory, as the child's own mount namespace sees it
 
 void op_root_overlay(const struct lp_op *op);
 void op_root_bind(const struct lp_op *op);
@@ -111,8 +112,8 @@ size_t relay_poll_set(struct pollfd *set, size_t room);
 void relay_serve(const struct pollfd *set, size_t count);
 // Milliseconds until a stalled client must be dropped, or -1.
 int relay_timeout(void);
-// Takes over all output that is there; true when nothing more will come or `ended`.
-bool relay_drain(bool ended);
+// After the end: takes over the output that is there; false while a client has no room for it.
+bool relay_drain(void);
 // True while a client still has output to read.
 bool relay_pending(void);
 void relay_end(void);

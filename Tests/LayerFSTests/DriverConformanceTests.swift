@@ -21,7 +21,9 @@ struct DriverConformanceTests {
         let lower = try stage.mount(conformingDrivers[driver], layers)
         let before = try snapshot(lower)
         let merged = try stage.overlay(lower)
-        #expect(differences(try snapshot(merged).mapValues(withoutLinks), before.mapValues(withoutLinks)) == [])
+        // The root of an overlay is the upper directory's.
+        let shown = try snapshot(merged).filter { !$0.key.isEmpty }.mapValues(withoutLinks)
+        #expect(differences(shown, before.filter { !$0.key.isEmpty }.mapValues(withoutLinks)) == [])
         // Copy-up by writing and by metadata, deletion, a new name, a directory renamed and removed.
         try Files.replace(merged + "/t/suid", with: [1, 2, 3])
         try checked("chmod") { chmod(merged + "/t/biguid", 0o600) }

@@ -101,8 +101,7 @@ struct LayerBuilder {
         if entry.uid > 0o7777777 { records += Self.record("uid", Array("\(entry.uid)".utf8)) }
         if entry.gid > 0o7777777 { records += Self.record("gid", Array("\(entry.gid)".utf8)) }
         if entry.mtimeSeconds < 0 || entry.mtimeNanoseconds > 0 {
-            let fraction = String(String(1_000_000_000 + entry.mtimeNanoseconds).dropFirst())
-            records += Self.record("mtime", Array("\(entry.mtimeSeconds).\(fraction)".utf8))
+            records += Self.record("mtime", Array(Self.decimal(entry.mtimeSeconds, entry.mtimeNanoseconds).utf8))
         }
         for attribute in entry.attributes {
             records += Self.record("SCHILY.xattr." + String(decoding: attribute.name, as: UTF8.self), attribute.value)
@@ -123,6 +122,14 @@ struct LayerBuilder {
             case .fifo: UInt8(ascii: "6")
             }
         appendHeader(path.isEmpty ? Array("./".utf8) : path, type, size: contentBytes, entry)
+    }
+
+    /// A time as a decimal number; nanoseconds count upwards, also before 1970.
+    private static func decimal(_ seconds: Int64, _ nanoseconds: UInt32) -> String {
+        let isBefore = seconds < 0 && nanoseconds > 0
+        let fraction = isBefore ? 1_000_000_000 - nanoseconds : nanoseconds
+        let whole = isBefore ? "-\(-(seconds + 1))" : "\(seconds)"
+        return whole + "." + String(1_000_000_000 + fraction).dropFirst()
     }
 
     private mutating func appendHeader(_ name: [UInt8], _ type: UInt8, size: Int, _ entry: LayerEntry) {

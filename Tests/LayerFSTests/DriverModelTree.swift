@@ -69,7 +69,7 @@ struct ModelTree {
         } else {
             inode = member(entry, builder)
         }
-        removeAll(path)
+        if names[path] != nil { removeAll(path) }
         names[path] = Name(inode: inode, layer: layer)
     }
 
@@ -151,6 +151,10 @@ struct ModelTree {
     var snapshot: TreeSnapshot {
         var groups: [ObjectIdentifier: [[UInt8]]] = [:]
         for (path, name) in names { groups[ObjectIdentifier(name.inode), default: []].append(path) }
+        var subdirectories: [[UInt8]: UInt64] = [:]
+        for (path, name) in names where !path.isEmpty && name.inode.member.kind == .directory {
+            subdirectories[NodeName.split(path).directory, default: 0] += 1
+        }
         var result: TreeSnapshot = [:]
         for (path, name) in names {
             var member = name.inode.member
@@ -158,10 +162,7 @@ struct ModelTree {
             member.identity = paths.min { $0.lexicographicallyPrecedes($1) } ?? []
             member.links = UInt64(paths.count)
             if member.kind == .directory {
-                let children = names.filter {
-                    !$0.key.isEmpty && NodeName.split($0.key).directory == path && $0.value.inode.member.kind == .directory
-                }
-                member.links = 2 + UInt64(children.count)
+                member.links = 2 + (subdirectories[path] ?? 0)
             }
             result[path] = member
         }

@@ -29,7 +29,10 @@ final class FaultyServer: Sendable {
             return true
         }
         func reply(_ status: Int, _ headers: [String] = [], _ body: [UInt8] = []) {
-            let lines = ["HTTP/1.1 \(status) Status", "Content-Length: \(body.count)"] + headers + ["", ""]
+            let lines =
+                ["HTTP/1.1 \(status) Status", "Content-Length: \(body.count)", "Connection: close"] + headers + [
+                    "", "",
+                ]
             send(Array(lines.joined(separator: "\r\n").utf8) + body)
         }
     }

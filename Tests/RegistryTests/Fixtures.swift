@@ -7,14 +7,15 @@ import OCI
 
 /// Patience of tests: many tries, no waiting.
 func impatient(
-    mirrors: [String] = [], insecure: [String] = [], certificates: String = "/nonexistent", idle: Duration = .milliseconds(500)
+    mirrors: [String] = [], insecure: [String] = [], certificates: String = "/nonexistent",
+    idle: Duration = .seconds(3)
 ) throws -> RegistryConfiguration {
     var configuration = try RegistryConfiguration(
         mirrors: mirrors, insecureRegistries: insecure, certificateDirectory: certificates)
     configuration.patience.pause = .milliseconds(1)
     configuration.patience.connect = .seconds(3)
     configuration.patience.idle = idle
-    configuration.patience.exchange = .seconds(5)
+    configuration.patience.exchange = .seconds(20)
     return configuration
 }
 
@@ -74,8 +75,10 @@ final class RealRegistry: Sendable {
     /// - Parameter user: `user` and `password` that it asks for.
     init(user: (name: String, password: String)? = nil) async throws {
         let base = ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp"
-        directory = "\(base)/registry-test-\(UInt64.random(in: 0...(.max)))"
-        port = try FaultyServer.freePort()
+        let port = try FaultyServer.freePort()
+        self.port = port
+        let directory = "\(base)/registry-test-\(UInt64.random(in: 0...(.max)))"
+        self.directory = directory
         try checked("mkdir", directory) { mkdir(directory, 0o700) }
         var config = """
             version: 0.1
@@ -85,14 +88,18 @@ final class RealRegistry: Sendable {
 
             """
         if let user {
-            let made = Self.spawn(["/usr/bin/htpasswd", "-cbB", "\(directory)/users", user.name, user.password], log: "/dev/null")
+            let made = Self.spawn(
+                ["/usr/bin/htpasswd", "-cbB", "\(directory)/users", user.name, user.password], log: "/dev/null")
             var status: CInt = 0
             waitpid(made, &status, 0)
             config += "auth: {htpasswd: {realm: test, path: \(directory)/users}}\n"
         }
         try Files.replace("\(directory)/config.yml", with: Array(config.utf8))
         process = Self.spawn(["/usr/bin/docker-registry", "serve", "\(directory)/config.yml"], log: "\(directory)/log")
-        for _ in 0..<200 where !isListening { try await Task.sleep(for: .milliseconds(25)) }
+        for _ in 0..<200 {
+            if Self.isListening(port) { break }
+            try await Task.sleep(for: .milliseconds(25))
+        }
     }
 
     deinit {
@@ -103,7 +110,7 @@ final class RealRegistry: Sendable {
         try? Files.removeTree(directory)
     }
 
-    private var isListening: Bool {
+    private static func isListening(_ port: Int) -> Bool {
         let probe = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         defer { close(probe) }
         var address = sockaddr_in()
@@ -111,7 +118,9 @@ final class RealRegistry: Sendable {
         address.sin_addr.s_addr = inet_addr("127.0.0.1")
         address.sin_port = in_port_t(port).bigEndian
         return withUnsafePointer(to: &address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { connect(probe, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0 }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                connect(probe, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+            }
         }
     }
 

@@ -8,7 +8,8 @@ import Testing
 private func serving(_ documents: [String: (type: String, bytes: [UInt8])]) throws -> FaultyServer {
     try FaultyServer { asked, answer in
         guard let document = documents[asked.target] else {
-            return answer.reply(404, [], Array(#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#.utf8))
+            return answer.reply(
+                404, [], Array(#"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#.utf8))
         }
         answer.reply(200, ["Content-Type: \(document.type)"], document.bytes)
     }
@@ -25,7 +26,9 @@ private func entry(_ bytes: [UInt8], _ type: String, _ platform: String?) throws
     return result
 }
 
-private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64", suffix: String = ":1") async throws -> ResolvedImage {
+private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64", suffix: String = ":1") async throws
+    -> ResolvedImage
+{
     try await withClient(impatient()) { client in
         try await client.resolve(Reference("\(server.authority)/a/b\(suffix)"), platform: Platform(platform))
     }
@@ -63,7 +66,8 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
 
     @Test func `a platform that is not there is named`() async throws {
         let bytes = try json(manifest)
-        let index = try json(ImageIndex(mediaType: MediaType.ociIndex, manifests: [entry(bytes, MediaType.ociManifest, "linux/amd64")]))
+        let index = try json(
+            ImageIndex(mediaType: MediaType.ociIndex, manifests: [entry(bytes, MediaType.ociManifest, "linux/amd64")]))
         let server = try serving(["/v2/a/b/manifests/1": (MediaType.ociIndex, index)])
         let error = try await failure { _ = try await resolve(server, "linux/arm64") }
         #expect(error?.code == .noPlatform)
@@ -73,20 +77,35 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
     @Test func `a missing tag is told as Docker tells it`() async throws {
         let server = try serving([:])
         let error = try await failure { _ = try await resolve(server) }
-        #expect(error?.message == "manifest for \(server.authority)/a/b:1 not found: manifest unknown: manifest unknown")
+        #expect(
+            error?.message == "manifest for \(server.authority)/a/b:1 not found: manifest unknown: manifest unknown")
     }
 
     @Test(arguments: [
-        (#"{"schemaVersion":2,"mediaType":"T","manifests":[],"layers":[],"config":{}}"#, MediaType.ociIndex, RegistryError.Code.malformed),
+        (
+            #"{"schemaVersion":2,"mediaType":"T","manifests":[],"layers":[],"config":{}}"#, MediaType.ociIndex,
+            RegistryError.Code.malformed
+        ),
         (#"{"schemaVersion":2,"mediaType":"T","manifests":[],"layers":[]}"#, MediaType.ociManifest, .malformed),
-        (#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#, MediaType.ociManifest, .malformed),
-        (#"{"schemaVersion":1,"name":"x","fsLayers":[]}"#, "application/vnd.docker.distribution.manifest.v1+prettyjws", .unsupported),
+        (
+            #"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#,
+            MediaType.ociManifest, .malformed
+        ),
+        (
+            #"{"schemaVersion":1,"name":"x","fsLayers":[]}"#,
+            "application/vnd.docker.distribution.manifest.v1+prettyjws", .unsupported
+        ),
         (#"{"schemaVersion":2}"#, "application/vnd.example", .unsupported),
         ("[]", MediaType.ociManifest, .malformed), ("{", MediaType.ociManifest, .malformed),
-        (#"{"schemaVersion":2,"config":{"digest":"sha256:../../x","size":1,"mediaType":"a"},"layers":[]}"#, MediaType.ociManifest, .malformed),
+        (
+            #"{"schemaVersion":2,"config":{"digest":"sha256:../../x","size":1,"mediaType":"a"},"layers":[]}"#,
+            MediaType.ociManifest, .malformed
+        ),
         (String(repeating: "[", count: 100_000), MediaType.ociManifest, .malformed),
     ])
-    func `a document of two kinds, another kind or none is refused`(text: String, type: String, code: RegistryError.Code) async throws {
+    func `a document of two kinds, another kind or none is refused`(
+        text: String, type: String, code: RegistryError.Code
+    ) async throws {
         let bytes = Array(text.replacing("\"T\"", with: "\"\(type)\"").utf8)
         let server = try serving(["/v2/a/b/manifests/1": (type, bytes)])
         let error = try await failure { _ = try await resolve(server) }
@@ -127,7 +146,8 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
 
     @Test func `an index of very many children is refused`() async throws {
         let child = try entry(json(manifest), MediaType.ociManifest, "linux/s390x")
-        let index = try json(ImageIndex(mediaType: MediaType.ociIndex, manifests: Array(repeating: child, count: 12_000)))
+        let index = try json(
+            ImageIndex(mediaType: MediaType.ociIndex, manifests: Array(repeating: child, count: 12_000)))
         let server = try serving(["/v2/a/b/manifests/1": (MediaType.ociIndex, index)])
         #expect(try await failure { _ = try await resolve(server) }?.code == .tooLarge)
     }
@@ -137,18 +157,24 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
         let bytes = try json(manifest)
         let origin = try serving(["/v2/a/b/manifests/1": (MediaType.ociManifest, bytes)])
         let liar = try FaultyServer { _, answer in
-            answer.reply(200, ["Content-Type: \(MediaType.ociManifest)", "Docker-Content-Digest: \(descriptor(pattern(3)).digest)"], bytes)
+            answer.reply(
+                200,
+                ["Content-Type: \(MediaType.ociManifest)", "Docker-Content-Digest: \(descriptor(pattern(3)).digest)"],
+                bytes)
         }
-        let asksForPassword = try FaultyServer { _, answer in answer.reply(401, ["WWW-Authenticate: Basic realm=\"x\""]) }
+        let asksForPassword = try FaultyServer { _, answer in answer.reply(401, ["WWW-Authenticate: Basic realm=\"x\""])
+        }
         var configuration = try impatient()
         configuration.mirrors[origin.authority] = [
             try configuration.endpoint(mirror: "http://\(asksForPassword.authority)"),
             try configuration.endpoint(mirror: "http://\(liar.authority)"),
         ]
         let notices = Mutex<[String]>([])
-        let image = try await withClient(configuration, notice: { text in notices.withLock { $0.append(text) } }) { client in
+        let image = try await withClient(configuration, notice: { text in notices.withLock { $0.append(text) } }) {
+            client in
             try await client.resolve(
-                Reference("\(origin.authority)/a/b:1"), platform: Platform("linux/amd64"), credentials: Credentials(username: "u", password: "p"))
+                Reference("\(origin.authority)/a/b:1"), platform: Platform("linux/amd64"),
+                credentials: Credentials(username: "u", password: "p"))
         }
         #expect(image.endpoint.isMirror == false)
         #expect(notices.withLock { $0.count } == 2)
@@ -160,7 +186,8 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
 @Suite struct `limits` {
     @Test func `a manifest larger than 4 MiB is cut off`() async throws {
         let server = try FaultyServer { _, answer in
-            answer.send("HTTP/1.1 200 OK\r\nContent-Type: \(MediaType.ociManifest)\r\nTransfer-Encoding: chunked\r\n\r\n")
+            answer.send(
+                "HTTP/1.1 200 OK\r\nContent-Type: \(MediaType.ociManifest)\r\nTransfer-Encoding: chunked\r\n\r\n")
             let chunk = Array("100000\r\n".utf8) + [UInt8](repeating: 0x20, count: 1 << 20) + Array("\r\n".utf8)
             for _ in 0..<5000 where !answer.send(chunk) { return }
         }
@@ -203,7 +230,9 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
             }
         }
         #expect(error?.code == .unreachable)
-        #expect(error?.message == "Get \"http://127.0.0.1:\(port)/v2/\": dial tcp 127.0.0.1:\(port): connect: connection refused")
+        #expect(
+            error?.message
+                == "Get \"http://127.0.0.1:\(port)/v2/\": dial tcp 127.0.0.1:\(port): connect: connection refused")
     }
 
     @Test func `a name that does not exist is told as Docker tells it`() async throws {
@@ -212,6 +241,7 @@ private func resolve(_ server: FaultyServer, _ platform: String = "linux/amd64",
                 try await client.resolve(Reference("registry.invalid/a:1"), platform: Platform("linux/amd64"))
             }
         }
-        #expect(error?.message == "Get \"https://registry.invalid/v2/\": dial tcp: lookup registry.invalid: no such host")
+        #expect(
+            error?.message == "Get \"https://registry.invalid/v2/\": dial tcp: lookup registry.invalid: no such host")
     }
 }

@@ -5,12 +5,29 @@ import Testing
 
 @Suite struct `challenges` {
     @Test(arguments: [
-        (#"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
-         [Challenge(scheme: "bearer", parameters: ["realm": "https://auth.docker.io/token", "service": "registry.docker.io", "scope": "repository:a/b:pull,push"])]),
+        (
+            #"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
+            [
+                Challenge(
+                    scheme: "bearer",
+                    parameters: [
+                        "realm": "https://auth.docker.io/token", "service": "registry.docker.io",
+                        "scope": "repository:a/b:pull,push",
+                    ])
+            ]
+        ),
         (#"Basic realm="Registry Realm""#, [Challenge(scheme: "basic", parameters: ["realm": "Registry Realm"])]),
-        (#"Basic realm="a", Bearer realm="https://b/", service=c"#,
-         [Challenge(scheme: "basic", parameters: ["realm": "a"]), Challenge(scheme: "bearer", parameters: ["realm": "https://b/", "service": "c"])]),
-        (#"BEARER Realm = "a\"b" , error="invalid_token""#, [Challenge(scheme: "bearer", parameters: ["realm": "a\"b", "error": "invalid_token"])]),
+        (
+            #"Basic realm="a", Bearer realm="https://b/", service=c"#,
+            [
+                Challenge(scheme: "basic", parameters: ["realm": "a"]),
+                Challenge(scheme: "bearer", parameters: ["realm": "https://b/", "service": "c"]),
+            ]
+        ),
+        (
+            #"BEARER Realm = "a\"b" , error="invalid_token""#,
+            [Challenge(scheme: "bearer", parameters: ["realm": "a\"b", "error": "invalid_token"])]
+        ),
         ("Negotiate", [Challenge(scheme: "negotiate", parameters: [:])]),
         (#"Bearer realm="unterminated"#, [Challenge(scheme: "bearer", parameters: [:])]),
         (#"Bearer realm="first",realm="second""#, [Challenge(scheme: "bearer", parameters: ["realm": "first"])]),
@@ -31,7 +48,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "ftp://a/", "https://", "https://u:p@host/", "http://a:0/", "http://a:99999/", "http://a b/", "http://a\r\nx/", "//a", "/a",
+        "ftp://a/", "https://", "https://u:p@host/", "http://a:0/", "http://a:99999/", "http://a b/", "http://a\r\nx/",
+        "//a", "/a",
         "http://[::1/", "http://a\\b/", "http://é/",
     ])
     func `that are not plain http URLs are refused`(text: String) {
@@ -54,8 +72,10 @@ import Testing
 
 @Suite struct `a configuration` {
     @Test(arguments: [
-        ("127.0.0.1:5000", true), ("127.9.9.9", true), ("localhost", true), ("localhost:5000", true), ("[::1]:5000", true),
-        ("reg.local:5000", true), ("reg.local", false), ("reg.local:5001", false), ("10.1.2.3:443", true), ("11.1.2.3", false),
+        ("127.0.0.1:5000", true), ("127.9.9.9", true), ("localhost", true), ("localhost:5000", true),
+        ("[::1]:5000", true),
+        ("reg.local:5000", true), ("reg.local", false), ("reg.local:5001", false), ("10.1.2.3:443", true),
+        ("11.1.2.3", false),
         ("localhost.evil.example", false), ("127.0.0.1.evil.example", false), ("docker.io", false), ("a:b", false),
     ])
     func `decides by exact names and literal addresses what is insecure`(authority: String, expected: Bool) throws {
@@ -65,8 +85,9 @@ import Testing
 
     @Test func `asks mirrors first and only for Docker Hub`() throws {
         let configuration = try RegistryConfiguration(mirrors: ["https://m.example", "http://localhost:5001/"])
-        #expect(try configuration.endpoints(for: "docker.io").map(\.description)
-            == ["https://m.example", "http://localhost:5001", "https://registry-1.docker.io"])
+        #expect(
+            try configuration.endpoints(for: "docker.io").map(\.description)
+                == ["https://m.example", "http://localhost:5001", "https://registry-1.docker.io"])
         #expect(try configuration.endpoints(for: "ghcr.io").map(\.description) == ["https://ghcr.io"])
     }
 
@@ -88,12 +109,13 @@ import Testing
 }
 
 @Suite struct `credentials` {
-    @Test(arguments: [
-        ("eyJ1c2VybmFtZSI6ImEiLCJwYXNzd29yZCI6ImIifQ==", Credentials(username: "a", password: "b")),
-        ("eyJ1c2VybmFtZSI6ImEiLCJwYXNzd29yZCI6ImIifQ", Credentials(username: "a", password: "b")),
-        ("eyJhdXRoIjoiWVRwaU9tTT0ifQ==", Credentials(username: "a", password: "b:c")),
-        ("e30=", nil), ("", nil),
-    ] as [(String, Credentials?)])
+    @Test(
+        arguments: [
+            ("eyJ1c2VybmFtZSI6ImEiLCJwYXNzd29yZCI6ImIifQ==", Credentials(username: "a", password: "b")),
+            ("eyJ1c2VybmFtZSI6ImEiLCJwYXNzd29yZCI6ImIifQ", Credentials(username: "a", password: "b")),
+            ("eyJhdXRoIjoiWVRwaU9tTT0ifQ==", Credentials(username: "a", password: "b:c")),
+            ("e30=", nil), ("", nil),
+        ] as [(String, Credentials?)])
     func `are decoded from a header`(header: String, expected: Credentials?) throws {
         #expect(try Credentials.decode(header: header) == expected)
     }
@@ -108,7 +130,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("https://index.docker.io/v1/", "docker.io"), ("", "docker.io"), ("http://localhost:5000/v2/", "localhost:5000"), ("ghcr.io", "ghcr.io"),
+        ("https://index.docker.io/v1/", "docker.io"), ("", "docker.io"),
+        ("http://localhost:5000/v2/", "localhost:5000"), ("ghcr.io", "ghcr.io"),
     ])
     func `belong to the domain of their server address`(address: String, domain: String) {
         #expect(RegistryClient.domain(address) == domain)
@@ -117,13 +140,23 @@ import Testing
 
 @Suite struct `error replies` {
     @Test(arguments: [
-        (404, #"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#, RegistryError.Code.manifestUnknown,
-         "manifest for busybox:nope not found: manifest unknown: manifest unknown"),
-        (403, #"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#, .denied,
-         "pull access denied for busybox, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"),
-        (404, #"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#, .notFound,
-         "repository busybox not found: name unknown: repository name not known to registry"),
-        (401, #"{"details":"incorrect username or password"}"#, .unauthorized, "unauthorized: incorrect username or password"),
+        (
+            404, #"{"errors":[{"code":"MANIFEST_UNKNOWN","message":"manifest unknown"}]}"#,
+            RegistryError.Code.manifestUnknown,
+            "manifest for busybox:nope not found: manifest unknown: manifest unknown"
+        ),
+        (
+            403, #"{"errors":[{"code":"DENIED","message":"requested access to the resource is denied"}]}"#, .denied,
+            "pull access denied for busybox, repository does not exist or may require 'docker login': denied: requested access to the resource is denied"
+        ),
+        (
+            404, #"{"errors":[{"code":"NAME_UNKNOWN","message":"repository name not known to registry"}]}"#, .notFound,
+            "repository busybox not found: name unknown: repository name not known to registry"
+        ),
+        (
+            401, #"{"details":"incorrect username or password"}"#, .unauthorized,
+            "unauthorized: incorrect username or password"
+        ),
         (429, "slow down", .rateLimited, "toomanyrequests: too many requests"),
         (502, "<html>", .server, "received unexpected HTTP status: 502"),
     ])

@@ -10,7 +10,8 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
     try await withClient(impatient()) { client in
         let reference = try Reference("\(server.authority)/a:1")
         return try await client.blob(
-            descriptor(bytes), of: reference, from: client.configuration.origin(of: reference.domain), credentials: credentials
+            descriptor(bytes), of: reference, from: client.configuration.origin(of: reference.domain),
+            credentials: credentials
         ).collect().bytes
     }
 }
@@ -20,7 +21,9 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         let other = try FaultyServer { _, answer in answer.reply(200, [], bytes) }
         let target = "http://\(other.authority)/signed?x=1"
         let server = try FaultyServer { asked, answer in
-            if asked.headers["authorization"] == nil { return answer.reply(401, ["WWW-Authenticate: Basic realm=\"r\""]) }
+            if asked.headers["authorization"] == nil {
+                return answer.reply(401, ["WWW-Authenticate: Basic realm=\"r\""])
+            }
             answer.reply(307, ["Location: \(target)"])
         }
         #expect(try await pull(server) == bytes)
@@ -44,9 +47,13 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         #expect(server.asked.count == 6)
     }
 
-    @Test(arguments: ["http://token.example/token", "http://10.0.0.1/token", "ftp://x/", "garbage", "http://169.254.169.254/latest"])
+    @Test(arguments: [
+        "http://token.example/token", "http://10.0.0.1/token", "ftp://x/", "garbage", "http://169.254.169.254/latest",
+    ])
     func `a token server that cannot be trusted with them is not asked`(realm: String) async throws {
-        let server = try FaultyServer { _, answer in answer.reply(401, ["WWW-Authenticate: Bearer realm=\"\(realm)\",service=\"s\""]) }
+        let server = try FaultyServer { _, answer in
+            answer.reply(401, ["WWW-Authenticate: Bearer realm=\"\(realm)\",service=\"s\""])
+        }
         let error = try await failure { _ = try await pull(server) }
         #expect(error?.code == .forbidden || error?.code == .malformed)
         #expect(server.asked.count == 1)
@@ -59,7 +66,8 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
             }
             if asked.headers["authorization"] == "Bearer T0K" { return answer.reply(200, [], bytes) }
             let realm = "http://\(asked.headers["host"] ?? "")/token"
-            answer.reply(401, ["WWW-Authenticate: Bearer realm=\"\(realm)\",service=\"reg\",scope=\"repository:a:pull\""])
+            answer.reply(
+                401, ["WWW-Authenticate: Bearer realm=\"\(realm)\",service=\"reg\",scope=\"repository:a:pull\""])
         }
         try await withClient(impatient()) { client in
             let reference = try Reference("\(server.authority)/a:1")
@@ -79,7 +87,8 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         let server = try FaultyServer { asked, answer in
             if asked.target == "/token" { return answer.reply(200, [], Array(#"{"access_token":"A"}"#.utf8)) }
             if asked.headers["authorization"] == "Bearer A" { return answer.reply(200, [], bytes) }
-            answer.reply(401, ["WWW-Authenticate: Bearer realm=\"http://\(asked.headers["host"] ?? "")/token\",service=\"reg\""])
+            answer.reply(
+                401, ["WWW-Authenticate: Bearer realm=\"http://\(asked.headers["host"] ?? "")/token\",service=\"reg\""])
         }
         #expect(try await pull(server, Credentials(identityToken: "re/fresh")) == bytes)
         let form = try #require(server.asked.first { $0.method == "POST" })
@@ -107,7 +116,9 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         let error = try await failure {
             _ = try await withClient(impatient()) { client in
                 let reference = try Reference("\(server.authority)/a:1")
-                return try await client.blob(descriptor, of: reference, from: client.configuration.origin(of: reference.domain)).collect()
+                return try await client.blob(
+                    descriptor, of: reference, from: client.configuration.origin(of: reference.domain)
+                ).collect()
             }
         }
         #expect(error?.code == .notFound)
@@ -118,14 +129,18 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         let server = try FaultyServer { _, answer in answer.reply(200, [], bytes) }
         // As a mirror with https, loopback is reached by TLS only.
         let configuration = try impatient()
-        let endpoint = RegistryEndpoint(host: "127.0.0.1", port: server.port, scheme: .https, isInsecure: false, isMirror: false)
+        let endpoint = RegistryEndpoint(
+            host: "127.0.0.1", port: server.port, scheme: .https, isInsecure: false, isMirror: false)
         let error = try await failure {
             _ = try await withClient(configuration) { client in
-                try await client.blob(descriptor(bytes), of: Reference("x/a:1"), from: endpoint, credentials: user).collect()
+                try await client.blob(descriptor(bytes), of: Reference("x/a:1"), from: endpoint, credentials: user)
+                    .collect()
             }
         }
         #expect(error?.code == .plainHTTP)
-        #expect(error?.message == "Get \"https://\(server.authority)/v2/\": http: server gave HTTP response to HTTPS client")
+        #expect(
+            error?.message == "Get \"https://\(server.authority)/v2/\": http: server gave HTTP response to HTTPS client"
+        )
         #expect(server.asked.isEmpty)
     }
 }

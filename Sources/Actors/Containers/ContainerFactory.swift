@@ -60,9 +60,9 @@ struct ContainerFactory: Sendable {
         for bind in record.hostConfig.binds ?? [] { try add(try await MountRequests(world).bind(bind)) }
         for mount in record.hostConfig.mounts ?? [] { try add(try await MountRequests(world).mount(mount)) }
         for destination in (record.config.volumes ?? [:]).keys.sorted() {
-            let path = try MountRequests.destination(destination)
-            guard points[path] == nil, record.hostConfig.tmpfs?[path] == nil else { continue }
-            points[path] = try await MountRequests(world).anonymous(path)
+            guard points[destination] == nil, record.hostConfig.tmpfs?[destination] == nil else { continue }
+            let point = try await MountRequests(world).anonymous(destination)
+            points[point.destination] = point
         }
         for name in points.values.filter({ $0.type == "volume" }).compactMap(\.name) {
             try await world.volumes.refer(name, container: record.id)

@@ -1,4 +1,5 @@
 package import OCI
+import Volumes
 
 /// What `POST /containers/create` asks for.
 package struct CreateRequest: Sendable {
@@ -85,7 +86,7 @@ enum ContainerName {
 
     /// - Throws: ``EngineError`` in Docker's words.
     static func check(_ name: String) throws {
-        guard VolumeRegistry.isName(name), name.utf8.count <= bytesMax else {
+        guard (try? VolumeName(name)) != nil, name.utf8.count <= bytesMax else {
             throw EngineError(
                 .invalidParameter, "Invalid container name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
         }

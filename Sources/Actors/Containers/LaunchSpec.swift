@@ -196,7 +196,7 @@ struct LaunchSpec {
             default: kept.append(option)
             }
         }
-        var spec = MountSpec(.tmpfs(options: kept), target: try MountRequests.destination(target), readOnly: readOnly)
+        var spec = MountSpec(.tmpfs(options: kept), target: target, readOnly: readOnly)
         spec.flags = flags
         return spec
     }

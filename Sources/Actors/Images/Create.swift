@@ -24,24 +24,38 @@ extension ImageStore {
 
     /// Stores a layer from an uncompressed or compressed tar that is read from `reader` to its end. The layer is pinned.
     nonisolated func ingestLayer(from reader: consuming OwnedFD) async throws -> LayerRecord {
-        let source = DescriptorBoxed(reader)
+        let source = DescriptorBox(reader)
         return try await layers.newLayer { files in
-            let ingest = try LayerIngest(IngestRequest(files: files))
-            do {
-                while true {
-                    let block = try await BlockingPool.shared.run { () throws(SystemError) -> [UInt8] in
-                        try source.descriptor.readBlock(bytesMax: Self.blockBytes)
-                    }
-                    if block.isEmpty { break }
-                    try await ingest.write(copying: block)
-                }
-                let layer = try await ingest.finish()
-                return LayerRecord(
-                    diffID: layer.diffID, blobDigest: nil, blobSize: 0, mediaType: nil, size: layer.tarSize, repositories: [])
-            } catch {
-                await ingest.cancel()
-                throw error
+            guard let reader = source.take() else { throw CancellationError() }
+            let layer = try await self.feed(try LayerIngest(IngestRequest(files: files)), from: reader)
+            return LayerRecord(
+                diffID: layer.diffID, blobDigest: nil, blobSize: 0, mediaType: nil, size: layer.tarSize, repositories: [])
+        }
+    }
+
+    /// Moves everything that `reader` gives into an ingest, and ends it.
+    @discardableResult
+    nonisolated func feed(_ ingest: LayerIngest, from reader: consuming OwnedFD) async throws -> IngestedLayer {
+        let source = DescriptorBoxed(reader)
+        return try await feed(ingest) { () throws(SystemError) in try source.descriptor.readBlock(bytesMax: Self.blockBytes) }
+    }
+
+    nonisolated func feed(_ ingest: LayerIngest, from range: FileRange) async throws -> IngestedLayer {
+        try await feed(ingest) { () throws(SystemError) in try range.next(bytesMax: Self.blockBytes) }
+    }
+
+    private nonisolated func feed(
+        _ ingest: LayerIngest, _ next: @escaping @Sendable () throws(SystemError) -> [UInt8]
+    ) async throws -> IngestedLayer {
+        do {
+            while true {
+                let block = try await BlockingPool.shared.run(next)
+                if block.isEmpty { return try await ingest.finish() }
+                try await ingest.write(copying: block)
             }
+        } catch {
+            await ingest.cancel()
+            throw error
         }
     }
 
@@ -56,13 +70,17 @@ extension ImageStore {
     }
 
     /// Stores an image by its configuration's bytes.
-    func store(_ config: ImageConfig, _ bytes: Data, tags: [Reference]) async throws -> Digest {
+    func store(
+        _ config: ImageConfig, _ bytes: Data, tags: [Reference],
+        manifest: (bytes: [UInt8], type: String, layers: [Descriptor])? = nil
+    ) async throws -> Digest {
         let id = SHA256Bytes.digest([UInt8](bytes))
         var size: Int64 = 0
         for diffID in config.rootfs.diffIDs { size += await layers.record(diffID)?.size ?? 0 }
         try await layers.prepare(config.rootfs.diffIDs)
         let record = ImageRecord(
-            id: id, manifestDigest: nil, manifestMediaType: nil, manifestBytes: nil, config: config, configBytes: bytes, layers: [],
+            id: id, manifestDigest: manifest.map { SHA256Bytes.digest($0.bytes) }, manifestMediaType: manifest?.type,
+            manifestBytes: manifest.map { Data($0.bytes) }, config: config, configBytes: bytes, layers: manifest?.layers ?? [],
             size: size, storedAt: Timestamp.now().seconds)
         try await commit(record, tags: tags)
         return id
@@ -128,6 +146,18 @@ extension ImageStore {
         } catch {
             await layers.unpin([layer.diffID])
             throw error
+        }
+    }
+}
+
+extension LayerIngest {
+    /// Takes all of `bytes`, waiting while the pipeline is full.
+    fileprivate func write(copying bytes: [UInt8]) async throws {
+        var start = 0
+        while true {
+            start += try bytes.withUnsafeBytes { try offer(UnsafeRawBufferPointer(rebasing: $0[start...])) }
+            if start == bytes.count { return }
+            try await waitUntilReady()
         }
     }
 }

@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 #include "ring.h"
+#include "isolation.h"
 #include "sys.h"
 #include "nodes.h"
 

@@ -26,14 +26,14 @@ package struct TarWriter: ~Copyable {
 
     /// Writes the header of a member without content.
     package mutating func append(_ entry: LayerEntry) throws(LayerError) {
-        try write(TarHeader.encode(entry, size: 0))
+        try write(PAXHeader.encode(entry, size: 0))
     }
 
     /// Writes a file of `entry.size` bytes from `file`, sparse parts as zeros.
     ///
     /// The header has promised the size: a file that shrinks meanwhile is filled with zeros, one that grows is cut.
     package mutating func append(_ entry: LayerEntry, content file: borrowing OwnedFD) throws(LayerError) {
-        try write(TarHeader.encode(entry, size: entry.size))
+        try write(PAXHeader.encode(entry, size: entry.size))
         var offset: UInt64 = 0
         while offset < entry.size {
             if used == buffer.count { try flush() }
@@ -48,7 +48,7 @@ package struct TarWriter: ~Copyable {
             offset += UInt64(count)
         }
         try zeros(entry.size - offset)
-        try zeros(UInt64(TarHeader.padding(after: entry.size)))
+        try zeros(UInt64(PAXHeader.padding(after: entry.size)))
     }
 
     /// Ends the archive and hands over the last bytes.

@@ -110,17 +110,23 @@ package struct ErofsDriver: LayerDriver {
 
     /// - Parameter files: the index, then its devices in their order.
     private func mount(files: [String], at target: String) throws(SystemError) {
+        final class Held {
+            let file: OwnedFD
+            init(_ path: String) throws(SystemError) { file = try OwnedFD.open(path, O_RDONLY) }
+        }
         let context = try FilesystemContext("erofs")
         try context.set("ro")  // or the kernel tries to open a loop device for writing
+        var held: [Held] = []
         for (index, file) in files.enumerated() {
-            let key = index == 0 ? "source" : "device"
-            if file.utf8.count <= FilesystemContext.valueBytesMax {
-                try context.set(key, file)
-            } else {
-                let open = try OwnedFD.open(file, O_RDONLY)
-                try context.set(key, open.procPath)
+            var path = file
+            if path.utf8.count > FilesystemContext.valueBytesMax {
+                let open = try Held(file)
+                held.append(open)
+                path = open.file.procPath
             }
+            try context.set(index == 0 ? "source" : "device", path)
         }
+        defer { withExtendedLifetime(held) {} }  // the kernel opens the paths only now
         try context.mount(at: target, readOnly: true)
     }
 

@@ -74,7 +74,8 @@ final class Authorizer: Sendable {
     ///
     /// - Returns: `nil` when there is no other answer than the one that was refused.
     /// - Throws: `RegistryError`: `unauthorized`, `denied`, `forbidden`, and what the token server does.
-    func answer(_ challenges: [Challenge], for access: Access, refused: String?) async throws(RegistryError) -> String? {
+    func answer(_ challenges: [Challenge], for access: Access, refused: String?) async throws(RegistryError) -> String?
+    {
         if let given = access.credentials?.registryToken, !given.isEmpty { return nil }
         if let bearer = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
             state.withLock {
@@ -87,7 +88,8 @@ final class Authorizer: Sendable {
         guard let basic = challenges.first(where: { $0.scheme == "basic" }) else { return nil }
         state.withLock { $0.challenges[access.endpoint] = basic }
         guard let credentials = access.credentials, !credentials.username.isEmpty else {
-            throw RegistryError(.unauthorized, "no basic auth credentials", remedy: "log in: docker login \(access.endpoint.authority)")
+            throw RegistryError(
+                .unauthorized, "no basic auth credentials", remedy: "log in: docker login \(access.endpoint.authority)")
         }
         return credentials.basic == refused ? nil : credentials.basic
     }
@@ -99,14 +101,17 @@ final class Authorizer: Sendable {
         let realm = try trusted(realm: challenge.parameters["realm"] ?? "", of: access.endpoint)
         var access = access
         let kept = access
-        if access.scopes.isEmpty, let scope = challenge.parameters["scope"], !access.wantsIdentityToken { access.scopes = [scope] }
+        if access.scopes.isEmpty, let scope = challenge.parameters["scope"], !access.wantsIdentityToken {
+            access.scopes = [scope]
+        }
         let verifies = !(access.endpoint.isInsecure && realm.host == access.endpoint.host)
         let (request, location) = tokenRequest(realm, challenge.parameters["service"], access)
         let reply = try await transport.send(request, to: location, verifies: verifies)
         let body = try await reply.collect(bytesMax: configuration.limits.tokenBytesMax)
         guard reply.status == 200 else {
             throw WireErrors.error(
-                status: reply.status, body: body, challenges: reply.challenges, retryAfter: reply.retryAfter, reference: nil)
+                status: reply.status, body: body, challenges: reply.challenges, retryAfter: reply.retryAfter,
+                reference: nil)
         }
         let token = try Self.decode(body, realm)
         state.withLock { state in
@@ -125,7 +130,8 @@ final class Authorizer: Sendable {
         }
         guard realm.scheme == .https || (endpoint.isInsecure && realm.host == endpoint.host) else {
             throw RegistryError(
-                .forbidden, "\(endpoint) names a token server without TLS, \(realm.authority): no credentials are sent there",
+                .forbidden,
+                "\(endpoint) names a token server without TLS, \(realm.authority): no credentials are sent there",
                 remedy: "use a registry whose token server has https")
         }
         guard realm.host == endpoint.host || !realm.isLocal || endpoint.location(.https, "/").isLocal else {
@@ -142,7 +148,10 @@ final class Authorizer: Sendable {
             return (request, realm.adding(query: items + access.scopes.map { ("scope", $0) }))
         }
         if !credentials.identityToken.isEmpty {
-            items += [("grant_type", "refresh_token"), ("client_id", Self.clientID), ("refresh_token", credentials.identityToken)]
+            items += [
+                ("grant_type", "refresh_token"), ("client_id", Self.clientID),
+                ("refresh_token", credentials.identityToken),
+            ]
             if !access.scopes.isEmpty { items.append(("scope", access.scopes.joined(separator: " "))) }
             let form = items.map { "\(Location.encoded($0.name))=\(Location.encoded($0.value))" }.joined(separator: "&")
             request.method = .POST
@@ -169,7 +178,8 @@ final class Authorizer: Sendable {
         }
         let text = [wire.token, wire.access_token].compactMap(\.self).first { !$0.isEmpty }
         guard let text, text.utf8.allSatisfy({ (0x21...0x7e).contains($0) }) else {
-            throw RegistryError(.malformed, "authorization server \(realm.authority) did not include a token in the response")
+            throw RegistryError(
+                .malformed, "authorization server \(realm.authority) did not include a token in the response")
         }
         let seconds = min(max(wire.expires_in ?? tokenLifeMin, tokenLifeMin), tokenLifeMax)
         return Token(text: text, expires: .now + .seconds(seconds) - tokenMargin, identity: wire.refresh_token)

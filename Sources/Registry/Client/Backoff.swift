@@ -22,7 +22,9 @@ struct Backoff: Sendable {
     mutating func pause(after error: RegistryError, wasConnected: Bool = false) -> Duration? {
         failures += 1
         progress = 0
-        guard error.isTransient || (wasConnected && error.code == .unreachable), failures < patience.attempts else { return nil }
+        guard error.isTransient || (wasConnected && error.code == .unreachable), failures < patience.attempts else {
+            return nil
+        }
         if let asked = error.retryAfter {
             return asked <= patience.retryAfterMax ? asked : nil
         }

@@ -10,7 +10,9 @@ package struct BlobSource: Sendable {
     private let read: @Sendable (_ offset: Int64, _ bytesMax: Int) async throws -> BlobChunk
 
     /// - Parameter read: returns bytes at an offset; its error ends the upload.
-    package init(byteCount: Int64, read: @escaping @Sendable (_ offset: Int64, _ bytesMax: Int) async throws -> BlobChunk) {
+    package init(
+        byteCount: Int64, read: @escaping @Sendable (_ offset: Int64, _ bytesMax: Int) async throws -> BlobChunk
+    ) {
         self.byteCount = byteCount
         self.read = read
     }
@@ -45,7 +47,8 @@ package struct BlobSource: Sendable {
             var failure: SystemError?
             buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: bytesMax) { space in
                 do throws(SystemError) {
-                    return try descriptor.read(into: UnsafeMutableRawBufferPointer(rebasing: space[..<bytesMax]), at: offset)
+                    return try descriptor.read(
+                        into: UnsafeMutableRawBufferPointer(rebasing: space[..<bytesMax]), at: offset)
                 } catch {
                     failure = error
                     return 0
@@ -79,7 +82,8 @@ package struct BlobSource: Sendable {
                     throw RegistryError(.invalid, "cannot read the blob to push: \(error)", cause: error)
                 }
                 guard (1...bytesMax).contains(chunk.byteCount) else {
-                    throw RegistryError(.invalid, "the blob to push ended after \(offset) of \(body.source.byteCount) bytes")
+                    throw RegistryError(
+                        .invalid, "the blob to push ended after \(offset) of \(body.source.byteCount) bytes")
                 }
                 offset += Int64(chunk.byteCount)
                 return chunk.buffer

@@ -94,7 +94,8 @@ package struct BlobStream: AsyncSequence, Sendable {
                 guard var part = try await read() else {
                     body = nil
                     if offset == size { return nil }
-                    throw RegistryError(.cut, "blob \(blob.descriptor.digest) ended after \(offset) of \(size) bytes: unexpected EOF")
+                    throw RegistryError(
+                        .cut, "blob \(blob.descriptor.digest) ended after \(offset) of \(size) bytes: unexpected EOF")
                 }
                 if skipByteCount > 0 {
                     let skipped = Swift.min(Int64(part.readableBytes), skipByteCount)
@@ -103,7 +104,8 @@ package struct BlobStream: AsyncSequence, Sendable {
                 }
                 if part.readableBytes == 0 { continue }
                 guard Int64(part.readableBytes) <= size - offset else {
-                    throw RegistryError(.tooLarge, "blob \(blob.descriptor.digest) is longer than the \(size) bytes its manifest says")
+                    throw RegistryError(
+                        .tooLarge, "blob \(blob.descriptor.digest) is longer than the \(size) bytes its manifest says")
                 }
                 offset += Int64(part.readableBytes)
                 backoff.advanced(by: part.readableBytes)
@@ -141,7 +143,8 @@ package struct BlobStream: AsyncSequence, Sendable {
     /// - Throws: `RegistryError` (`malformed`) when it is not what was asked for.
     fileprivate func skip(_ reply: Reply, _ offset: Int64) throws(RegistryError) -> Int64 {
         if let coding = reply.header("content-encoding"), coding.lowercased() != "identity" {
-            throw RegistryError(.unsupported, "blob \(descriptor.digest) is served with content-encoding \(OCIError.quoted(coding))")
+            throw RegistryError(
+                .unsupported, "blob \(descriptor.digest) is served with content-encoding \(OCIError.quoted(coding))")
         }
         let length = reply.header("content-length")
         func isLength(_ expected: Int64) -> Bool { length == nil || length == "\(expected)" }
@@ -154,7 +157,8 @@ package struct BlobStream: AsyncSequence, Sendable {
         throw RegistryError(
             .malformed,
             "blob \(descriptor.digest) has \(descriptor.size) bytes, but bytes from \(offset) on were answered with status "
-                + "\(reply.status), length \(length ?? "unknown"), range \(OCIError.quoted(reply.header("content-range") ?? ""))")
+                + "\(reply.status), length \(length ?? "unknown"), range \(OCIError.quoted(reply.header("content-range") ?? ""))"
+        )
     }
 
     /// True for `bytes <first>-<size - 1>/<size>` (or `/*`), RFC 9110 §14.4.
@@ -178,7 +182,8 @@ extension RegistryClient {
         credentials: Credentials? = nil
     ) throws(RegistryError) -> BlobStream {
         guard (0...max(descriptor.size, 0)).contains(offset) else {
-            throw RegistryError(.invalid, "offset \(offset) is outside of blob \(descriptor.digest) of \(descriptor.size) bytes")
+            throw RegistryError(
+                .invalid, "offset \(offset) is outside of blob \(descriptor.digest) of \(descriptor.size) bytes")
         }
         let access = Access(endpoint, [Access.pull(reference.path)], credentials)
         return BlobStream(client: self, access: access, reference: reference, descriptor: descriptor, offset: offset)
@@ -187,7 +192,8 @@ extension RegistryClient {
     fileprivate func open(_ blob: BlobStream, at offset: Int64) async throws(RegistryError) -> Reply {
         var request = Request()
         if offset > 0 { request.headers.add(name: "range", value: "bytes=\(offset)-") }
-        let reply = try await send(request, to: .path(Routes.blob(blob.reference.path, blob.descriptor.digest)), blob.access)
+        let reply = try await send(
+            request, to: .path(Routes.blob(blob.reference.path, blob.descriptor.digest)), blob.access)
         try await check(reply, blob.reference)
         return reply
     }
@@ -196,17 +202,20 @@ extension RegistryClient {
     ///
     /// - Throws: `RegistryError`: `tooLarge` beyond the configuration limit, `digestMismatch`.
     package func fetchSmall(
-        _ descriptor: Descriptor, of reference: Reference, from endpoint: RegistryEndpoint, credentials: Credentials? = nil
+        _ descriptor: Descriptor, of reference: Reference, from endpoint: RegistryEndpoint,
+        credentials: Credentials? = nil
     ) async throws(RegistryError) -> [UInt8] {
         let bytesMax = configuration.limits.configBytesMax
         guard descriptor.size <= bytesMax else {
-            throw RegistryError(.tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
+            throw RegistryError(
+                .tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
         }
         return try await eachEndpoint(of: reference, first: endpoint) { endpoint throws(RegistryError) in
             try await within(self.configuration.patience.exchange, "\(endpoint)") { () throws(RegistryError) in
                 var bytes: [UInt8] = []
                 bytes.reserveCapacity(Int(descriptor.size))
-                var chunks = try self.blob(descriptor, of: reference, from: endpoint, credentials: credentials).makeAsyncIterator()
+                var chunks = try self.blob(descriptor, of: reference, from: endpoint, credentials: credentials)
+                    .makeAsyncIterator()
                 while let chunk = try await chunks.next() { bytes.append(contentsOf: chunk.buffer.readableBytesView) }
                 guard Digest.of(bytes, descriptor.digest.algorithm) == descriptor.digest else {
                     throw RegistryError.digestMismatch("blob", descriptor.digest.description)

@@ -59,7 +59,8 @@ package struct Credentials: Sendable, Hashable, CustomStringConvertible {
             guard let data = decodeBase64(packed) else {
                 throw RegistryError(.invalid, "invalid X-Registry-Auth header: auth is not base64")
             }
-            let pair = String(decoding: data, as: UTF8.self).split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
+            let pair = String(decoding: data, as: UTF8.self).split(
+                separator: ":", maxSplits: 1, omittingEmptySubsequences: false)
             guard pair.count == 2 else {
                 throw RegistryError(.invalid, "invalid X-Registry-Auth header: auth is not user:password")
             }

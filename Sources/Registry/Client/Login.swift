@@ -42,6 +42,7 @@ extension RegistryClient {
         var rest = Substring(address)
         for prefix in ["https://", "http://"] where rest.hasPrefix(prefix) { rest = rest.dropFirst(prefix.count) }
         let host = String(rest.prefix { $0 != "/" })
-        return ["", "index.docker.io", "docker.io", "registry-1.docker.io"].contains(host) ? Reference.defaultDomain : host
+        return ["", "index.docker.io", "docker.io", "registry-1.docker.io"].contains(host)
+            ? Reference.defaultDomain : host
     }
 }

@@ -25,7 +25,8 @@ extension RegistryClient {
         credentials: Credentials? = nil, progress: @escaping @Sendable (Int64) -> Void = { _ in }
     ) async throws(RegistryError) -> Placement {
         guard source.byteCount == descriptor.size else {
-            throw RegistryError(.invalid, "blob \(descriptor.digest) has \(source.byteCount) bytes to push, not \(descriptor.size)")
+            throw RegistryError(
+                .invalid, "blob \(descriptor.digest) has \(source.byteCount) bytes to push, not \(descriptor.size)")
         }
         let endpoint = try configuration.origin(of: reference.domain)
         let other = candidates.first { $0 != reference.path }
@@ -33,7 +34,9 @@ extension RegistryClient {
         let upload = Upload(
             client: self, access: Access(endpoint, scopes, credentials), reference: reference, descriptor: descriptor,
             source: source, progress: progress)
-        do throws(RegistryError) { return try await upload.run(mountingFrom: other) } catch { throw error.from(endpoint) }
+        do throws(RegistryError) { return try await upload.run(mountingFrom: other) } catch {
+            throw error.from(endpoint)
+        }
     }
 
     /// True when the repository has the blob.
@@ -51,7 +54,8 @@ extension RegistryClient {
         request.method = .HEAD
         do throws(RegistryError) {
             let target = Target.path(Routes.blob(reference.path, descriptor.digest))
-            let (reply, _) = try await exchange(request, to: target, access, bytesMax: configuration.limits.errorBytesMax)
+            let (reply, _) = try await exchange(
+                request, to: target, access, bytesMax: configuration.limits.errorBytesMax)
             // A blob of another length is not this one, whatever the registry thinks.
             return reply.header("content-length").map { $0 == "\(descriptor.size)" } ?? true
         } catch {
@@ -69,7 +73,9 @@ extension RegistryClient {
         let reference = reference.tagged
         let endpoint = try configuration.origin(of: reference.domain)
         let digest = Digest.of(bytes, reference.digest?.algorithm ?? .sha256)
-        if let wanted = reference.digest, wanted != digest { throw RegistryError.digestMismatch("manifest", wanted.description) }
+        if let wanted = reference.digest, wanted != digest {
+            throw RegistryError.digestMismatch("manifest", wanted.description)
+        }
         var request = Request()
         request.method = .PUT
         request.headers.add(name: "content-type", value: mediaType)
@@ -115,7 +121,9 @@ private struct Upload: Sendable {
         request.method = .POST
         request.headers.add(name: "content-length", value: "0")
         var path = Routes.uploads(reference.path)
-        if let other { path += "?mount=\(Location.encoded(descriptor.digest.description))&from=\(Location.encoded(other))" }
+        if let other {
+            path += "?mount=\(Location.encoded(descriptor.digest.description))&from=\(Location.encoded(other))"
+        }
         let (reply, _) = try await client.exchange(request, to: .path(path), access, bytesMax: limits.errorBytesMax)
         return other != nil && reply.status == 201 ? nil : try next(reply)
     }
@@ -126,7 +134,8 @@ private struct Upload: Sendable {
             location.scheme == .https || access.endpoint.isInsecure,
             !location.isLocal || location.host == access.endpoint.host || access.endpoint.location(.https, "/").isLocal
         else {
-            throw RegistryError(.malformed, "\(access.endpoint) gives no usable location for the upload of \(descriptor.digest)")
+            throw RegistryError(
+                .malformed, "\(access.endpoint) gives no usable location for the upload of \(descriptor.digest)")
         }
         return location
     }
@@ -156,7 +165,8 @@ private struct Upload: Sendable {
                 if offset < descriptor.size { session = try await patch(session, from: offset) }
                 return try await finish(session, bytesFrom: descriptor.size)
             } catch {
-                guard let pause = backoff.pause(after: error.isStaleToken ? .staleToken : error, wasConnected: true) else { throw error }
+                guard let pause = backoff.pause(after: error.isStaleToken ? .staleToken : error, wasConnected: true)
+                else { throw error }
                 try await Backoff.sleep(pause)
                 let before = offset
                 (session, offset) = try await whereItStopped(session)
@@ -201,7 +211,8 @@ private struct Upload: Sendable {
     /// Asks how many bytes the session has; a session that is gone is replaced by a new, empty one.
     private func whereItStopped(_ session: Location) async throws(RegistryError) -> (Location, Int64) {
         do throws(RegistryError) {
-            let (reply, _) = try await client.exchange(Request(), to: .location(session), access, bytesMax: limits.errorBytesMax)
+            let (reply, _) = try await client.exchange(
+                Request(), to: .location(session), access, bytesMax: limits.errorBytesMax)
             let location = reply.header("location") == nil ? session : try next(reply)
             return (location, Self.received(reply.header("range"), descriptor.size))
         } catch {
@@ -214,7 +225,8 @@ private struct Upload: Sendable {
     /// The bytes that `Range: 0-<last>` counts. `0-0` is what registries say of an empty session, so one byte is sent again
     /// rather than lost: the offset is 0 then.
     static func received(_ range: String?, _ size: Int64) -> Int64 {
-        guard let range, let dash = range.lastIndex(of: "-"), let last = Int64(range[range.index(after: dash)...]), last > 0,
+        guard let range, let dash = range.lastIndex(of: "-"), let last = Int64(range[range.index(after: dash)...]),
+            last > 0,
             last < size
         else { return 0 }
         return last + 1

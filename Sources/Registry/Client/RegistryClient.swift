@@ -47,7 +47,8 @@ package final class RegistryClient: Sendable {
             answer = try await authorizer.answer(reply.challenges, for: access, refused: header)
         } catch {
             if error.message == "no basic auth credentials" {
-                throw RegistryError(error.code, "\(request.goMethod) \"\(reply.location)\": \(error.message)", remedy: error.remedy)
+                throw RegistryError(
+                    error.code, "\(request.goMethod) \"\(reply.location)\": \(error.message)", remedy: error.remedy)
             }
             throw error
         }
@@ -75,12 +76,14 @@ package final class RegistryClient: Sendable {
     func check(_ reply: Reply, _ reference: Reference?) async throws(RegistryError) {
         guard !(200..<300).contains(reply.status) else { return }
         var body: [UInt8] = []
-        do throws(RegistryError) { body = try await reply.collect(bytesMax: configuration.limits.errorBytesMax) } catch {
+        do throws(RegistryError) { body = try await reply.collect(bytesMax: configuration.limits.errorBytesMax) } catch
+        {
             // The status says enough; a body that is too large or cut is not worth another error.
             if error.code == .cancelled { throw error }
         }
         throw WireErrors.error(
-            status: reply.status, body: body, challenges: reply.challenges, retryAfter: reply.retryAfter, reference: reference)
+            status: reply.status, body: body, challenges: reply.challenges, retryAfter: reply.retryAfter,
+            reference: reference)
     }
 
     private func discard(_ reply: Reply) async {
@@ -105,7 +108,8 @@ package final class RegistryClient: Sendable {
                     guard error.isNoTLS else { throw error }
                 }
             }
-            return try await answered(request, endpoint.location(candidates[candidates.count - 1], path), endpoint, authorization)
+            return try await answered(
+                request, endpoint.location(candidates[candidates.count - 1], path), endpoint, authorization)
         }
     }
 
@@ -120,7 +124,8 @@ package final class RegistryClient: Sendable {
     private func follow(
         _ request: Request, _ location: Location, _ endpoint: RegistryEndpoint, _ authorization: String?
     ) async throws(RegistryError) -> Reply {
-        try await follow(try await hop(request, location, endpoint, authorization), request, location, endpoint, authorization)
+        try await follow(
+            try await hop(request, location, endpoint, authorization), request, location, endpoint, authorization)
     }
 
     private func hop(
@@ -148,7 +153,8 @@ package final class RegistryClient: Sendable {
         var authorization = authorization
         for _ in 0..<configuration.limits.redirectsMax {
             let isReading = request.method == .GET || request.method == .HEAD
-            let isRedirect = isReading ? [301, 302, 303, 307, 308].contains(reply.status) : [307, 308].contains(reply.status)
+            let isRedirect =
+                isReading ? [301, 302, 303, 307, 308].contains(reply.status) : [307, 308].contains(reply.status)
             guard isRedirect, request.body == nil else { return reply }
             let next = try redirect(reply, endpoint)
             // Once gone the secret stays gone, should a later hop lead back.
@@ -157,7 +163,8 @@ package final class RegistryClient: Sendable {
             reply = try await hop(request, next, endpoint, authorization)
         }
         guard !(300..<400).contains(reply.status) else {
-            throw RegistryError(.malformed, "\(start.authority): stopped after \(configuration.limits.redirectsMax) redirects")
+            throw RegistryError(
+                .malformed, "\(start.authority): stopped after \(configuration.limits.redirectsMax) redirects")
         }
         return reply
     }
@@ -167,10 +174,12 @@ package final class RegistryClient: Sendable {
             throw RegistryError(.malformed, "\(reply.location.authority) redirects without a usable location")
         }
         guard next.scheme == .https || endpoint.isInsecure else {
-            throw RegistryError(.forbidden, "\(reply.location.authority) redirects to plain HTTP at \(next.authority): refused")
+            throw RegistryError(
+                .forbidden, "\(reply.location.authority) redirects to plain HTTP at \(next.authority): refused")
         }
         guard !next.isLocal || endpoint.location(.https, "/").isLocal || next.host == endpoint.host else {
-            throw RegistryError(.forbidden, "\(reply.location.authority) redirects to this machine, \(next.authority): refused")
+            throw RegistryError(
+                .forbidden, "\(reply.location.authority) redirects to this machine, \(next.authority): refused")
         }
         return next
     }

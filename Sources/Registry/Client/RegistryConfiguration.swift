@@ -71,7 +71,9 @@ package struct RegistryConfiguration: Sendable {
         var networks = ["127.0.0.0/8", "::1/128"].compactMap(CIDR.init)
         for entry in insecureRegistries {
             if entry.contains("://") {
-                throw RegistryError(.invalid, "insecure registry \(entry) should not contain '://'", remedy: "give host[:port] or a CIDR")
+                throw RegistryError(
+                    .invalid, "insecure registry \(entry) should not contain '://'",
+                    remedy: "give host[:port] or a CIDR")
             }
             if let network = CIDR(entry) {
                 networks.append(network)
@@ -79,7 +81,8 @@ package struct RegistryConfiguration: Sendable {
                 hosts.insert(entry.lowercased())
             } else {
                 throw RegistryError(
-                    .invalid, "insecure registry \(entry) is not valid: invalid host \"\(entry)\"", remedy: "give host[:port] or a CIDR")
+                    .invalid, "insecure registry \(entry) is not valid: invalid host \"\(entry)\"",
+                    remedy: "give host[:port] or a CIDR")
             }
         }
         insecureHosts = hosts
@@ -97,18 +100,22 @@ package struct RegistryConfiguration: Sendable {
     /// - Throws: `RegistryError` (`invalid`) unless it is `http(s)://host[:port]` and nothing more.
     package func endpoint(mirror text: String) throws(RegistryError) -> RegistryEndpoint {
         guard !text.contains("@") else {
-            throw RegistryError(.invalid, "invalid mirror: username/password not allowed in URI \(OCIError.quoted(text))")
+            throw RegistryError(
+                .invalid, "invalid mirror: username/password not allowed in URI \(OCIError.quoted(text))")
         }
         guard let location = Location(text) else {
             throw RegistryError(
-                .invalid, "invalid mirror: \(OCIError.quoted(text)) is not a valid URI", remedy: "give http(s)://host[:port]")
+                .invalid, "invalid mirror: \(OCIError.quoted(text)) is not a valid URI",
+                remedy: "give http(s)://host[:port]")
         }
         guard location.target == "/", !text.contains("#") else {
-            throw RegistryError(.invalid, "invalid mirror: path, query, or fragment at end of the URI \(OCIError.quoted(text))")
+            throw RegistryError(
+                .invalid, "invalid mirror: path, query, or fragment at end of the URI \(OCIError.quoted(text))")
         }
         let insecure = isInsecure(location.authority) || location.scheme == .http
         return RegistryEndpoint(
-            host: location.host, port: location.port, scheme: location.scheme, isInsecure: insecure, isMirror: true)
+            host: location.host, port: location.port == location.scheme.defaultPort ? nil : location.port,
+            scheme: location.scheme, isInsecure: insecure, isMirror: true)
     }
 
     /// True when `authority` (`host` or `host:port`) may be reached without verified TLS: decided by what was configured
@@ -127,7 +134,8 @@ package struct RegistryConfiguration: Sendable {
     package func origin(of domain: String) throws(RegistryError) -> RegistryEndpoint {
         let authority = domain == Reference.defaultDomain ? Self.hubHost : domain
         guard let (host, port) = Location.hostAndPort(Substring(authority)) else {
-            throw RegistryError(.invalid, "invalid registry host \(OCIError.quoted(domain))", remedy: "give host[:port]")
+            throw RegistryError(
+                .invalid, "invalid registry host \(OCIError.quoted(domain))", remedy: "give host[:port]")
         }
         return RegistryEndpoint(host: host, port: port, scheme: nil, isInsecure: isInsecure(authority), isMirror: false)
     }

@@ -59,19 +59,22 @@ extension RegistryClient {
         _ reference: Reference, _ platform: Platform, at endpoint: RegistryEndpoint, _ credentials: Credentials?
     ) async throws(RegistryError) -> ResolvedImage {
         let access = Access(endpoint, [Access.pull(reference.path)], credentials)
-        var document = try await fetch(reference, reference.digest.map(\.description) ?? reference.tag ?? "", reference.digest, access)
+        var document = try await fetch(
+            reference, reference.digest.map(\.description) ?? reference.tag ?? "", reference.digest, access)
         var top: ResolvedImage.Document?
         var visited: Set<Digest> = [document.digest]
         for _ in 0...configuration.limits.indexDepthMax {
             switch try ManifestDocument(document, reference) {
             case .manifest(let manifest):
                 return ResolvedImage(
-                    manifest: manifest, manifestBytes: document.bytes, digest: document.digest, mediaType: document.mediaType,
+                    manifest: manifest, manifestBytes: document.bytes, digest: document.digest,
+                    mediaType: document.mediaType,
                     index: top, endpoint: endpoint)
             case .index(let index):
                 top = top ?? document
                 guard index.manifests.count <= configuration.limits.indexChildrenMax else {
-                    throw RegistryError(.tooLarge, "the manifest list of \(reference.familiar) has \(index.manifests.count) entries")
+                    throw RegistryError(
+                        .tooLarge, "the manifest list of \(reference.familiar) has \(index.manifests.count) entries")
                 }
                 guard let child = index.choice(for: platform) else {
                     throw RegistryError(
@@ -85,7 +88,8 @@ extension RegistryClient {
             }
         }
         throw RegistryError(
-            .unsupported, "the manifest lists of \(reference.familiar) are nested deeper than \(configuration.limits.indexDepthMax)")
+            .unsupported,
+            "the manifest lists of \(reference.familiar) are nested deeper than \(configuration.limits.indexDepthMax)")
     }
 
     private static let accepted = (MediaType.manifests + MediaType.indexes + MediaType.schema1).joined(separator: ", ")
@@ -97,7 +101,8 @@ extension RegistryClient {
         var request = Request()
         request.headers.add(name: "accept", value: Self.accepted)
         let (reply, bytes) = try await exchange(
-            request, to: .path(Routes.manifest(reference.path, name)), access, bytesMax: configuration.limits.manifestBytesMax,
+            request, to: .path(Routes.manifest(reference.path, name)), access,
+            bytesMax: configuration.limits.manifestBytesMax,
             reference: reference)
         if let expected, expected.size != Int64(bytes.count) {
             throw RegistryError.digestMismatch("manifest", expected.digest.description)
@@ -113,7 +118,9 @@ extension RegistryClient {
         let header = reply.header("content-type")?.prefix { $0 != ";" }.lowercased() ?? ""
         let type = header.filter { $0 != " " }
         if let expected, !MediaType.generic.contains(type), !type.isEmpty, expected.mediaType != type {
-            throw RegistryError(.malformed, "manifest \(expected.digest) is served as \(OCIError.quoted(type)) but listed as \(expected.mediaType)")
+            throw RegistryError(
+                .malformed,
+                "manifest \(expected.digest) is served as \(OCIError.quoted(type)) but listed as \(expected.mediaType)")
         }
         return ResolvedImage.Document(bytes: bytes, digest: digest ?? Digest.of(bytes, .sha256), mediaType: type)
             .withTypeOfItsOwn()
@@ -123,7 +130,8 @@ extension RegistryClient {
 extension ResolvedImage.Document {
     /// Where the header says nothing, the type that the document says of itself.
     fileprivate func withTypeOfItsOwn() -> Self {
-        guard mediaType.isEmpty || MediaType.generic.contains(mediaType), let shape = ManifestDocument.Shape(bytes) else { return self }
+        guard mediaType.isEmpty || MediaType.generic.contains(mediaType), let shape = ManifestDocument.Shape(bytes)
+        else { return self }
         let own = shape.mediaType ?? (shape.manifests != nil ? MediaType.ociIndex : MediaType.ociManifest)
         return Self(bytes: bytes, digest: digest, mediaType: own)
     }
@@ -155,7 +163,8 @@ enum ManifestDocument: Sendable {
     ///   `unsupported` for schema 1 and unknown types.
     init(_ document: ResolvedImage.Document, _ reference: Reference) throws(RegistryError) {
         guard let shape = Shape(document.bytes) else {
-            throw RegistryError(.malformed, "the manifest of \(reference.familiar) is not a JSON object of the expected form")
+            throw RegistryError(
+                .malformed, "the manifest of \(reference.familiar) is not a JSON object of the expected form")
         }
         if MediaType.schema1.contains(document.mediaType) || shape.schemaVersion == 1 || shape.fsLayers != nil {
             throw RegistryError(
@@ -165,7 +174,8 @@ enum ManifestDocument: Sendable {
                     + "schema 2. More information at https://docs.docker.com/go/deprecated-image-specs/")
         }
         guard shape.manifests == nil || (shape.layers == nil && shape.config == nil) else {
-            throw RegistryError(.malformed, "the manifest of \(reference.familiar) is a manifest and an index at once: refused")
+            throw RegistryError(
+                .malformed, "the manifest of \(reference.familiar) is a manifest and an index at once: refused")
         }
         if let own = shape.mediaType, own != document.mediaType {
             throw RegistryError(
@@ -184,7 +194,8 @@ enum ManifestDocument: Sendable {
                 self = .manifest(manifest)
             } else {
                 throw RegistryError(
-                    .unsupported, "unsupported manifest media type and no default available: \(OCIError.quoted(document.mediaType))")
+                    .unsupported,
+                    "unsupported manifest media type and no default available: \(OCIError.quoted(document.mediaType))")
             }
         } catch let error as RegistryError {
             throw error
@@ -197,7 +208,9 @@ enum ManifestDocument: Sendable {
 extension ImageIndex {
     /// The entry for `platform`: one of exactly its variant before others; else a nested index that names no platform.
     func choice(for platform: Platform) -> Descriptor? {
-        let usable = manifests.filter { MediaType.manifests.contains($0.mediaType) || MediaType.indexes.contains($0.mediaType) }
+        let usable = manifests.filter {
+            MediaType.manifests.contains($0.mediaType) || MediaType.indexes.contains($0.mediaType)
+        }
         let fitting = usable.filter { $0.platform?.matches(platform) == true }
         return fitting.first { $0.platform?.variant == platform.variant } ?? fitting.first
             ?? usable.first { $0.platform == nil && MediaType.indexes.contains($0.mediaType) }

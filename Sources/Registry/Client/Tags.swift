@@ -5,7 +5,8 @@ extension RegistryClient {
     /// All tags of a repository, in the registry's order, over as many pages as it takes.
     ///
     /// - Throws: `RegistryError`: `tooLarge` beyond the limits, `malformed` for pages that lead elsewhere or in a circle.
-    package func tags(of reference: Reference, credentials: Credentials? = nil) async throws(RegistryError) -> [String] {
+    package func tags(of reference: Reference, credentials: Credentials? = nil) async throws(RegistryError) -> [String]
+    {
         try await eachEndpoint(of: reference) { endpoint throws(RegistryError) in
             let access = Access(endpoint, [Access.pull(reference.path)], credentials)
             var target = Target.path(Routes.tags(reference.path))
@@ -13,13 +14,15 @@ extension RegistryClient {
             var visited: Set<Location> = []
             while true {
                 let (reply, body) = try await self.exchange(
-                    Request(), to: target, access, bytesMax: self.configuration.limits.tagsPageBytesMax, reference: reference)
+                    Request(), to: target, access, bytesMax: self.configuration.limits.tagsPageBytesMax,
+                    reference: reference)
                 guard visited.insert(reply.location).inserted else {
                     throw RegistryError(.malformed, "the tag pages of \(reference.familiarName) lead in a circle")
                 }
                 tags += try Self.tags(in: body, reference)
                 guard tags.count <= self.configuration.limits.tagsMax else {
-                    throw RegistryError(.tooLarge, "\(reference.familiarName) has more than \(self.configuration.limits.tagsMax) tags")
+                    throw RegistryError(
+                        .tooLarge, "\(reference.familiarName) has more than \(self.configuration.limits.tagsMax) tags")
                 }
                 guard let link = reply.header("link"), let next = Self.nextPage(link) else { return tags }
                 guard let location = reply.location.resolving(next), location.hasSameOrigin(as: reply.location) else {
@@ -43,7 +46,9 @@ extension RegistryClient {
     /// The target of `<...>; rel="next"` (RFC 8288).
     static func nextPage(_ link: String) -> String? {
         for part in link.split(separator: ",") {
-            guard let open = part.firstIndex(of: "<"), let close = part.firstIndex(of: ">"), open < close else { continue }
+            guard let open = part.firstIndex(of: "<"), let close = part.firstIndex(of: ">"), open < close else {
+                continue
+            }
             let parameters = part[close...].lowercased().filter { $0 != " " && $0 != "\"" }
             if parameters.contains(";rel=next") { return String(part[part.index(after: open)..<close]) }
         }

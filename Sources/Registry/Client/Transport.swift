@@ -11,13 +11,15 @@ struct Request: Sendable {
     var method: HTTPMethod = .GET
     var headers = HTTPHeaders()
     var body: HTTPClientRequest.Body?
-    /// Gives the body anew: some uploads are sent twice, after a redirect or a challenge.
+    /// Takes as long as its body takes; waits longer for the reply.
     var isUpload = false
 }
 
 /// A reply whose body is still to be read.
 struct Reply: Sendable {
     let status: Int
+    /// Of the request: a reply to `HEAD` announces a length but has no body.
+    let method: HTTPMethod
     let headers: HTTPHeaders
     let body: HTTPClientResponse.Body
     /// Where it came from, after redirects.
@@ -40,7 +42,9 @@ struct Reply: Sendable {
         func tooLarge() -> RegistryError {
             RegistryError(.tooLarge, "the reply of \(location.authority) is larger than \(bytesMax) bytes")
         }
-        if let announced = header("content-length").flatMap({ Int($0) }), announced > bytesMax { throw tooLarge() }
+        if method != .HEAD, let announced = header("content-length").flatMap({ Int($0) }), announced > bytesMax {
+            throw tooLarge()
+        }
         var bytes: [UInt8] = []
         var iterator = body.makeAsyncIterator()
         while true {
@@ -117,18 +121,17 @@ final class Transport: Sendable {
         do {
             response = try await (request.isUpload ? uploads : downloads).execute(wire, deadline: deadline)
         } catch {
-            throw RegistryError.transport(error, Self.goMethod(request.method), location)
+            throw RegistryError.transport(error, request.goMethod, location)
         }
         let headerBytes = response.headers.reduce(0) { $0 + $1.name.utf8.count + $1.value.utf8.count + 4 }
         guard headerBytes <= configuration.limits.headerBytesMax else {
-            throw RegistryError(.tooLarge, "the headers of \(location.authority) are larger than \(configuration.limits.headerBytesMax) bytes")
+            throw RegistryError(
+                .tooLarge,
+                "the headers of \(location.authority) are larger than \(configuration.limits.headerBytesMax) bytes")
         }
-        return Reply(status: Int(response.status.code), headers: response.headers, body: response.body, location: location)
-    }
-
-    /// `Get`, `Head`: as Go's errors begin.
-    private static func goMethod(_ method: HTTPMethod) -> String {
-        method.rawValue.prefix(1) + method.rawValue.dropFirst().lowercased()
+        return Reply(
+            status: Int(response.status.code), method: request.method, headers: response.headers, body: response.body,
+            location: location)
     }
 
     private func tls(authority: String, verifies: Bool) async throws(RegistryError) -> TLSConfiguration {
@@ -151,7 +154,8 @@ final class Transport: Sendable {
         do {
             let names = try Files.list(directory).sorted()
             for name in names where name.hasSuffix(".crt") {
-                tls.additionalTrustRoots.append(.certificates(try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)")))
+                tls.additionalTrustRoots.append(
+                    .certificates(try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)")))
             }
             for name in names where name.hasSuffix(".cert") {
                 let key = String(name.dropLast(".cert".count)) + ".key"
@@ -160,13 +164,17 @@ final class Transport: Sendable {
                         .invalid, "missing key \(key) for client certificate \(name)",
                         remedy: "CA certificates in \(directory) must use the extension .crt")
                 }
-                tls.certificateChain = try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)").map { .certificate($0) }
+                tls.certificateChain = try NIOSSLCertificate.fromPEMFile("\(directory)/\(name)").map {
+                    .certificate($0)
+                }
                 tls.privateKey = .privateKey(try NIOSSLPrivateKey(file: "\(directory)/\(key)", format: .pem))
             }
         } catch let error as RegistryError {
             throw error
         } catch {
-            throw RegistryError(.invalid, "cannot read the certificates in \(directory)", remedy: "they must be PEM files", cause: error)
+            throw RegistryError(
+                .invalid, "cannot read the certificates in \(directory)", remedy: "they must be PEM files", cause: error
+            )
         }
         return tls
     }

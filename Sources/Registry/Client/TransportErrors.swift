@@ -30,7 +30,8 @@ extension RegistryError {
         case let error as HTTPParserError where error == .invalidEOFState:
             return RegistryError(.cut, whole + "unexpected EOF", cause: error)
         case is HTTPParserError:
-            return RegistryError(.malformed, whole + "malformed HTTP response", remedy: "is a registry listening there?", cause: error)
+            return RegistryError(
+                .malformed, whole + "malformed HTTP response", remedy: "is a registry listening there?", cause: error)
         default: return RegistryError(.cut, whole + String(describing: error), cause: error)
         }
     }
@@ -70,7 +71,8 @@ extension RegistryError {
         switch SystemError("", error.errnoCode).code {
         case connectionRefused, hostUnreachable, networkUnreachable:
             return RegistryError(
-                .unreachable, base + "dial tcp \(address): connect: \(reason)", remedy: "is the registry running?", cause: error)
+                .unreachable, base + "dial tcp \(address): connect: \(reason)", remedy: "is the registry running?",
+                cause: error)
         default: return RegistryError(.cut, whole + "read tcp \(address): \(reason)", cause: error)
         }
     }
@@ -87,16 +89,21 @@ extension RegistryError {
         if ["WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST"].contains(where: detail.contains) {
             return RegistryError(
                 .plainHTTP, base + "http: server gave HTTP response to HTTPS client",
-                remedy: "add \(location.authority) to insecure-registries if it is meant to be reached without TLS", cause: error)
+                remedy: "add \(location.authority) to insecure-registries if it is meant to be reached without TLS",
+                cause: error)
         }
-        if detail.contains("failedToValidateHostname") || detail.contains("idnames") || detail.lowercased().contains("hostname") {
+        if detail.contains("failedToValidateHostname") || detail.contains("idnames")
+            || detail.lowercased().contains("hostname")
+        {
             return RegistryError(
                 .tls,
-                base + "tls: failed to verify certificate: x509: certificate is not valid for \(location.host)", remedy: remedy, cause: error)
+                base + "tls: failed to verify certificate: x509: certificate is not valid for \(location.host)",
+                remedy: remedy, cause: error)
         }
         if detail.contains("CERTIFICATE_VERIFY_FAILED") {
             return RegistryError(
-                .tls, base + "tls: failed to verify certificate: x509: certificate signed by unknown authority", remedy: remedy,
+                .tls, base + "tls: failed to verify certificate: x509: certificate signed by unknown authority",
+                remedy: remedy,
                 cause: error)
         }
         if detail.contains("EOF") || detail.contains("uncleanShutdown") {

@@ -144,8 +144,11 @@ struct IPAddress: Sendable, Hashable {
         Self.local.contains { $0.contains(self) }
     }
 
-    private static let local = ["127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "::1/128", "::/128", "fe80::/10", "::ffff:127.0.0.0/104", "::ffff:169.254.0.0/112"]
-        .compactMap(CIDR.init)
+    private static let local = [
+        "127.0.0.0/8", "169.254.0.0/16", "0.0.0.0/8", "::1/128", "::/128", "fe80::/10", "::ffff:127.0.0.0/104",
+        "::ffff:169.254.0.0/112",
+    ]
+    .compactMap(CIDR.init)
 }
 
 /// An address prefix: `10.0.0.0/8`, `fd00::/8`.

@@ -19,7 +19,9 @@ struct WireErrors: Decodable {
 
     /// A server's text without control characters and cut, so that it cannot fill a terminal or a log.
     private static func printable(_ text: String) -> String {
-        String(text.unicodeScalars.prefix(textScalarsMax).map { $0.value < 0x20 || $0.value == 0x7f ? " " : Character($0) })
+        String(
+            text.unicodeScalars.prefix(textScalarsMax).map { $0.value < 0x20 || $0.value == 0x7f ? " " : Character($0) }
+        )
     }
     private static let textScalarsMax = 1000
 
@@ -53,15 +55,19 @@ struct WireErrors: Decodable {
             return denied(text ?? "denied: requested access to the resource is denied", reference)
         case ("UNAUTHORIZED", _), (nil, 401):
             return RegistryError(
-                .unauthorized, text ?? "unauthorized: authentication required", remedy: "check the credentials: docker login")
+                .unauthorized, text ?? "unauthorized: authentication required",
+                remedy: "check the credentials: docker login")
         case ("MANIFEST_UNKNOWN", _):
             return RegistryError(
-                .manifestUnknown, reference.map { "manifest for \($0.familiar) not found: \(text ?? "")" } ?? text ?? "")
+                .manifestUnknown, reference.map { "manifest for \($0.familiar) not found: \(text ?? "")" } ?? text ?? ""
+            )
         case ("NAME_UNKNOWN", _):
             return RegistryError(
                 .notFound, reference.map { "repository \($0.familiarName) not found: \(text ?? "")" } ?? text ?? "")
         case ("TOOMANYREQUESTS", _), (_, 429):
-            return RegistryError(.rateLimited, text ?? "toomanyrequests: too many requests", remedy: "wait, or log in for a higher limit")
+            return RegistryError(
+                .rateLimited, text ?? "toomanyrequests: too many requests", remedy: "wait, or log in for a higher limit"
+            )
         case (_, 404):
             return RegistryError(.notFound, text ?? "received unexpected HTTP status: 404 Not Found")
         case (_, 500...):
@@ -77,6 +83,7 @@ struct WireErrors: Decodable {
         guard let reference else { return RegistryError(.denied, text) }
         return RegistryError(
             .denied,
-            "pull access denied for \(reference.familiarName), repository does not exist or may require 'docker login': \(text)")
+            "pull access denied for \(reference.familiarName), repository does not exist or may require 'docker login': \(text)"
+        )
     }
 }

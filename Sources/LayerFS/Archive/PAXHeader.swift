@@ -1,6 +1,6 @@
 /// Encodes one member's header in the PAX interchange format (POSIX.1-2008, pax): a ustar block, preceded by an extended header
 /// for whatever does not fit into it.
-enum TarHeader {
+enum PAXHeader {
     static let blockBytes = 512
     /// Largest values of the ustar fields: seven and eleven octal digits.
     private static let smallMax: UInt64 = 0o7777777

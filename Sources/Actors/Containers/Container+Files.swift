@@ -1,0 +1,175 @@
+import Glibc
+import Isolation
+package import Kernel
+package import LayerFS
+
+extension Container {
+    // MARK: The container's tree
+
+    /// Runs `body` on a blocking thread with a root directory and `path` inside it: the tree of the running process, or the
+    /// layers mounted for the moment, or the volume that holds the path.
+    private func withRoot<Value: Sendable>(
+        of path: String, _ body: @escaping @Sendable (consuming OwnedFD, String) throws -> Value
+    ) async throws -> Value {
+        if case .running(_, let process) = phase {
+            let pid = process.pid
+            return try await BlockingPool.shared.run {
+                try body(try OwnedFD.open("/proc/\(pid)/root", O_PATH | O_DIRECTORY), path)
+            }
+        }
+        let holder = record.mounts.filter { point in
+            point.type != "tmpfs" && (path == point.destination || path.hasPrefix(point.destination + "/"))
+        }.max { $0.destination.count < $1.destination.count }
+        if let holder, Files.exists(holder.source + "/.") {
+            let rest = String(path.dropFirst(holder.destination.count))
+            return try await BlockingPool.shared.run {
+                try body(try OwnedFD.open(holder.source, O_PATH | O_DIRECTORY), rest.isEmpty ? "/" : rest)
+            }
+        }
+        let lower = try await world.layers.acquire(record.diffIDs)
+        let paths = paths
+        defer { Task { await world.layers.release(record.diffIDs) } }
+        return try await BlockingPool.shared.run {
+            let overlay = try FilesystemContext("overlay")
+            try overlay.set("lowerdir", lower)
+            try overlay.set("upperdir", paths.upper)
+            try overlay.set("workdir", paths.work)
+            return try body(try overlay.detached(), path)
+        }
+    }
+
+    package func statPath(_ path: String) async throws -> PathStatus {
+        do { return try await withRoot(of: path) { try FileTreeArchive(root: $0).status(of: $1) } } catch {
+            throw told(error, path)
+        }
+    }
+
+    /// A tar of `path` (`docker cp` out).
+    package func archive(_ path: String) async throws -> OutgoingStream {
+        _ = try await statPath(path)
+        return try await outgoing(path) { root, path, sink in try FileTreeArchive(root: root).create(path, sink: sink) }
+    }
+
+    /// A tar of everything (`docker export`).
+    package func export() async throws -> OutgoingStream {
+        await publish("export")
+        return try await outgoing("/") { root, _, sink in try FileTreeArchive(root: root).export(sink: sink) }
+    }
+
+    private func outgoing(
+        _ path: String, _ produce: @escaping @Sendable (consuming OwnedFD, String, @escaping TarWriter.Sink) throws -> Void
+    ) async throws -> OutgoingStream {
+        let (box, inside) = try await withRoot(of: path) { (DescriptorBox($0), $1) }
+        return try OutgoingStream.producing { writer in
+            guard let root = box.take() else { return }
+            try produce(root, inside, PipeSink.to(writer.raw))
+        }
+    }
+
+    /// Puts the members of a tar that `reader` gives below the directory `path` (`docker cp` in).
+    package func extract(
+        into path: String, noOverwriteDirNonDir: Bool, from reader: consuming OwnedFD
+    ) async throws {
+        if record.hostConfig.readonlyRootfs == true, !record.mounts.contains(where: { $0.rw && path.hasPrefix($0.destination) }) {
+            throw EngineError(.forbidden, "container rootfs is marked read-only")
+        }
+        let source = DescriptorBoxed(reader)
+        let scratch = world.layers.temporaryPath()
+        let options = ExtractOptions(noOverwriteDirNonDir: noOverwriteDirNonDir)
+        do {
+            try await withRoot(of: path) { root, inside in
+                try ArchiveExtraction(root: root, path: inside, options: options, scratchPath: scratch).run { buffer throws(LayerError) in
+                    do throws(SystemError) { return try source.descriptor.read(into: buffer) } catch {
+                        throw LayerError(error, "reading the archive")
+                    }
+                }
+            }
+        } catch { throw told(error, path) }
+    }
+
+    private func told(_ error: any Error, _ path: String) -> EngineError {
+        guard let layer = error as? LayerError else { return EngineError.wrapping(error) }
+        switch layer.cause?.code {
+        case ENOENT, ENOTDIR: return EngineError(.notFound, "Could not find the file \(path) in container \(id)")
+        default: return EngineError(layer.code == .system ? .system : .invalidParameter, layer.message)
+        }
+    }
+
+    // MARK: Changes
+
+    /// What is mounted over or made by the engine: no change of the container's.
+    private var exclusions: DiffExclusions {
+        DiffExclusions(
+            omitted: ["etc/hosts", "etc/hostname", "etc/resolv.conf", "dev", "proc", "sys", ".dockerenv"],
+            hollow: record.mounts.map { String($0.destination.dropFirst()) })
+    }
+
+    package func changes() async throws -> [Change] {
+        let (upper, exclusions) = (paths.upper, exclusions)
+        let lower = try await world.layers.acquire(record.diffIDs)
+        defer { Task { await world.layers.release(record.diffIDs) } }
+        return try await BlockingPool.shared.run {
+            try OverlayDiff(
+                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY), lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
+                exclusions: exclusions
+            ).changes()
+        }
+    }
+
+    /// The writable layer as a layer tar.
+    private func layer() async throws -> OutgoingStream {
+        let (upper, exclusions) = (paths.upper, exclusions)
+        let lower = try await world.layers.acquire(record.diffIDs)
+        await world.layers.release(record.diffIDs)
+        return try OutgoingStream.producing { writer in
+            try OverlayDiff(
+                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY), lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
+                exclusions: exclusions
+            ).layerTar(sink: PipeSink.to(writer.raw))
+        }
+    }
+
+    /// Makes an image of the container as it is (`docker commit`), with its processes held still meanwhile.
+    package func commit(_ request: CommitRequest) async throws -> String {
+        let pauses = request.pause && isRunning && record.state.status != .paused
+        if pauses { try await pause() }
+        do {
+            let stream = try await layer()
+            let completion = stream.completion
+            let image = try await world.images.commit(request, container: record, layer: stream.takeReader())
+            try await completion.value
+            if pauses { try await unpause() }
+            await publish("commit", ["imageID": image.description, "imageRef": "", "comment": request.comment])
+            return image.description
+        } catch {
+            if pauses { try await unpause() }
+            throw error
+        }
+    }
+
+    /// Bytes of the writable layer, and with the image's.
+    package func sizes() async throws -> (rw: Int64, rootFs: Int64) {
+        let upper = paths.upper
+        let rw = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
+        var image: Int64 = 0
+        for diffID in record.diffIDs { image += await world.layers.record(diffID)?.size ?? 0 }
+        return (rw, rw + image)
+    }
+}
+
+/// Where archives go on their way out.
+enum PipeSink {
+    /// A sink that writes to a descriptor which outlives it.
+    static func to(_ descriptor: CInt) -> TarWriter.Sink {
+        { bytes throws(LayerError) in
+            var rest = bytes
+            while !rest.isEmpty {
+                let part = rest
+                do throws(SystemError) {
+                    let count = try checked("write") { write(descriptor, part.baseAddress, part.count) }
+                    rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                } catch { throw LayerError(error, "sending the archive") }
+            }
+        }
+    }
+}

@@ -1,0 +1,90 @@
+import HTTP
+
+/// Every operation of the API. The router and the tests read this table.
+enum Endpoints {
+    static let all: [Endpoint] = system + containers + execs + images + volumes + networks + swarm
+
+    static let system: [Endpoint] = [
+        .init(.get, "/_ping", System.ping),
+        .init(.head, "/_ping", System.ping),
+        .init(.get, "/version", System.version),
+        .init(.get, "/info", System.info),
+        .init(.get, "/events", System.events),
+        .init(.get, "/system/df", System.diskUsage),
+        .init(.post, "/auth", System.login),
+    ]
+
+    static let containers: [Endpoint] = [
+        .init(.get, "/containers/json", Containers.list),
+        .init(.post, "/containers/create", Containers.create),
+        .init(.post, "/containers/prune", Containers.prune),
+        .init(.get, "/containers/{id}/json", Containers.inspect),
+        .init(.delete, "/containers/{id}", Containers.remove),
+        .init(.post, "/containers/{id}/start", Containers.start),
+        .init(.post, "/containers/{id}/stop", Containers.stop),
+        .init(.post, "/containers/{id}/restart", Containers.restart),
+        .init(.post, "/containers/{id}/kill", Containers.kill),
+        .init(.post, "/containers/{id}/pause", Containers.pause),
+        .init(.post, "/containers/{id}/unpause", Containers.unpause),
+        .init(.post, "/containers/{id}/rename", Containers.rename),
+        .init(.post, "/containers/{id}/update", Containers.update),
+        .init(.post, "/containers/{id}/wait", Containers.wait),
+        .init(.post, "/containers/{id}/resize", Containers.resize),
+        .init(.post, "/containers/{id}/attach", Containers.attach),
+        .init(.get, "/containers/{id}/logs", Containers.logs),
+        .init(.get, "/containers/{id}/top", Containers.top),
+        .init(.get, "/containers/{id}/stats", Containers.stats),
+        .init(.get, "/containers/{id}/changes", Containers.changes),
+        .init(.get, "/containers/{id}/export", Containers.export),
+        .init(.head, "/containers/{id}/archive", Containers.statPath),
+        .init(.get, "/containers/{id}/archive", Containers.getArchive),
+        .init(.put, "/containers/{id}/archive", Containers.putArchive),
+        .init(.post, "/commit", Containers.commit),
+    ]
+
+    static let execs: [Endpoint] = [
+        .init(.post, "/containers/{id}/exec", Execs.create),
+        .init(.post, "/exec/{id}/start", Execs.start),
+        .init(.post, "/exec/{id}/resize", Execs.resize),
+        .init(.get, "/exec/{id}/json", Execs.inspect),
+    ]
+
+    static let images: [Endpoint] = [
+        .init(.get, "/images/json", Images.list),
+        .init(.post, "/images/create", Images.create),
+        .init(.post, "/images/load", Images.load),
+        .init(.post, "/images/prune", Images.prune),
+        .init(.get, "/images/search", Images.search),
+        .init(.get, "/images/get", Images.save),
+        .init(.get, "/images/{name:.*}/get", Images.save),
+        .init(.get, "/images/{name:.*}/json", Images.inspect),
+        .init(.get, "/images/{name:.*}/history", Images.history),
+        .init(.post, "/images/{name:.*}/tag", Images.tag),
+        .init(.post, "/images/{name:.*}/push", Images.push),
+        .init(.delete, "/images/{name:.*}", Images.remove),
+        .init(.get, "/distribution/{name:.*}/json", Images.distribution, since: APIVersion(1, 30)),
+    ]
+
+    static let volumes: [Endpoint] = [
+        .init(.get, "/volumes", Volumes.list),
+        .init(.post, "/volumes/create", Volumes.create),
+        .init(.post, "/volumes/prune", Volumes.prune),
+        .init(.get, "/volumes/{name}", Volumes.inspect),
+        .init(.delete, "/volumes/{name}", Volumes.remove),
+    ]
+
+    static let networks: [Endpoint] = [
+        .init(.get, "/networks", Networks.list),
+        .init(.get, "/networks/{id}", Networks.inspect),
+    ]
+
+    /// Groups that belong to a swarm: clients see what a Docker outside of one answers.
+    static let swarm: [Endpoint] = ["swarm", "nodes", "services", "tasks", "secrets", "configs"].flatMap { group in
+        [Method.get, .post, .delete].flatMap { method in
+            [
+                Endpoint(method, "/\(group)", System.notInSwarm),
+                Endpoint(method, "/\(group)/{path:.*}", System.notInSwarm),
+            ]
+        }
+    }
+}

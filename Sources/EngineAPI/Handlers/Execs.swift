@@ -1,0 +1,55 @@
+import Actors
+import HTTP
+import Kernel
+
+/// Further processes in running containers.
+enum Execs {
+    static func create(_ call: Call) async throws -> Response {
+        let wire = try await call.body(ExecCreateBody.self)
+        guard let cmd = wire.cmd, !cmd.isEmpty else { throw EngineError(.invalidParameter, "No exec command specified") }
+        let id = try await call.engine.containers.createExec(call.id, wire.config)
+        return Call.json(["Id": .string(id)], status: 201)
+    }
+
+    static func start(_ call: Call) async throws -> Response {
+        let wire = try await call.optionalBody(ExecStartBody.self) ?? ExecStartBody()
+        let exec = try await call.engine.containers.exec(call.id)
+        let state = await exec.inspect()
+        let size = wire.consoleSize ?? []
+        let rows = size.count == 2 ? size[0] : 0
+        let columns = size.count == 2 ? size[1] : 0
+        guard let streams = try await exec.start(detach: wire.detach ?? false, rows: rows, columns: columns) else {
+            return Response(200)
+        }
+        let type = StreamFrame.contentType(tty: state.config.tty, version: call.version)
+        let box = DescriptorBox(streams)
+        return Response(
+            headers: ["Content-Type": type],
+            body: .takeover { stream in
+                guard let socket = box.take() else { return }
+                try await stream.splice(socket)
+            })
+    }
+
+    static func resize(_ call: Call) async throws -> Response {
+        let (rows, columns) = try Containers.size(call)
+        try await call.engine.containers.exec(call.id).resize(rows: rows, columns: columns)
+        return Response(200)
+    }
+
+    static func inspect(_ call: Call) async throws -> Response {
+        let state = await try call.engine.containers.exec(call.id).inspect()
+        let config = state.config
+        return Call.json([
+            "ID": .string(state.id), "Running": .bool(state.running), "ExitCode": JSON(state.exitCode),
+            "ProcessConfig": [
+                "tty": .bool(config.tty), "entrypoint": JSON(config.cmd.first ?? ""),
+                "arguments": JSON(Array(config.cmd.dropFirst())), "privileged": .bool(config.privileged),
+                "user": .string(config.user),
+            ],
+            "OpenStdin": .bool(config.attachStdin), "OpenStderr": .bool(config.attachStderr),
+            "OpenStdout": .bool(config.attachStdout), "CanRemove": .bool(state.exitCode != nil),
+            "ContainerID": .string(state.containerID), "DetachKeys": .string(config.detachKeys), "Pid": JSON(state.pid),
+        ])
+    }
+}

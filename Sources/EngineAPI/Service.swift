@@ -1,0 +1,58 @@
+package import Actors
+package import HTTP
+package import Logging
+
+/// The Engine API over the engine: finds the handler of a request and answers its errors.
+package struct EngineAPI: Sendable {
+    /// Versions spoken.
+    package static let versions = APIVersion(1, 24)...APIVersion(1, 51)
+
+    private let engine: Engine
+    private let logger: Logger
+    private let router = Router(Endpoints.all, versions: Self.versions)
+
+    package init(_ engine: Engine, logger: Logger) {
+        self.engine = engine
+        self.logger = logger
+    }
+
+    /// What a server needs to serve it.
+    package var service: HTTPService {
+        let logger = logger
+        return HTTPService(
+            respond: { try await respond($0) }, failure: { Self.marked(APIError.response($0)) },
+            noteBroken: { head, error in
+                logger.debug(
+                    "answer was cut short", metadata: ["path": "\(head.path)", "error": "\(error)"])
+            })
+    }
+
+    private func respond(_ request: Request) async throws -> Response {
+        let match = try router.match(request.method, request.path)
+        let call = Call(
+            engine: engine, request: request, parameters: match.parameters, version: match.version, logger: logger)
+        do {
+            return Self.marked(try await match.handler(call))
+        } catch {
+            let (status, message) = APIError.describe(error)
+            if status >= 500 {
+                logger.error("request failed", metadata: ["path": "\(request.path)", "error": "\(message)"])
+            }
+            throw error
+        }
+    }
+
+    /// The headers every answer carries.
+    private static func marked(_ response: Response) -> Response {
+        var response = response
+        response.headers.add("Api-Version", "\(versions.upperBound)")
+        response.headers.add("Docker-Experimental", "false")
+        response.headers.add("Ostype", "linux")
+        response.headers.add("Server", "Docker/\(Engine.version) (linux)")
+        return response
+    }
+}
+
+/// Answers one call.
+typealias Handler = @Sendable (Call) async throws -> Response
+typealias Endpoint = Route<Handler>

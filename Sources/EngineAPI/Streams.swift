@@ -1,0 +1,96 @@
+import Actors
+import HTTP
+import Kernel
+import NIOCore
+import NIOPosix
+
+/// Bytes between the API and descriptors of the engine, with back-pressure and without blocking a thread.
+enum PipeTransfer {
+    /// Bytes of one read from a pipe.
+    private static let readBytes = 256 << 10
+
+    private static func bootstrap() -> NIOPipeBootstrap {
+        NIOPipeBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readBytes))
+    }
+
+    /// Sends what `stream` produces; throws when it was not produced whole.
+    static func send(_ stream: consuming OutgoingStream, to writer: ResponseWriter) async throws {
+        let completion = stream.completion
+        let reader = try stream.reader.duplicate()
+        _ = consume stream
+        let descriptor = reader.release()
+        let channel = try await bootstrap().takingOwnershipOfDescriptor(input: descriptor) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<ByteBuffer, Never>(wrappingChannelSynchronously: channel)
+            }
+        }
+        try await channel.executeThenClose { inbound in
+            for try await bytes in inbound { try await writer.write(bytes) }
+        }
+        try await completion.value
+    }
+
+    /// Gives `use` the reading end of a pipe with the request's body in it.
+    static func receive<Value: Sendable>(
+        _ body: RequestBody, _ use: @escaping @Sendable (consuming OwnedFD) async throws -> Value
+    ) async throws -> Value {
+        let (reader, writer) = try Pipe.open()
+        let readerBox = DescriptorBox(reader)
+        let writerBox = DescriptorBox(writer)
+        return try await withThrowingTaskGroup(of: Value?.self) { group in
+            group.addTask {
+                guard let writer = writerBox.take() else { return nil }
+                try await feed(body, to: writer)
+                return nil
+            }
+            group.addTask {
+                guard let reader = readerBox.take() else { return nil }
+                return try await use(reader)
+            }
+            while let result = try await group.next() {
+                guard let result else { continue }
+                group.cancelAll()
+                return result
+            }
+            throw EngineError(.system, "the request body was not read")
+        }
+    }
+
+    private static func feed(_ body: RequestBody, to writer: consuming OwnedFD) async throws {
+        let descriptor = writer.release()
+        let channel = try await bootstrap().takingOwnershipOfDescriptor(output: descriptor) { channel in
+            channel.eventLoop.makeCompletedFuture {
+                try NIOAsyncChannel<Never, ByteBuffer>(wrappingChannelSynchronously: channel)
+            }
+        }
+        try await channel.executeThenClose { _, outbound in
+            for try await part in body {
+                // Whoever reads may have seen enough: its own result tells, not this end.
+                guard (try? await outbound.write(part)) != nil else { return }
+            }
+            outbound.finish()
+        }
+    }
+}
+
+extension RawStream {
+    /// Joins the client to `socket`; see ``splice(adopting:)``.
+    func splice(_ socket: consuming OwnedFD) async throws { try await splice(adopting: socket.release()) }
+}
+
+/// The frames that keep two outputs apart on one connection.
+enum StreamFrame {
+    /// Stream number, three zero bytes, length in big endian, then the bytes.
+    static func append(_ stream: UInt8, _ bytes: some Collection<UInt8>, to buffer: inout ByteBuffer) {
+        buffer.writeInteger(UInt32(stream) << 24)
+        buffer.writeInteger(UInt32(bytes.count))
+        buffer.writeBytes(bytes)
+    }
+
+    /// Content type of raw or framed streams.
+    static func contentType(tty: Bool, version: APIVersion) -> String {
+        tty || version < APIVersion(1, 42)
+            ? "application/vnd.docker.raw-stream" : "application/vnd.docker.multiplexed-stream"
+    }
+}

@@ -1,0 +1,130 @@
+import NIOCore
+import NIOPosix
+
+/// Carries bytes between a client's channel and another connected socket, on the client's event loop, without a task
+/// or a copy in between. Each side is read only while the other can take more.
+final class Joint: ChannelInboundHandler, @unchecked Sendable {
+    // Sendable without checking: both channels share one event loop, and only it touches the variables.
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let client: any Channel
+    private var peer: (any Channel)?
+    private var clientEnded = false
+    private var peerEnded = false
+    private var clientReadPending = false
+    private var peerReadPending = false
+    private var isFinished = false
+    /// Succeeds when the peer's output is with the client's kernel or nobody is left to have it.
+    let finished: EventLoopPromise<Void>
+
+    private init(client: any Channel) {
+        self.client = client
+        finished = client.eventLoop.makePromise(of: Void.self)
+    }
+
+    static func open(_ socket: NIOBSDSocket.Handle, client: any Channel, limits: Limits) async throws -> Joint {
+        let joint = Joint(client: client)
+        do {
+            _ = try await ClientBootstrap(group: client.eventLoop)
+                .channelOption(.autoRead, value: false)
+                .channelOption(.allowRemoteHalfClosure, value: true)
+                .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(
+                    minimum: 2048, initial: 8192, maximum: limits.readBytesMax))
+                .channelInitializer { channel in channel.pipeline.addHandler(joint) }
+                .withConnectedSocket(socket).get()
+        } catch {
+            joint.finished.succeed()
+            throw error
+        }
+        return joint
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) { peer = context.channel }
+
+    func start(_ early: ByteBuffer, clientEnded: Bool, clientClosed: Bool) {
+        if clientClosed { return self.clientClosed() }
+        if early.readableBytes > 0 { peer?.writeAndFlush(early, promise: nil) }
+        peer?.read()
+        if clientEnded { return clientInputEnded() }
+        clientReadComplete()
+    }
+
+    // MARK: Client to peer
+
+    func fromClient(_ bytes: ByteBuffer) { peer?.write(bytes, promise: nil) }
+
+    func clientReadComplete() {
+        guard let peer else { return }
+        peer.flush()
+        if peer.isWritable { client.read() } else { clientReadPending = true }
+    }
+
+    func clientInputEnded() {
+        guard !clientEnded else { return }
+        clientEnded = true
+        // A peer that is gone already shows as its own end.
+        peer?.flush()
+        peer?.close(mode: .output, promise: nil)
+    }
+
+    func clientWritabilityChanged() {
+        guard client.isWritable, peerReadPending else { return }
+        peerReadPending = false
+        peer?.read()
+    }
+
+    func clientClosed() {
+        peer?.close(promise: nil)
+        finish()
+    }
+
+    // MARK: Peer to client
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) { client.write(unwrapInboundIn(data), promise: nil) }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        client.flush()
+        if client.isWritable { context.read() } else { peerReadPending = true }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        guard context.channel.isWritable, clientReadPending else { return }
+        clientReadPending = false
+        client.read()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        guard event as? ChannelEvent == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
+        peerOutputEnded()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) { peerOutputEnded() }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        // A write to a peer that ended early fails; what it sent before still reaches the client.
+        context.close(promise: nil)
+    }
+
+    private func peerOutputEnded() {
+        guard !peerEnded else { return }
+        peerEnded = true
+        // Whether the client took everything or left, the stream is over.
+        client.writeAndFlush(ByteBuffer()).whenComplete { _ in
+            self.peer?.close(promise: nil)
+            self.finish()
+        }
+    }
+
+    func abandon() {
+        peer?.close(promise: nil)
+        client.close(promise: nil)
+        finish()
+    }
+
+    private func finish() {
+        guard !isFinished else { return }
+        isFinished = true
+        finished.succeed()
+    }
+}

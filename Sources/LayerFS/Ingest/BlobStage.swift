@@ -1,0 +1,226 @@
+import Crypto
+import Glibc
+import Kernel
+import OCI
+import Ring
+
+/// The first thread of an ingest: bytes as they come → SHA-256 → partial blob → decompressed tar blocks.
+struct BlobStage: ~Copyable {
+    private let pipeline: IngestPipeline
+    private let recorder: IngestRecorder
+    private let request: IngestRequest
+    private var hash = SHA256()
+    private var size: Int64 = 0
+    private var tarSize: Int64 = 0
+    private var compression: Compression?
+    private var decoder: Decoder
+    private var writer: RingWriter?
+    /// Input blocks nobody writes: free once they are decoded.
+    private var done: [Int] = []
+    private var output: IngestPipeline.Piece?
+
+    init(_ pipeline: IngestPipeline) throws(LayerError) {
+        self.pipeline = pipeline
+        recorder = pipeline.recorder
+        request = pipeline.request
+        decoder = try Decoder(.identity)
+    }
+
+    /// Works until the input ends or something fails anywhere.
+    mutating func run() throws(LayerError) {
+        do throws(LayerError) {
+            try open()
+            while let piece = try next() { try process(piece, stores: true) }
+            try finish()
+        } catch {
+            keepWhatArrived(after: error)
+            throw error
+        }
+    }
+
+    private mutating func next() throws(LayerError) -> IngestPipeline.Piece? {
+        releaseBlocks()
+        // The producer may be waiting for blocks that are on their way to the disk.
+        if pipeline.isInputDry, let inFlight = writer?.inFlight, inFlight > 0 {
+            try storing { writer throws(SystemError) in try writer.reap(waitFor: inFlight) }
+            releaseBlocks()
+        }
+        let start = IngestRecorder.now()
+        defer { recorder.note(.waitForInput, since: start) }
+        return try pipeline.takeInput()
+    }
+
+    private mutating func releaseBlocks() {
+        pipeline.release(input: done + (writer?.takeCompleted() ?? []))
+        done = []
+    }
+
+    /// Opens the partial blob, after sending through what it holds if the producer asked for that.
+    private mutating func open() throws(LayerError) {
+        let replays = pipeline.change { $0.replays }
+        guard let path = request.partialBlob else {
+            if replays { pipeline.change { $0.replayed = 0 } }
+            return
+        }
+        let kept = replays ? try replay(path) : 0
+        do throws(SystemError) {
+            // One write at a time: the file never has a hole, so its length tells what arrived, even after a crash.
+            writer = try RingWriter(path, memory: pipeline.input, start: kept, depth: 1, growth: .exact)
+        } catch {
+            throw LayerError(error, "keeping the compressed layer")
+        }
+        if replays { pipeline.change { $0.replayed = kept } }
+    }
+
+    /// Reads what an earlier try left and sends it through.
+    ///
+    /// - Returns: how many of its bytes count.
+    private mutating func replay(_ path: String) throws(LayerError) -> Int64 {
+        guard Files.exists(path), let block = pipeline.takeFreeInputBlock() else { return 0 }
+        defer { pipeline.release(input: [block]) }
+        let doing = "reading the compressed layer kept from an earlier try"
+        let file: OwnedFD
+        let length: Int64
+        do throws(SystemError) {
+            file = try OwnedFD.open(path, O_RDONLY)
+            length = Int64(try file.status().st_size)
+        } catch {
+            throw LayerError(error, doing)
+        }
+        // A whole blob counts as it is; of a part, whole disk blocks do, so that direct writes can go on behind them.
+        var usable = length == request.blobSize ? length : length - length % Int64(BlockMemory.alignment)
+        if let promised = request.blobSize, length > promised { usable = 0 }
+        while size < usable {
+            let start = IngestRecorder.now()
+            let count = Int(min(Int64(pipeline.input.blockBytes), usable - size))
+            let target = UnsafeMutableRawBufferPointer(rebasing: pipeline.input[block][..<count])
+            do throws(SystemError) { try Self.fill(target, from: file, at: size) } catch { throw LayerError(error, doing) }
+            recorder.note(.receive, since: start, bytes: count)
+            try process(IngestPipeline.Piece(block: block, count: count), stores: false)
+        }
+        return usable
+    }
+
+    private static func fill(
+        _ target: UnsafeMutableRawBufferPointer, from file: borrowing OwnedFD, at offset: Int64
+    ) throws(SystemError) {
+        var done = 0
+        while done < target.count {
+            let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[done...]), at: offset + Int64(done))
+            guard count > 0 else { throw SystemError("pread", EIO) }
+            done += count
+        }
+    }
+
+    private mutating func process(_ piece: IngestPipeline.Piece, stores: Bool) throws(LayerError) {
+        let bytes = UnsafeRawBufferPointer(rebasing: pipeline.input[piece.block][..<piece.count])
+        if compression == nil { try begin(bytes) }
+        size += Int64(piece.count)
+        recorder.compressedBytes.store(size, ordering: .relaxed)
+        if let promised = request.blobSize, size > promised {
+            throw IngestPipeline.mismatch("the blob's size", got: "more than \(promised) bytes", want: "\(promised)")
+        }
+        if compression != .identity {
+            let start = IngestRecorder.now()
+            hash.update(bufferPointer: bytes)
+            recorder.note(.hashBlob, since: start, bytes: piece.count)
+        }
+        if stores {
+            if writer == nil {
+                done.append(piece.block)
+            } else {
+                let start = IngestRecorder.now()
+                try storing { writer throws(SystemError) in try writer.write(block: piece.block, count: piece.count) }
+                recorder.note(.storeBlob, since: start, bytes: piece.count)
+            }
+        }
+        try decode(bytes)
+    }
+
+    private mutating func begin(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
+        let found = Compression.detect(bytes.assumingMemoryBound(to: UInt8.self).span)
+        decoder = try Decoder(found)
+        compression = found
+    }
+
+    /// Decompresses all of `bytes` and hands on the tar blocks that get full.
+    private mutating func decode(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
+        var rest = bytes
+        while true {
+            var piece = try outputPiece()
+            let block = pipeline.tar[piece.block]
+            let start = IngestRecorder.now()
+            let step = try decoder.decode(rest, into: UnsafeMutableRawBufferPointer(rebasing: block[piece.count...]))
+            recorder.note(.decompress, since: start, bytes: step.produced)
+            rest = UnsafeRawBufferPointer(rebasing: rest[step.consumed...])
+            piece.count += step.produced
+            output = piece
+            try count(step.produced)
+            if piece.count == block.count {
+                pipeline.push(tar: piece)
+                output = nil
+            } else if rest.isEmpty {
+                return
+            } else if step.consumed == 0, step.produced == 0 {
+                throw LayerError(.malformed, "the compressed layer makes no progress; pull it again")
+            }
+        }
+    }
+
+    private mutating func outputPiece() throws(LayerError) -> IngestPipeline.Piece {
+        if let output { return output }
+        let start = IngestRecorder.now()
+        let block = try pipeline.takeFreeTarBlock()
+        recorder.note(.waitForInput, since: start)
+        return IngestPipeline.Piece(block: block, count: 0)
+    }
+
+    /// Holds the budgets of the uncompressed size.
+    private mutating func count(_ produced: Int) throws(LayerError) {
+        tarSize += Int64(produced)
+        recorder.uncompressedBytes.store(tarSize, ordering: .relaxed)
+        let limits = request.limits
+        guard tarSize <= limits.uncompressedBytesMax else {
+            throw LayerError(.limit, "the layer has more than \(limits.uncompressedBytesMax) bytes uncompressed")
+        }
+        guard tarSize <= limits.expansionFreeBytes || tarSize / limits.expansionRatioMax <= size else {
+            throw LayerError(
+                .limit, "the layer expands to more than \(limits.expansionRatioMax) times its compressed \(size) bytes")
+        }
+    }
+
+    private mutating func finish() throws(LayerError) {
+        try decoder.finish()
+        if let promised = request.blobSize, size != promised {
+            throw IngestPipeline.mismatch("the blob's size", got: "\(size) bytes", want: "\(promised)")
+        }
+        let isTar = compression == nil || compression == .identity
+        let digest = isTar ? nil : Digest(sha256: hash.finalize())
+        if let digest, let want = request.blob, digest != want {
+            throw IngestPipeline.mismatch("the blob's digest", got: "\(digest)", want: "\(want)")
+        }
+        if let output, output.count > 0 { pipeline.push(tar: output) }
+        let result = IngestPipeline.BlobResult(digest: digest, size: size, compression: compression ?? .identity)
+        pipeline.change { $0.blob = result }
+        pipeline.endTar()
+        guard request.keepBlob, request.partialBlob != nil else { return }
+        let start = IngestRecorder.now()
+        try storing { writer throws(SystemError) in try writer.finish(durable: true) }
+        recorder.note(.commit, since: start)
+    }
+
+    /// After an interruption: stores what was handed in already, and cuts the partial blob to what is there without a hole.
+    private mutating func keepWhatArrived(after error: LayerError) {
+        guard error.code == .cancelled || error.code == .system, writer != nil else { return }
+        // What cannot be stored any more is fetched again; the error that counts is the one that brought us here.
+        try? storing { writer throws(SystemError) in
+            for piece in pipeline.takeInputLeftovers() { try writer.write(block: piece.block, count: piece.count) }
+        }
+        try? storing { writer throws(SystemError) in _ = try writer.abandon() }
+    }
+
+    private mutating func storing(_ body: (inout RingWriter) throws(SystemError) -> Void) throws(LayerError) {
+        guard writer != nil else { return }
+        do throws(SystemError) { try body(&writer!) } catch { throw LayerError(error, "keeping the compressed layer") }
+    }
+}

@@ -1,0 +1,85 @@
+import Crypto
+import Kernel
+import OCI
+import Ring
+
+/// The second thread of an ingest: tar blocks → SHA-256 → members → the layer's `tar` and `entries`.
+struct TarStage: ~Copyable {
+    private let pipeline: IngestPipeline
+    private let recorder: IngestRecorder
+    private let request: IngestRequest
+    private var hash = SHA256()
+    private var size: Int64 = 0
+    private var reader: TarReader
+    private var entries: EntryWriter
+    private var writer: RingWriter
+
+    init(_ pipeline: IngestPipeline) throws(LayerError) {
+        self.pipeline = pipeline
+        recorder = pipeline.recorder
+        request = pipeline.request
+        reader = TarReader(limits: request.limits.tar, sparsePath: request.files.sparse)
+        entries = try EntryWriter(request.files.entries)
+        do throws(SystemError) {
+            writer = try RingWriter(request.files.tar, memory: pipeline.tar)
+        } catch {
+            throw LayerError(error, "storing the layer")
+        }
+    }
+
+    /// Works until the tar ends or something fails anywhere.
+    mutating func run() throws(LayerError) {
+        while let piece = try next() {
+            let bytes = UnsafeRawBufferPointer(rebasing: pipeline.tar[piece.block][..<piece.count])
+            var start = IngestRecorder.now()
+            hash.update(bufferPointer: bytes)
+            size += Int64(piece.count)
+            start = recorder.note(.hashTar, since: start, bytes: piece.count)
+            try parse(bytes)
+            start = recorder.note(.parse, since: start, bytes: piece.count)
+            do throws(SystemError) {
+                try writer.write(block: piece.block, count: piece.count)
+            } catch {
+                throw LayerError(error, "storing the layer")
+            }
+            recorder.note(.storeTar, since: start, bytes: piece.count)
+        }
+        try finish()
+    }
+
+    private mutating func next() throws(LayerError) -> IngestPipeline.Piece? {
+        pipeline.release(tar: writer.takeCompleted())
+        // The first thread may be waiting for blocks that are on their way to the disk.
+        if writer.inFlight > 0, pipeline.isTarDry {
+            do throws(SystemError) { try writer.reap(waitFor: writer.inFlight) } catch { throw LayerError(error, "storing the layer") }
+            pipeline.release(tar: writer.takeCompleted())
+        }
+        let start = IngestRecorder.now()
+        defer { recorder.note(.waitForTar, since: start) }
+        return try pipeline.takeTar()
+    }
+
+    private mutating func parse(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
+        let onEntry = request.onEntry
+        try reader.consume(bytes.assumingMemoryBound(to: UInt8.self).span) { (entry: LayerEntry) throws(LayerError) in
+            try entries.write(entry)
+            onEntry?(entry)
+        }
+        recorder.entries.store(reader.entryCount, ordering: .relaxed)
+    }
+
+    private mutating func finish() throws(LayerError) {
+        let digest = Digest(sha256: hash.finalize())
+        if let want = request.diffID, digest != want {
+            throw IngestPipeline.mismatch("the layer's diff ID", got: "\(digest)", want: "\(want)")
+        }
+        let start = IngestRecorder.now()
+        try reader.finish()
+        try entries.finish()
+        do throws(SystemError) { try writer.finish(durable: true) } catch { throw LayerError(error, "storing the layer") }
+        recorder.note(.commit, since: start)
+        let result = IngestPipeline.TarResult(
+            digest: digest, size: size, entryCount: reader.entryCount, sparseSize: Int64(clamping: reader.sparseSize))
+        pipeline.change { $0.tar = result }
+    }
+}

@@ -1,0 +1,67 @@
+import ArgumentParser
+
+/// `docker pull`.
+struct Pull: Command {
+    static let usage = "pull [OPTIONS] NAME[:TAG|@DIGEST]"
+    static let switches = "a all-tags q quiet v verbose disable-content-trust"
+
+    @Flag(name: .shortAndLong, help: "Download all tagged images in the repository") var allTags = false
+    @Flag(help: .hidden) var disableContentTrust = false
+    @Option(help: "Set platform if server is multi-platform capable") var platform: String?
+    @Flag(name: .shortAndLong, help: "Suppress verbose output") var quiet = false
+    @Option(help: "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace: String?
+    @Flag(name: .shortAndLong, help: "Print the seconds spent in every stage") var verbose = false
+    @Argument(help: "The image") var name: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let image = try ImageName(parsing: name)
+        if allTags, image.tag != nil || image.digest != nil {
+            throw CLIError("tag can't be used with --all-tags/-a")
+        }
+        if !quiet, !allTags, image.tag == nil, image.digest == nil { say("Using default tag: latest") }
+        let pull = ImagePull(client: try settings.client(), settings: settings, traced: verbose || trace != nil)
+        let stages = try pull.pull(
+            image, platform: platform, progress: quiet ? nil : ProgressView(descriptor: 1), all: allTags)
+        if verbose { say(PullTrace.summary(stages)) }
+        if let trace { try write(stages, to: trace, image) }
+        say(allTags ? image.full : image.full + image.suffix)
+    }
+
+    private func write(_ stages: [PullTrace.Stage], to path: String, _ image: ImageName) throws(CLIError) {
+        guard !stages.isEmpty else { throw CLIError("the daemon sent no timeline: --trace needs a daemon that measures one") }
+        let text = path.hasSuffix(".svg")
+            ? TraceDrawing(stages, title: "docker pull \(image.familiar)\(image.suffix)").svg()
+            : PullTrace.chrome(stages).encoded(escapingHTML: false)
+        try writeFileAtomically(path, Array(text.utf8), mode: 0o644)
+    }
+}
+
+/// `docker push`.
+struct Push: Command {
+    static let usage = "push [OPTIONS] NAME[:TAG]"
+    static let switches = "a all-tags q quiet disable-content-trust"
+
+    @Flag(name: .shortAndLong, help: "Push all tags of an image to the repository") var allTags = false
+    @Flag(help: .hidden) var disableContentTrust = false
+    @Option(help: "Push a platform-specific manifest as a single-platform image") var platform: String?
+    @Flag(name: .shortAndLong, help: "Suppress verbose output") var quiet = false
+    @Argument(help: "The image") var name: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let image = try ImageName(parsing: name)
+        if allTags, image.tag != nil { throw CLIError("tag can't be used with --all-tags/-a") }
+        if !quiet, !allTags, image.tag == nil { say("Using default tag: latest") }
+        let client = try settings.client()
+        let header = try ConfigFile(folder: settings.folder).header(for: image)
+        let path = "/images/\(escaped(image.familiar, keeping: "/:"))/push"
+        let tag = allTags ? nil : image.tag ?? "latest"
+        let response = try client.open("POST", path + query([("tag", tag), ("platform", platform)]), headers: [header])
+        var view = quiet ? nil : ProgressView(descriptor: 1)
+        defer { view?.finish() }
+        while let message = try response.nextMessage() {
+            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string { throw CLIError(error) }
+            if message["aux"] == nil { view?.show(message) }
+        }
+        if quiet { say(image.full + (tag.map { ":\($0)" } ?? "")) }
+    }
+}

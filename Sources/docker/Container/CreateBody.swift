@@ -1,0 +1,151 @@
+/// Makes the body of `POST /containers/create` from the options, as Docker's own client does.
+struct CreateBody {
+    let options: ContainerOptions
+    /// Nobody will be attached at start.
+    let detached: Bool
+
+    /// Whether a stream is attached: the ones asked for, else output and error, and input with `-i`.
+    func attaches(_ stream: String) throws(CLIError) -> Bool {
+        guard !detached else { return false }
+        for name in options.attach where !["stdin", "stdout", "stderr"].contains(name.lowercased()) {
+            throw CLIError("invalid argument \"\(name)\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", exitCode: 125)
+        }
+        if options.attach.isEmpty { return stream != "stdin" || options.interactive }
+        return options.attach.contains { $0.lowercased() == stream }
+    }
+
+    /// The whole document.
+    func document() throws(CLIError) -> JSON {
+        let o = options
+        let ports = try PortSpecs(publish: o.publish, expose: o.expose)
+        let input = try attaches("stdin")
+        var volumes: [(String, JSON)] = []
+        for spec in o.volume where !spec.contains(":") { volumes.append((spec, .object([]))) }
+        var members: [(String, JSON?)] = [
+            ("Hostname", .string(o.hostname)), ("Domainname", .string(o.domainname)), ("User", .string(o.user)),
+            ("AttachStdin", .bool(input)), ("AttachStdout", .bool(try attaches("stdout"))),
+            ("AttachStderr", .bool(try attaches("stderr"))), ("ExposedPorts", ports.exposed),
+            ("Tty", .bool(o.tty)), ("OpenStdin", .bool(o.interactive)), ("StdinOnce", .bool(!detached && input)),
+            ("Env", try KeyValues.environment(files: o.envFile, values: o.env)),
+            ("Cmd", o.words.count > 1 ? JSON(strings: o.words.dropFirst()) : .null),
+        ]
+        members += [
+            ("Healthcheck", try health()), ("Image", .string(o.words.first ?? "")),
+            ("Volumes", .object(volumes.map { .init(name: $0.0, value: $0.1) })), ("WorkingDir", .string(o.workdir)),
+            ("Entrypoint", o.entrypoint.map { JSON(strings: [$0]) } ?? .null),
+            ("Labels", JSON(map: try KeyValues.labels(files: o.labelFile, values: o.label))),
+            ("StopSignal", o.stopSignal.map { .string($0) }), ("StopTimeout", o.stopTimeout.map { JSON($0) }),
+            ("HostConfig", try hostConfig(ports)), ("NetworkingConfig", try NetworkSpec(o).endpoints()),
+        ]
+        return Self.object(members)
+    }
+
+    /// An object without the members that have no value.
+    static func object(_ members: [(String, JSON?)]) -> JSON {
+        .object(members.compactMap { name, value in value.map { .init(name: name, value: $0) } })
+    }
+
+    private func hostConfig(_ ports: PortSpecs) throws(CLIError) -> JSON {
+        let o = options
+        let security = try SecuritySpec(o.securityOpt)
+        var members: [(String, JSON?)] = [
+            ("Binds", try binds()), ("ContainerIDFile", .string(o.cidfile ?? "")),
+            ("LogConfig", ["Type": .string(o.logDriver), "Config": JSON(map: KeyValues.map(o.logOpt))]),
+            ("NetworkMode", .string(try NetworkSpec(o).mode)), ("PortBindings", ports.bindings),
+            ("RestartPolicy", try restartPolicy()), ("AutoRemove", .bool(o.rm)),
+            ("VolumeDriver", .string(o.volumeDriver)), ("VolumesFrom", Self.list(o.volumesFrom)),
+            ("ConsoleSize", consoleSize()), ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
+            ("CapAdd", Self.list(o.capAdd)), ("CapDrop", Self.list(o.capDrop)), ("CgroupnsMode", .string(o.cgroupns)),
+            ("Dns", JSON(strings: o.dns)), ("DnsOptions", JSON(strings: o.dnsOption)),
+            ("DnsSearch", JSON(strings: o.dnsSearch)), ("ExtraHosts", Self.list(try o.addHost.map(Self.extraHost))),
+            ("GroupAdd", Self.list(o.groupAdd)), ("IpcMode", .string(o.ipc)), ("Links", Self.list(o.link)),
+            ("OomScoreAdj", JSON(o.oomScoreAdj)), ("PidMode", .string(o.pid)), ("Privileged", .bool(o.privileged)),
+        ]
+        members += [
+            ("PublishAllPorts", .bool(o.publishAll)), ("ReadonlyRootfs", .bool(o.readOnly)),
+            ("SecurityOpt", Self.list(security.options)),
+            ("StorageOpt", o.storageOpt.isEmpty ? nil : JSON(map: KeyValues.map(o.storageOpt))),
+            ("Tmpfs", o.tmpfs.isEmpty ? nil : tmpfs()), ("UTSMode", .string(o.uts)), ("UsernsMode", .string(o.userns)),
+            ("ShmSize", JSON(try Self.size(o.shmSize))),
+            ("Sysctls", o.sysctl.isEmpty ? nil : JSON(map: KeyValues.map(o.sysctl))),
+            ("Runtime", o.runtime.map { .string($0) }), ("Mounts", try mounts()),
+            ("MaskedPaths", security.showsSystemPaths ? .array([]) : nil),
+            ("ReadonlyPaths", security.showsSystemPaths ? .array([]) : nil),
+            ("Init", o.initProcess ? true : nil),
+        ]
+        return Self.object(members + (try ResourceSpec(o).members()))
+    }
+
+    /// Go's encoding of a slice that may be nil.
+    static func list(_ values: [String]) -> JSON { values.isEmpty ? .null : JSON(strings: values) }
+
+    /// Bytes of an optional size; 0 when not given.
+    static func size(_ text: String?) throws(CLIError) -> Int64 {
+        guard let text else { return 0 }
+        return text == "-1" ? -1 : try Sizes.parse(text)
+    }
+
+    private func consoleSize() -> JSON {
+        guard options.tty, let size = Terminal.size(1) else { return [0, 0] }
+        return [JSON(size.rows), JSON(size.columns)]
+    }
+
+    private static func extraHost(_ text: String) throws(CLIError) -> String {
+        let separator: Character = text.contains("=") ? "=" : ":"
+        let (name, address) = text.cut(separator)
+        guard !name.isEmpty, let address, !address.isEmpty else {
+            throw CLIError("invalid argument \"\(text)\" for \"--add-host\" flag: bad format for add-host: \"\(text)\"", exitCode: 125)
+        }
+        return "\(name):\(address)"
+    }
+
+    private func tmpfs() -> JSON {
+        JSON(map: Dictionary(options.tmpfs.map { spec in let (path, settings) = spec.cut(":"); return (path, settings ?? "") }) { $1 })
+    }
+
+    private func binds() throws(CLIError) -> JSON {
+        Self.list(try options.volume.filter { $0.contains(":") }.map { (spec) throws(CLIError) in try MountSpec.bind(spec) })
+    }
+
+    private func mounts() throws(CLIError) -> JSON? {
+        guard !options.mount.isEmpty else { return nil }
+        return .array(try options.mount.map { (spec) throws(CLIError) in try MountSpec.parse(spec) })
+    }
+
+    private func restartPolicy() throws(CLIError) -> JSON {
+        let (name, count) = options.restart.cut(":")
+        let invalid = CLIError("invalid restart policy format: maximum retry count must be an integer", exitCode: 125)
+        var retries = 0
+        if let count {
+            guard let number = Int(count) else { throw invalid }
+            retries = number
+        }
+        if options.rm, !["no", ""].contains(name) {
+            throw CLIError("conflicting options: cannot specify both --restart and --rm", exitCode: 125)
+        }
+        return ["Name": .string(name), "MaximumRetryCount": JSON(retries)]
+    }
+
+    private func health() throws(CLIError) -> JSON? {
+        let o = options
+        if o.noHealthcheck {
+            guard o.healthCmd == nil else { throw CLIError("--no-healthcheck conflicts with --health-* options", exitCode: 125) }
+            return ["Test": ["NONE"]]
+        }
+        let named = [
+            ("Interval", o.healthInterval), ("Timeout", o.healthTimeout), ("StartPeriod", o.healthStartPeriod),
+            ("StartInterval", o.healthStartInterval),
+        ]
+        var members: [(String, JSON?)] = []
+        if let command = o.healthCmd { members.append(("Test", ["CMD-SHELL", .string(command)])) }
+        for (name, text) in named {
+            guard let text else { continue }
+            guard let duration = Times.goDuration(text) else {
+                throw CLIError("invalid argument \"\(text)\" for \"--health-\(name.lowercased())\" flag: time: invalid duration \"\(text)\"", exitCode: 125)
+            }
+            members.append((name, JSON(duration)))
+        }
+        if let retries = o.healthRetries { members.append(("Retries", JSON(retries))) }
+        return members.isEmpty ? nil : Self.object(members)
+    }
+}

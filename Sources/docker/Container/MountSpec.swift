@@ -1,0 +1,156 @@
+@preconcurrency import Glibc
+
+/// `-v` and `--mount`.
+enum MountSpec {
+    /// A `-v SOURCE:TARGET[:OPTIONS]`, its relative source made absolute.
+    static func bind(_ spec: String) throws(CLIError) -> String {
+        let (source, rest) = spec.cut(":")
+        guard let rest, !source.isEmpty else { throw CLIError("invalid spec: \(spec): empty section between colons", exitCode: 125) }
+        guard source.hasPrefix(".") || source.hasPrefix("~") else { return spec }
+        return "\(absolute(source)):\(rest)"
+    }
+
+    /// An absolute path without `.` and `..`.
+    static func absolute(_ path: String) -> String {
+        var full = path
+        if !path.hasPrefix("/") {
+            var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+            let folder = getcwd(&buffer, buffer.count) == nil
+                ? "/" : String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+            full = "\(folder)/\(path)"
+        }
+        var parts: [Substring] = []
+        for part in full.split(separator: "/") where part != "." {
+            if part == ".." { _ = parts.popLast() } else { parts.append(part) }
+        }
+        return "/" + parts.joined(separator: "/")
+    }
+
+    /// One `--mount` with comma-separated fields; a field with a comma in it stands in double quotes.
+    static func parse(_ spec: String) throws(CLIError) -> JSON {
+        var top: [String: JSON] = ["Type": "volume"]
+        var bind: [String: JSON] = [:]
+        var volume: [String: JSON] = [:]
+        var tmpfs: [String: JSON] = [:]
+        var image: [String: JSON] = [:]
+        var driver: [String: String] = [:]
+        var labels: [String: String] = [:]
+        var driverName: String?
+        for field in fields(spec) {
+            let (key, value) = field.cut("=")
+            let name = key.lowercased()
+            let flag = value == nil || ["true", "1"].contains(value?.lowercased() ?? "")
+            if value == nil, !["readonly", "ro", "volume-nocopy", "bind-nonrecursive"].contains(name) {
+                throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid field '\(field)' must be a key=value pair", exitCode: 125)
+            }
+            let text = value ?? ""
+            switch name {
+            case "type": top["Type"] = .string(text.lowercased())
+            case "source", "src": top["Source"] = .string(text.hasPrefix(".") ? absolute(text) : text)
+            case "target", "dst", "destination": top["Target"] = .string(text)
+            case "readonly", "ro": if flag { top["ReadOnly"] = true }
+            case "consistency": top["Consistency"] = .string(text.lowercased())
+            case "bind-propagation": bind["Propagation"] = .string(text.lowercased())
+            case "bind-nonrecursive": if flag { bind["NonRecursive"] = true }
+            case "bind-recursive":
+                switch text {
+                case "enabled": break
+                case "disabled": bind["NonRecursive"] = true
+                case "writable": bind["ReadOnlyNonRecursive"] = true
+                case "readonly": bind["ReadOnlyForceRecursive"] = true
+                default: throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for bind-recursive: \(text)", exitCode: 125)
+                }
+            case "volume-nocopy": if flag { volume["NoCopy"] = true }
+            case "volume-subpath": volume["Subpath"] = .string(text)
+            case "volume-label": let (label, value) = text.cut("="); labels[label] = value ?? ""
+            case "volume-driver": driverName = text
+            case "volume-opt": let (option, value) = text.cut("="); driver[option] = value ?? ""
+            case "image-subpath": image["Subpath"] = .string(text)
+            case "tmpfs-size": tmpfs["SizeBytes"] = JSON(try Sizes.parse(text))
+            case "tmpfs-mode": tmpfs["Mode"] = JSON(Int(text, radix: 8) ?? 0)
+            default:
+                throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: unexpected key '\(key)' in '\(field)'", exitCode: 125)
+            }
+        }
+        guard top["Target"] != nil else {
+            throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: target is required", exitCode: 125)
+        }
+        if !labels.isEmpty { volume["Labels"] = JSON(map: labels) }
+        if driverName != nil || !driver.isEmpty {
+            var config: [(String, JSON?)] = [("Name", driverName.map { .string($0) })]
+            if !driver.isEmpty { config.append(("Options", JSON(map: driver))) }
+            volume["DriverConfig"] = CreateBody.object(config)
+        }
+        for (name, part) in [("BindOptions", bind), ("VolumeOptions", volume), ("TmpfsOptions", tmpfs), ("ImageOptions", image)]
+        where !part.isEmpty { top[name] = object(part) }
+        return object(top)
+    }
+
+    private static func object(_ members: [String: JSON]) -> JSON {
+        .object(members.sorted { $0.key < $1.key }.map { .init(name: $0.key, value: $0.value) })
+    }
+
+    /// Splits a line of comma-separated values (RFC 4180).
+    static func fields(_ text: String) -> [String] {
+        var fields = [""]
+        var quoted = false
+        for character in text {
+            if character == "\"" {
+                quoted.toggle()
+            } else if character == ",", !quoted {
+                fields.append("")
+            } else {
+                fields[fields.count - 1].append(character)
+            }
+        }
+        return fields
+    }
+}
+
+/// `--network` with its addresses and aliases.
+struct NetworkSpec {
+    /// NetworkMode.
+    let mode: String
+    private let options: ContainerOptions
+    private var aliases: [String]
+    private var settings: [String: String] = [:]
+
+    init(_ options: ContainerOptions) throws(CLIError) {
+        self.options = options
+        aliases = options.networkAlias
+        guard let first = options.network.first else {
+            mode = "default"
+            return
+        }
+        guard first.contains("="), !first.hasPrefix("container:") else {
+            mode = first
+            return
+        }
+        for field in MountSpec.fields(first) {
+            let (key, value) = field.cut("=")
+            if key == "alias" { aliases.append(value ?? "") } else { settings[key] = value ?? "" }
+        }
+        guard let name = settings["name"] else {
+            throw CLIError("invalid argument \"\(first)\" for \"--network\" flag: missing network name", exitCode: 125)
+        }
+        mode = name
+    }
+
+    /// NetworkingConfig; other containers' and more networks carry nothing but their names.
+    func endpoints() throws(CLIError) -> JSON {
+        if mode.hasPrefix("container:") { return ["EndpointsConfig": .object([])] }
+        var endpoint: [(String, JSON?)] = []
+        let ip = settings["ip"] ?? options.ip
+        let ip6 = settings["ip6"] ?? options.ip6
+        if ip != nil || ip6 != nil {
+            let config = [("IPv4Address", ip.map { JSON.string($0) }), ("IPv6Address", ip6.map { JSON.string($0) })]
+            endpoint.append(("IPAMConfig", CreateBody.object(config)))
+        }
+        if !options.link.isEmpty, mode != "default" { endpoint.append(("Links", JSON(strings: options.link))) }
+        if !aliases.isEmpty { endpoint.append(("Aliases", JSON(strings: aliases))) }
+        if let address = settings["mac-address"] ?? options.macAddress { endpoint.append(("MacAddress", .string(address))) }
+        var members: [JSON.Member] = [.init(name: mode, value: CreateBody.object(endpoint))]
+        for name in options.network.dropFirst() { members.append(.init(name: name, value: .object([]))) }
+        return ["EndpointsConfig": .object(members)]
+    }
+}

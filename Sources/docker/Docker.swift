@@ -1,0 +1,161 @@
+import ArgumentParser
+@preconcurrency import Glibc
+
+/// A command of the table: arguments in, requests out.
+protocol Command: ParsableArguments {
+    /// The usage line without `docker `.
+    static var usage: String { get }
+    /// The names of options that take no value, without dashes, separated by spaces.
+    static var switches: String { get }
+    /// Whether options end at the first positional argument (`run`, `exec`, `create`, `top`).
+    static var stopsAtPositional: Bool { get }
+    func run(_ settings: Settings) throws(CLIError)
+}
+
+extension Command {
+    static var switches: String { "" }
+    static var stopsAtPositional: Bool { false }
+}
+
+/// What is said before the command's name.
+struct Settings {
+    var host: String?
+    var configFolder: String?
+
+    /// The folder of `config.json`.
+    var folder: String { configFolder ?? environment("DOCKER_CONFIG") ?? (environment("HOME") ?? "/root") + "/.docker" }
+
+    func client() throws(CLIError) -> Client { try Client(self) }
+}
+
+/// Parses one command's arguments the way Docker's users type them.
+struct CommandEntry {
+    let name: String
+    let command: any Command.Type
+
+    init(_ name: String, _ command: any Command.Type) {
+        self.name = name
+        self.command = command
+    }
+
+    func run(_ arguments: [String], _ settings: Settings) throws(CLIError) {
+        try parseAndRun(command, arguments, settings)
+    }
+
+    private func parseAndRun<C: Command>(
+        _ type: C.Type, _ arguments: [String], _ settings: Settings
+    ) throws(CLIError) {
+        let parsed: C
+        do {
+            let words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional)
+                .normalize(arguments)
+            parsed = try C.parse(words)
+        } catch let error as CLIError {
+            throw error
+        } catch {
+            try Self.explain(C.self, error)
+            return
+        }
+        try parsed.run(settings)
+    }
+
+    /// Prints help, or turns the parser's message into Docker's words.
+    private static func explain<C: Command>(_ type: C.Type, _ error: any Error) throws(CLIError) {
+        if C.exitCode(for: error) == .success {
+            let help = C.fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
+            let body = help.drop { !$0.hasPrefix("ARGUMENTS") && !$0.hasPrefix("OPTIONS") }
+            say("Usage:  docker \(C.usage)\n\n" + body.joined(separator: "\n"))
+            return
+        }
+        let verb = C.usage.split(separator: " ").prefix { $0.allSatisfy(\.isLowercase) }.joined(separator: " ")
+        var text = C.message(for: error)
+        if text.hasPrefix("Unknown option '"), let end = text.dropFirst(16).firstIndex(of: "'") {
+            let option = text[text.index(text.startIndex, offsetBy: 16)..<end].cut("=").0
+            text = option.hasPrefix("--")
+                ? "unknown flag: \(option)" : "unknown shorthand flag: '\(option.dropFirst())' in \(option)"
+        } else if text.hasPrefix("Missing expected argument") || text.hasPrefix("Unexpected argument")
+            || text.hasPrefix("1 unexpected argument") || text.contains("unexpected arguments")
+        {
+            text = "'docker \(verb)' \(text.lowercasedFirst.trimming { $0 == "." })"
+        }
+        var failure = CLIError(
+            "\(text)\n\nUsage:  docker \(C.usage)", exitCode: ["run", "create"].contains(verb) ? 125 : 1)
+        failure.bare = !text.hasPrefix("unknown")
+        failure.helpFor = "docker \(verb)"
+        if !failure.bare { failure.message = text }
+        throw failure
+    }
+}
+
+/// The program: global options, then one command of the table.
+@main
+enum Docker {
+    static func main() {
+        signal(SIGPIPE, SIG_IGN)
+        setvbuf(stdout, nil, Terminal.isTerminal(1) ? _IOLBF : _IOFBF, 65536)
+        var code: CInt = 0
+        do throws(CLIError) {
+            try dispatch(Array(CommandLine.arguments.dropFirst()))
+        } catch {
+            fflush(stdout)
+            if !error.message.isEmpty { fputs(error.rendered, stderr) }
+            code = error.exitCode
+        }
+        fflush(stdout)
+        exit(code)
+    }
+
+    /// Runs a command line without the program's name.
+    static func dispatch(_ words: [String]) throws(CLIError) {
+        var settings = Settings()
+        var rest = words[...]
+        while let word = rest.first, word.hasPrefix("-") {
+            rest = rest.dropFirst()
+            let (name, joined) = word.cut("=")
+            switch name {
+            case "-H", "--host": settings.host = joined ?? rest.popFirst()
+            case "--config": settings.configFolder = joined ?? rest.popFirst()
+            case "-c", "--context", "-l", "--log-level": if joined == nil { rest = rest.dropFirst() }
+            case "-D", "--debug": break
+            case "-v", "--version": return say("Docker version \(Version.client), build \(Version.build)")
+            case "-h", "--help": return say(Help.text)
+            default:
+                if name.hasPrefix("-H"), name.count > 2 {
+                    settings.host = String(word.dropFirst(2))
+                } else {
+                    var error = CLIError(
+                        name.hasPrefix("--") ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)",
+                        exitCode: 125)
+                    error.helpFor = "docker"
+                    throw error
+                }
+            }
+        }
+        guard let verb = rest.popFirst(), verb != "help" else { return say(Help.text) }
+        try lookUp(verb, rest, settings)
+    }
+
+    private static func lookUp(
+        _ verb: String, _ rest: ArraySlice<String>, _ settings: Settings
+    ) throws(CLIError) {
+        var table = Commands.table
+        var name = verb
+        var rest = rest
+        if let group = Commands.groups[verb] {
+            guard let member = rest.popFirst(), !["-h", "--help"].contains(member) else {
+                let names = group.map { "  " + $0.name }.joined(separator: "\n")
+                return say("Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\nRun 'docker \(verb) COMMAND --help' for more information on a command.")
+            }
+            table = group
+            name = member
+        }
+        guard let entry = table.first(where: { $0.name == name }) else {
+            let typed = name == verb ? verb : "\(verb) \(name)"
+            var error = CLIError("unknown command: docker \(typed)")
+            error.bare = false
+            error.helpFor = name == verb ? "docker" : "docker \(verb)"
+            throw error
+        }
+        try entry.run(Array(rest), settings)
+    }
+}

@@ -1,0 +1,91 @@
+/// A list of objects shown as Docker's formatter does: a table, quiet identifiers, JSON lines or a template.
+struct Listing {
+    /// The template of the default table, such as `table {{.ID}}\t{{.Image}}`.
+    let standard: String
+    /// Headers that are not just the field's name in capitals.
+    let headers: [String: String]
+    /// The field shown by `-q`.
+    let identifier: String
+    var methods: TemplateEvaluator.Methods = [:]
+
+    /// The lines for the rows, each an object of display texts.
+    func render(_ rows: [JSON], format: String?, quiet: Bool = false) throws(CLIError) -> String {
+        var text = format.flatMap { $0.isEmpty ? nil : $0 } ?? standard
+        if quiet, format == nil || format == "table" { text = "{{.\(identifier)}}" }
+        if text == "table" { text = standard }
+        if text == "json" { text = "{{json .}}" }
+        text = Self.unescaped(text)
+        guard text.hasPrefix("table") else {
+            let template = try Template(text)
+            var out = ""
+            for row in rows { out += try template.render(row, methods: methods) + "\n" }
+            return out
+        }
+        return try table(String(text.dropFirst(5)).trimmed, rows)
+    }
+
+    private func table(_ text: String, _ rows: [JSON]) throws(CLIError) -> String {
+        let template = try Template(text)
+        let names = (rows.first?.members.map(\.name) ?? []) + template.fieldNames
+        let header = JSON.object(names.map { .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0))) })
+        var table = Table(try template.render(header).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+        for row in rows {
+            table.add(try template.render(row, methods: methods).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+        }
+        return table.rendered()
+    }
+
+    /// `CreatedAt` as `CREATED AT`.
+    private static func capitals(_ name: String) -> String {
+        var out = ""
+        var before: Character?
+        for character in name {
+            if character.isUppercase, before?.isLowercase == true { out += " " }
+            out += character.uppercased()
+            before = character
+        }
+        return out
+    }
+
+    /// `\t` and `\n` as users type them in a shell.
+    private static func unescaped(_ text: String) -> String {
+        var out = ""
+        var escape = false
+        for character in text {
+            if escape {
+                escape = false
+                switch character {
+                case "t": out += "\t"
+                case "n": out += "\n"
+                default: out += "\\\(character)"
+                }
+            } else if character == "\\" {
+                escape = true
+            } else {
+                out.append(character)
+            }
+        }
+        return escape ? out + "\\" : out
+    }
+}
+
+/// `--filter KEY=VALUE` as the API takes it: `{"key":{"value":true}}`.
+enum Filters {
+    /// The query value; `nil` when there are none.
+    static func encode(_ filters: [String]) throws(CLIError) -> String? {
+        var map: [(String, [String])] = []
+        for filter in filters {
+            let (name, value) = filter.cut("=")
+            guard let value else {
+                throw CLIError("invalid argument \"\(filter)\" for \"-f, --filter\" flag: invalid filter '\(filter)'", exitCode: 125)
+            }
+            let key = name.trimmed.lowercased()
+            if let index = map.firstIndex(where: { $0.0 == key }) { map[index].1.append(value.trimmed) } else { map.append((key, [value.trimmed])) }
+        }
+        guard !map.isEmpty else { return nil }
+        let document = JSON.object(map.sorted { $0.0 < $1.0 }.map { name, values in
+            .init(name: name, value: .object(values.sorted().map { .init(name: $0, value: true) }))
+        })
+        return document.encoded()
+    }
+}

@@ -1,0 +1,242 @@
+/// Go templates as far as Docker's `--format` is used: fields, pipelines, `if`, `range`, `with`, variables, functions.
+struct Template {
+    indirect enum Node {
+        case text(String)
+        case output([Call])
+        case branch(kind: String, variable: [String], pipeline: [Call], then: [Node], otherwise: [Node])
+        case assign(String, [Call])
+    }
+
+    /// One command of a pipeline: a function or operand, and its arguments.
+    struct Call { var operands: [Operand] }
+
+    indirect enum Operand {
+        case path([String])
+        case variable(String, [String])
+        case literal(JSON)
+        case function(String)
+        case nested([Call], [String])
+    }
+
+    let nodes: [Node]
+
+    /// Parses the text between and inside `{{ }}`.
+    init(_ text: String) throws(CLIError) {
+        var parser = TemplateParser(text)
+        nodes = try parser.parse()
+    }
+
+    /// The text for one value.
+    func render(_ value: JSON, methods: TemplateEvaluator.Methods = [:]) throws(CLIError) -> String {
+        var evaluator = TemplateEvaluator(root: value, methods: methods)
+        return try evaluator.render(nodes, value)
+    }
+
+    /// The first-level field names used, in order: the header of a `table` format.
+    var fieldNames: [String] {
+        nodes.flatMap { node -> [String] in
+            guard case .output(let calls) = node else { return [] }
+            return calls.flatMap(\.operands).compactMap { if case .path(let names) = $0 { names.last } else { nil } }
+        }
+    }
+}
+
+/// Reads template text.
+struct TemplateParser {
+    private var pieces: [(isAction: Bool, text: String)] = []
+    private var position = 0
+    private let source: String
+
+    init(_ text: String) { source = text }
+
+    /// The nodes of the whole text.
+    mutating func parse() throws(CLIError) -> [Template.Node] {
+        try split()
+        let (nodes, ending) = try block()
+        guard ending == nil else { throw malformed("unexpected {{\(ending ?? "")}}") }
+        return nodes
+    }
+
+    private func malformed(_ text: String) -> CLIError { CLIError("template parsing error: template: :1: \(text)", exitCode: 64) }
+
+    private mutating func split() throws(CLIError) {
+        var rest = source[...]
+        var trimNext = false
+        while let open = Self.find("{{", in: rest) {
+            var text = String(rest[..<open])
+            if trimNext { text = String(text.drop(while: \.isWhitespace)) }
+            rest = rest[rest.index(open, offsetBy: 2)...]
+            guard let close = Self.find("}}", in: rest) else { throw malformed("unclosed action") }
+            var action = rest[..<close]
+            rest = rest[rest.index(close, offsetBy: 2)...]
+            if action.hasPrefix("- ") {
+                action = action.dropFirst(2)
+                while text.last?.isWhitespace == true { text.removeLast() }
+            }
+            trimNext = action.hasSuffix(" -")
+            if trimNext { action = action.dropLast(2) }
+            if !text.isEmpty { pieces.append((false, text)) }
+            if !action.hasPrefix("/*") { pieces.append((true, String(action).trimmed)) }
+        }
+        let tail = trimNext ? rest.drop(while: \.isWhitespace) : rest
+        if !tail.isEmpty { pieces.append((false, String(tail))) }
+    }
+
+    private static func find(_ mark: String, in text: Substring) -> Substring.Index? {
+        var index = text.startIndex
+        var quote: Character?
+        while index < text.endIndex {
+            let character = text[index]
+            if mark == "}}", let open = quote {
+                if character == "\\", open == "\"" { index = text.index(after: index) } else if character == open { quote = nil }
+            } else if mark == "}}", character == "\"" || character == "`" {
+                quote = character
+            } else if text[index...].hasPrefix(mark) {
+                return index
+            }
+            guard index < text.endIndex else { return nil }
+            index = text.index(after: index)
+        }
+        return nil
+    }
+
+    private mutating func block() throws(CLIError) -> ([Template.Node], String?) {
+        var nodes: [Template.Node] = []
+        while position < pieces.count {
+            let piece = pieces[position]
+            position += 1
+            guard piece.isAction else {
+                nodes.append(.text(piece.text))
+                continue
+            }
+            let word = String(piece.text.prefix { !$0.isWhitespace })
+            switch word {
+            case "end", "else": return (nodes, piece.text)
+            case "if", "range", "with": nodes.append(try branch(word, String(piece.text.dropFirst(word.count))))
+            default: nodes.append(try simple(piece.text))
+            }
+        }
+        return (nodes, nil)
+    }
+
+    private mutating func branch(_ kind: String, _ head: String) throws(CLIError) -> Template.Node {
+        var lexer = try TemplateLexer(head)
+        let variables = lexer.takeDeclaration()
+        let pipeline = try lexer.pipeline()
+        let (then, ending) = try block()
+        guard let ending else { throw malformed("unexpected EOF") }
+        var otherwise: [Template.Node] = []
+        if ending.hasPrefix("else") {
+            let rest = String(ending.dropFirst(4)).trimmed
+            if rest.hasPrefix("if ") {
+                otherwise = [try branch("if", String(rest.dropFirst(2)))]
+            } else {
+                let (nodes, last) = try block()
+                guard last == "end" else { throw malformed("unexpected EOF") }
+                otherwise = nodes
+            }
+        }
+        return .branch(kind: kind, variable: variables, pipeline: pipeline, then: then, otherwise: otherwise)
+    }
+
+    private func simple(_ text: String) throws(CLIError) -> Template.Node {
+        var lexer = try TemplateLexer(text)
+        let variables = lexer.takeDeclaration()
+        let pipeline = try lexer.pipeline()
+        return variables.first.map { .assign($0, pipeline) } ?? .output(pipeline)
+    }
+}
+
+/// The words of one action, and the pipelines made of them.
+struct TemplateLexer {
+    private var tokens: [String] = []
+    private var position = 0
+
+    init(_ text: String) throws(CLIError) {
+        var rest = text[...]
+        while let character = rest.first {
+            if character.isWhitespace {
+                rest = rest.dropFirst()
+                if tokens.last != " ", !tokens.isEmpty { tokens.append(" ") }
+            } else if character == "\"" || character == "`" || character == "'" {
+                var index = rest.index(after: rest.startIndex)
+                while index < rest.endIndex, rest[index] != character {
+                    if rest[index] == "\\", character == "\"" { index = rest.index(after: index) }
+                    if index < rest.endIndex { index = rest.index(after: index) }
+                }
+                guard index < rest.endIndex else { throw CLIError("template parsing error: template: :1: unterminated quoted string", exitCode: 64) }
+                tokens.append(String(rest[...index]))
+                rest = rest[rest.index(after: index)...]
+            } else if "()|,".contains(character) {
+                tokens.append(String(character))
+                rest = rest.dropFirst()
+            } else {
+                let word = rest.prefix { !$0.isWhitespace && !"()|,\"`".contains($0) }
+                tokens.append(String(word))
+                rest = rest.dropFirst(word.count)
+            }
+        }
+        if tokens.last == " " { tokens.removeLast() }
+    }
+
+    /// `$a, $b :=` at the beginning; nothing when there is none.
+    mutating func takeDeclaration() -> [String] {
+        guard let sign = tokens.firstIndex(where: { $0 == ":=" || $0 == "=" }) else { return [] }
+        let names = tokens[..<sign].filter { $0.hasPrefix("$") }
+        position = sign + 1
+        return Array(names)
+    }
+
+    /// Commands separated by `|`, to the end or a closing parenthesis.
+    mutating func pipeline() throws(CLIError) -> [Template.Call] {
+        var calls: [Template.Call] = []
+        var operands: [Template.Operand] = []
+        while position < tokens.count, tokens[position] != ")" {
+            let token = tokens[position]
+            position += 1
+            switch token {
+            case " ": break
+            case "|":
+                calls.append(.init(operands: operands))
+                operands = []
+            case "(":
+                let nested = try pipeline()
+                guard position < tokens.count else { throw CLIError("template parsing error: template: :1: unclosed left paren", exitCode: 64) }
+                position += 1
+                var path: [String] = []
+                if position < tokens.count, tokens[position].hasPrefix(".") {
+                    path = tokens[position].split(separator: ".").map(String.init)
+                    position += 1
+                }
+                operands.append(.nested(nested, path))
+            default: operands.append(try operand(token))
+            }
+        }
+        if !operands.isEmpty { calls.append(.init(operands: operands)) }
+        guard !calls.isEmpty, !calls.contains(where: { $0.operands.isEmpty }) else {
+            throw CLIError("template parsing error: template: :1: missing value for command", exitCode: 64)
+        }
+        return calls
+    }
+
+    private func operand(_ token: String) throws(CLIError) -> Template.Operand {
+        if token.hasPrefix(".") { return .path(token.split(separator: ".").map(String.init)) }
+        if token.hasPrefix("$") {
+            let parts = token.split(separator: ".").map(String.init)
+            return .variable(parts[0], Array(parts.dropFirst()))
+        }
+        if token.hasPrefix("\"") { return .literal(try JSONParser.parse(token)) }
+        if token.hasPrefix("`") { return .literal(.string(String(token.dropFirst().dropLast()))) }
+        switch token {
+        case "true": return .literal(true)
+        case "false": return .literal(false)
+        case "nil": return .literal(.null)
+        default: break
+        }
+        if Double(token) != nil { return .literal(.number(token)) }
+        guard TemplateEvaluator.functions.contains(token) else {
+            throw CLIError("template parsing error: template: :1: function \"\(token)\" not defined", exitCode: 64)
+        }
+        return .function(token)
+    }
+}

@@ -1,0 +1,209 @@
+/// Runs a parsed template over a value.
+struct TemplateEvaluator {
+    /// Methods of Docker's formatting contexts that take arguments, such as `.Label "key"`.
+    typealias Methods = [String: @Sendable (JSON, [JSON]) -> JSON]
+
+    static let functions: Set<String> = [
+        "json", "println", "print", "printf", "join", "upper", "lower", "title", "split", "index", "len", "eq", "ne", "lt", "le",
+        "gt", "ge", "and", "or", "not", "pad", "truncate", "table",
+    ]
+
+    private let root: JSON
+    private let methods: Methods
+    private var variables: [String: JSON] = [:]
+
+    init(root: JSON, methods: Methods) {
+        self.root = root
+        self.methods = methods
+        variables["$"] = root
+    }
+
+    mutating func render(_ nodes: [Template.Node], _ dot: JSON) throws(CLIError) -> String {
+        var out = ""
+        for node in nodes {
+            switch node {
+            case .text(let text): out += text
+            case .output(let calls): out += Self.text(try pipeline(calls, dot))
+            case .assign(let name, let calls): variables[name] = try pipeline(calls, dot)
+            case .branch(let kind, let names, let calls, let then, let otherwise):
+                out += try branch(kind, names, try pipeline(calls, dot), then, otherwise, dot)
+            }
+        }
+        return out
+    }
+
+    private mutating func branch(
+        _ kind: String, _ names: [String], _ value: JSON, _ then: [Template.Node], _ otherwise: [Template.Node], _ dot: JSON
+    ) throws(CLIError) -> String {
+        guard Self.isTrue(value) else { return try render(otherwise, dot) }
+        if kind != "range" {
+            if let name = names.first { variables[name] = value }
+            return try render(then, kind == "with" ? value : dot)
+        }
+        var pairs: [(JSON, JSON)] = []
+        if case .object(let members) = value {
+            pairs = members.sorted { $0.name < $1.name }.map { (.string($0.name), $0.value) }
+        } else {
+            pairs = value.elements.enumerated().map { (JSON($0.offset), $0.element) }
+        }
+        var out = ""
+        for (key, element) in pairs {
+            if let last = names.last { variables[last] = element }
+            if names.count == 2 { variables[names[0]] = key }
+            out += try render(then, element)
+        }
+        return out
+    }
+
+    private mutating func pipeline(_ calls: [Template.Call], _ dot: JSON) throws(CLIError) -> JSON {
+        var result: JSON?
+        for call in calls { result = try run(call, dot, piped: result) }
+        return result ?? .null
+    }
+
+    private mutating func run(_ call: Template.Call, _ dot: JSON, piped: JSON?) throws(CLIError) -> JSON {
+        var arguments: [JSON] = []
+        for operand in call.operands.dropFirst() { arguments.append(try value(operand, dot)) }
+        if let piped { arguments.append(piped) }
+        switch call.operands[0] {
+        case .function(let name): return try apply(name, arguments)
+        case .path(let names) where !arguments.isEmpty:
+            if let last = names.last, let method = methods[last] { return method(dot, arguments) }
+            return try value(call.operands[0], dot)
+        default: return try value(call.operands[0], dot)
+        }
+    }
+
+    private mutating func value(_ operand: Template.Operand, _ dot: JSON) throws(CLIError) -> JSON {
+        switch operand {
+        case .literal(let value): return value
+        case .path(let names): return try walk(dot, names)
+        case .variable(let name, let names): return try walk(variables[name] ?? .null, names)
+        case .nested(let calls, let names): return try walk(try pipeline(calls, dot), names)
+        case .function(let name): return try apply(name, [])
+        }
+    }
+
+    private func walk(_ start: JSON, _ names: [String]) throws(CLIError) -> JSON {
+        var value = start
+        for name in names {
+            guard let next = value[name] else {
+                // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
+                if case .object = value {
+                    if value == root, start == root, !methods.isEmpty {
+                        throw CLIError("template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type")
+                    }
+                    return .string("<no value>")
+                }
+                if value == .null { return .string("<no value>") }
+                throw CLIError("template: :1:2: executing \"\" at <.\(names.joined(separator: "."))>: can't evaluate field \(name)")
+            }
+            value = next
+        }
+        return value
+    }
+
+    private func apply(_ name: String, _ arguments: [JSON]) throws(CLIError) -> JSON {
+        func text(_ index: Int) -> String { index < arguments.count ? Self.text(arguments[index]) : "" }
+        func number(_ index: Int) -> Int { index < arguments.count ? Int(clamping: arguments[index].int ?? 0) : 0 }
+        let first = arguments.first ?? .null
+        switch name {
+        case "json": return .string(first.encoded(escapingHTML: false))
+        case "println": return .string(arguments.map(Self.text).joined(separator: " ") + "\n")
+        case "print": return .string(arguments.map(Self.text).joined())
+        case "printf": return .string(Self.printf(arguments))
+        case "join": return .string(first.elements.map(Self.text).joined(separator: text(1)))
+        case "upper": return .string(text(0).uppercased())
+        case "lower": return .string(text(0).lowercased())
+        case "title": return .string(text(0).split(separator: " ", omittingEmptySubsequences: false).map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined(separator: " "))
+        case "split": return JSON(strings: Self.split(text(0), text(1)))
+        case "len": return JSON(first.elements.isEmpty ? (first.members.isEmpty ? (first.string?.utf8.count ?? 0) : first.members.count) : first.elements.count)
+        case "index": return try index(first, arguments.dropFirst())
+        case "eq": return .bool(arguments.dropFirst().contains { $0 == first })
+        case "ne": return .bool(arguments.count > 1 && arguments[1] != first)
+        case "lt", "le", "gt", "ge": return .bool(Self.compare(name, arguments))
+        case "and": return arguments.first { !Self.isTrue($0) } ?? arguments.last ?? .null
+        case "or": return arguments.first { Self.isTrue($0) } ?? arguments.last ?? .null
+        case "not": return .bool(!Self.isTrue(first))
+        case "pad": return .string(text(0).isEmpty ? "" : String(repeating: " ", count: max(0, number(1))) + text(0) + String(repeating: " ", count: max(0, number(2))))
+        case "truncate": return .string(String(text(0).prefix(max(0, number(1)))))
+        default: return .string("")
+        }
+    }
+
+    private func index(_ start: JSON, _ keys: ArraySlice<JSON>) throws(CLIError) -> JSON {
+        var value = start
+        for key in keys {
+            if let name = key.string {
+                value = value[name] ?? .string("")
+            } else {
+                guard let offset = key.int, value.elements.indices.contains(Int(clamping: offset)) else {
+                    throw CLIError("template: :1:2: executing \"\" at <index>: error calling index: index out of range: \(Self.text(key))")
+                }
+                value = value.elements[Int(clamping: offset)]
+            }
+        }
+        return value
+    }
+
+    private static func compare(_ name: String, _ arguments: [JSON]) -> Bool {
+        guard arguments.count == 2, let left = arguments[0].double, let right = arguments[1].double else { return false }
+        switch name {
+        case "lt": return left < right
+        case "le": return left <= right
+        case "gt": return left > right
+        default: return left >= right
+        }
+    }
+
+    private static func split(_ text: String, _ separator: String) -> [String] {
+        guard separator.count == 1, let character = separator.first else { return [text] }
+        return text.split(separator: character, omittingEmptySubsequences: false).map(String.init)
+    }
+
+    private static func printf(_ arguments: [JSON]) -> String {
+        var rest = arguments.dropFirst()
+        var out = ""
+        var verb = false
+        for character in text(arguments.first ?? .null) {
+            if verb {
+                verb = false
+                switch character {
+                case "%": out += "%"
+                case "q": out += (rest.popFirst().map { JSON.string(text($0)).encoded(escapingHTML: false) }) ?? ""
+                default: out += rest.popFirst().map(text) ?? ""
+                }
+            } else if character == "%" {
+                verb = true
+            } else {
+                out.append(character)
+            }
+        }
+        return out
+    }
+
+    /// Go's truth: empty, zero, false and nil are false.
+    static func isTrue(_ value: JSON) -> Bool {
+        switch value {
+        case .null: false
+        case .bool(let flag): flag
+        case .number: value.double != 0
+        case .string(let text): !text.isEmpty && text != "<no value>"
+        case .array(let elements): !elements.isEmpty
+        case .object(let members): !members.isEmpty
+        }
+    }
+
+    /// Go's `%v`.
+    static func text(_ value: JSON) -> String {
+        switch value {
+        case .null: "<nil>"
+        case .bool(let flag): flag ? "true" : "false"
+        case .number(let digits): digits
+        case .string(let text): text
+        case .array(let elements): "[" + elements.map(text).joined(separator: " ") + "]"
+        case .object(let members):
+            "map[" + members.sorted { $0.name < $1.name }.map { "\($0.name):\(text($0.value))" }.joined(separator: " ") + "]"
+        }
+    }
+}

@@ -1,0 +1,143 @@
+@preconcurrency import Glibc
+
+/// The user's `config.json`: credentials of registries, credential helpers and extra headers.
+struct ConfigFile {
+    /// Where Docker keeps the credentials of Docker Hub.
+    static let hubKey = "https://index.docker.io/v1/"
+
+    private let path: String
+    private var document: JSON
+
+    /// Reads the file of a folder; an absent file is an empty one.
+    init(folder: String) throws(CLIError) {
+        path = folder + "/config.json"
+        guard access(path, F_OK) == 0 else {
+            document = .object([])
+            return
+        }
+        do {
+            document = try JSONParser.parse(try readFile(path, limit: 1 << 20))
+        } catch {
+            throw CLIError("error loading config file: \(path): \(error.message)")
+        }
+    }
+
+    /// A registry's credentials as the API's AuthConfig; an empty object for anonymous access.
+    func auth(for key: String) throws(CLIError) -> JSON {
+        if let helper = helper(for: key) { return try fromHelper(helper, key) }
+        let entries = document["auths"]?.members ?? []
+        guard let entry = entries.first(where: { $0.name == key })
+            ?? entries.first(where: { Self.hostName($0.name) == Self.hostName(key) })
+        else { return .object([]) }
+        var members: [JSON.Member] = []
+        if let encoded = entry.value["auth"]?.string, let decoded = Base64.decode(encoded) {
+            let (user, secret) = String(decoding: decoded, as: UTF8.self).cut(":")
+            members.append(.init(name: "username", value: .string(user)))
+            members.append(.init(name: "password", value: .string(secret ?? "")))
+        }
+        if let token = entry.value["identitytoken"] { members.append(.init(name: "identitytoken", value: token)) }
+        members.append(.init(name: "serveraddress", value: .string(key)))
+        return .object(members)
+    }
+
+    /// The value of `X-Registry-Auth` for an image.
+    func header(for image: ImageName) throws(CLIError) -> (String, String) {
+        ("X-Registry-Auth", Base64.encodeURL(Array(try auth(for: image.authKey).encoded().utf8)))
+    }
+
+    /// Stores credentials and replaces the file at once; readable by the user alone.
+    mutating func store(_ key: String, user: String, secret: String, token: String?) throws(CLIError) {
+        if let helper = helper(for: key) {
+            let entry: JSON = ["ServerURL": .string(key), "Username": .string(token == nil ? user : "<token>"), "Secret": .string(token ?? secret)]
+            _ = try Self.run("docker-credential-\(helper)", "store", input: entry.encoded(escapingHTML: false))
+            return
+        }
+        var entry: [JSON.Member] = [.init(name: "auth", value: .string(Base64.encode(Array("\(user):\(token == nil ? secret : "")".utf8))))]
+        if let token { entry.append(.init(name: "identitytoken", value: .string(token))) }
+        setAuth(key, .object(entry))
+        try save()
+    }
+
+    /// Forgets a registry's credentials; false when there were none.
+    mutating func erase(_ key: String) throws(CLIError) -> Bool {
+        if let helper = helper(for: key) { _ = try Self.run("docker-credential-\(helper)", "erase", input: key) }
+        guard document["auths"]?[key] != nil else { return helper(for: key) != nil }
+        setAuth(key, nil)
+        try save()
+        return true
+    }
+
+    private mutating func setAuth(_ key: String, _ value: JSON?) {
+        var auths = (document["auths"]?.members ?? []).filter { $0.name != key }
+        if let value { auths.append(.init(name: key, value: value)) }
+        var members = document.members
+        let entry = JSON.Member(name: "auths", value: .object(auths))
+        if let index = members.firstIndex(where: { $0.name == "auths" }) { members[index] = entry } else { members.insert(entry, at: 0) }
+        document = .object(members)
+    }
+
+    private func save() throws(CLIError) {
+        mkdir(String(path.dropLast("/config.json".count)), 0o700)
+        try writeFileAtomically(path, Array((document.indented("\t") + "\n").utf8), mode: 0o600)
+    }
+
+    private func helper(for key: String) -> String? {
+        let helpers = document["credHelpers"]
+        return helpers?[key]?.string ?? helpers?[Self.hostName(key)]?.string ?? document["credsStore"]?.string
+    }
+
+    private static func hostName(_ key: String) -> String {
+        let bare = key.hasPrefix("https://") ? key.dropFirst(8) : key.hasPrefix("http://") ? key.dropFirst(7) : key[...]
+        return bare.cut("/").0
+    }
+
+    private func fromHelper(_ helper: String, _ key: String) throws(CLIError) -> JSON {
+        let program = "docker-credential-\(helper)"
+        let answer = try Self.run(program, "get", input: key)
+        guard answer.code == 0 else {
+            if answer.output.contains("credentials not found") { return .object([]) }
+            throw CLIError("error getting credentials - err: exit status \(answer.code), out: `\(answer.output.trimmed)`")
+        }
+        let entry = try JSONParser.parse(answer.output)
+        let user = entry.text("Username")
+        if user == "<token>" {
+            return ["identitytoken": .string(entry.text("Secret")), "serveraddress": .string(key)]
+        }
+        return ["username": .string(user), "password": .string(entry.text("Secret")), "serveraddress": .string(key)]
+    }
+
+    /// Runs a credential helper with `input` on its standard input.
+    private static func run(
+        _ program: String, _ verb: String, input: String
+    ) throws(CLIError) -> (code: CInt, output: String) {
+        var toChild: [CInt] = [-1, -1]
+        var fromChild: [CInt] = [-1, -1]
+        guard pipe2(&toChild, O_CLOEXEC) == 0 else { throw .system("pipe", errno) }
+        guard pipe2(&fromChild, O_CLOEXEC) == 0 else { throw .system("pipe", errno) }
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
+        posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
+        var pid: pid_t = 0
+        let words = [strdup(program), strdup(verb)]
+        defer { words.forEach { free($0) } }
+        let code = posix_spawnp(&pid, program, &actions, nil, words + [nil], environ)
+        close(toChild[0])
+        close(fromChild[1])
+        let output = Descriptor(adopting: fromChild[0])
+        var sink: Descriptor? = Descriptor(adopting: toChild[1])
+        guard code == 0 else { throw CLIError("error getting credentials - err: exec: \"\(program)\": \(systemMessage(code).lowercasedFirst)") }
+        if let descriptor = sink?.raw { try writeAll(descriptor, Array(input.utf8)) }
+        sink = nil  // the helper reads to the end of its input
+        var bytes: [UInt8] = []
+        while true {
+            let part = try readSome(output.raw)
+            if part.isEmpty { break }
+            bytes += part
+        }
+        var status: CInt = 0
+        while waitpid(pid, &status, 0) < 0, errno == EINTR {}
+        return (status >> 8 & 0xff, String(decoding: bytes, as: UTF8.self))
+    }
+}
