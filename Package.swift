@@ -6,7 +6,6 @@ let settings: [SwiftSetting] = [
     .enableUpcomingFeature("MemberImportVisibility"),
     .enableUpcomingFeature("InternalImportsByDefault"),
     .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
-    .treatAllWarnings(as: .error),
 ]
 
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
@@ -35,6 +34,7 @@ let package = Package(
     dependencies: [
         .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
@@ -49,20 +49,25 @@ let package = Package(
         module("Kernel", ["CLinux"]),
         module("Ring", ["Kernel", "CLinux"]),
         module("Netlink", ["Kernel", "CLinux", "CNetfilter"]),
-        module("LayerFS", ["OCI", "Kernel", "Ring", "CCodecs", crypto]),
+        module("LayerFS", ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", crypto]),
         module("Isolation", ["OCI", "Kernel", "CLinux", "CNetfilter"]),
-        module("Volumes", ["Kernel"]),
+        module("Volumes", ["Kernel", "CLinux"]),
         module("HTTP", [nio, nioPosix, nioHTTP1]),
         module(
             "Registry",
-            ["OCI", "Kernel", crypto, nio, nioPosix, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+            [
+                "OCI", "Kernel", "CLinux", crypto, nio, nioPosix, nioHTTP1, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
         module(
             "Actors",
             [
                 "Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI", log, crypto,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
-        module("EngineAPI", ["Actors", "HTTP", "OCI", "Kernel", nio, nioPosix, nioHTTP1, log]),
+        module(
+            "EngineAPI",
+            ["Actors", "HTTP", "Registry", "LayerFS", "Isolation", "OCI", "Kernel", nio, nioPosix, nioHTTP1, log]),
         .executableTarget(name: "docker-monitor", dependencies: ["CLinux"]),
         .executableTarget(
             name: "docker", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
@@ -79,6 +84,8 @@ let package = Package(
         tests("KernelTests", ["Kernel", "Ring"]),
         tests("LayerFSTests", ["LayerFS", "Kernel", "OCI"]),
         tests("IsolationTests", ["Isolation", "Kernel", "OCI"]),
+        tests("VolumesTests", ["Volumes", "Kernel"]),
+        tests("CLITests", ["docker"]),
         tests("NetlinkTests", ["Netlink", "Kernel"]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),

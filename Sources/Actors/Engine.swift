@@ -63,7 +63,8 @@ package struct Engine: Sendable {
         let containers = ContainerStore(
             ContainerStore.Surroundings(
                 configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,
-                networks: networks, events: events, logger: logger, lock: lock))
+                networks: networks, events: events, logger: logger, lock: lock,
+                hierarchies: try CgroupHierarchies.detect()))
         let engine = Engine(
             configuration: configuration, containers: containers, images: images, layers: layers, volumes: volumes,
             networks: networks, events: events, host: HostFacts(configuration, driver: layers.driverName))

@@ -1,6 +1,7 @@
 import FoundationEssentials
 import Glibc
 import Kernel
+import OCI
 
 /// What `docker info` tells about the machine; read once.
 package struct HostFacts: Sendable {

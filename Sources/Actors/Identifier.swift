@@ -7,7 +7,7 @@ package enum Identifier {
     package static func random() -> String {
         var generator = SystemRandomNumberGenerator()
         while true {
-            let text = Digest.hex((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
+            let text = OCI.Digest.hex((0..<32).map { _ in UInt8.random(in: 0...255, using: &generator) })
             if text.prefix(12).contains(where: { !$0.isNumber }) { return text }
         }
     }
@@ -15,8 +15,16 @@ package enum Identifier {
 
 /// SHA-256 of bytes in memory.
 package enum SHA256Bytes {
+    /// Of bytes that come in parts.
+    package struct Running {
+        private var hash = SHA256()
+        package init() {}
+        package mutating func update(_ bytes: UnsafeRawBufferPointer) { hash.update(bufferPointer: bytes) }
+        package func digest() -> OCI.Digest { OCI.Digest(sha256: hash.finalize()) }
+    }
+
     package static func of(_ bytes: [UInt8]) -> [UInt8] { Array(SHA256.hash(data: bytes)) }
 
     /// As a digest.
-    package static func digest(_ bytes: [UInt8]) -> Digest { Digest(sha256: of(bytes)) }
+    package static func digest(_ bytes: [UInt8]) -> OCI.Digest { OCI.Digest(sha256: of(bytes)) }
 }

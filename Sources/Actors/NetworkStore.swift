@@ -1,6 +1,7 @@
 import Kernel
 package import Logging
 package import Netlink
+import OCI
 
 /// One network as the API shows it.
 package struct NetworkRecord: Sendable, Hashable {
@@ -19,6 +20,8 @@ package actor NetworkStore {
     private let configuration: EngineConfiguration
     private let logger: Logger
     private let created = Timestamp.now().text
+    /// Endpoints of containers that run since before this daemon did.
+    private var survivors: [AdoptedEndpoint] = []
     private var opening: Task<BridgeNetwork, any Error>?
     /// Ids are stable: derived from the data root, not kept.
     private let ids: [String: String]
@@ -41,7 +44,14 @@ package actor NetworkStore {
         }
         if let opening { return try await opening.value }
         let bridgeConfiguration = try bridgeConfiguration()
-        let task = Task<BridgeNetwork, any Error> { try await BridgeNetwork.open(bridgeConfiguration) }
+        let (survivors, logger) = (survivors, logger)
+        let task = Task<BridgeNetwork, any Error> {
+            let bridge = try await BridgeNetwork.open(bridgeConfiguration)
+            for id in try await bridge.adopt(survivors).refused {
+                logger.warning("container lost its address", metadata: ["container": "\(id)"])
+            }
+            return bridge
+        }
         opening = task
         do {
             return try await task.value
@@ -60,7 +70,10 @@ package actor NetworkStore {
     private func bridgeConfiguration() throws -> BridgeConfiguration {
         var addressing = BridgeConfiguration.Addressing.firstFree(BridgeConfiguration.defaultPools)
         if let text = configuration.bridgeAddress {
-            guard let (address, subnet) = IPv4Subnet.interface(text) else {
+            let parts = text.split(separator: "/")
+            guard parts.count == 2, let address = IPv4Address(parts[0]), let prefix = UInt8(parts[1]),
+                let subnet = IPv4Subnet(containing: address, prefixLength: prefix)
+            else {
                 throw EngineError(.invalidParameter, "invalid --bip \(text): want an address with its prefix, such as 172.17.0.1/16")
             }
             addressing = .fixed(subnet, gateway: address)
@@ -68,12 +81,8 @@ package actor NetworkStore {
         return BridgeConfiguration(name: "bridge", bridgeName: configuration.bridgeName, addressing: addressing)
     }
 
-    /// Takes over what outlived an earlier daemon.
-    func adopt(_ endpoints: [AdoptedEndpoint]) async throws {
-        guard configuration.bridgeEnabled else { return }
-        let adoption = try await bridge().adopt(endpoints)
-        for id in adoption.refused { logger.warning("container lost its address", metadata: ["container": "\(id)"]) }
-    }
+    /// Says which endpoints outlived an earlier daemon; before the bridge is used first.
+    func adopt(_ endpoints: [AdoptedEndpoint]) { survivors = endpoints }
 
     package func list() async -> [NetworkRecord] {
         var records: [NetworkRecord] = []

@@ -12,15 +12,15 @@ package struct OutgoingStream: ~Copyable, Sendable {
     package static func producing(
         _ produce: @escaping @Sendable (borrowing OwnedFD) throws -> Void
     ) throws -> OutgoingStream {
-        let (reader, writer) = try Pipe.open()
-        let box = DescriptorBox(writer)
+        let pipe = try Pipe()
+        let box = DescriptorBox(pipe.writer)
         let completion = Task {
             try await BlockingPool.shared.run {
                 guard let writer = box.take() else { return }
                 try produce(writer)
             }
         }
-        return OutgoingStream(reader: reader, completion: completion)
+        return OutgoingStream(reader: pipe.reader, completion: completion)
     }
 
     /// The reading end alone; the stream is over with it.
@@ -29,22 +29,6 @@ package struct OutgoingStream: ~Copyable, Sendable {
     private init(reader: consuming OwnedFD, completion: Task<Void, any Error>) {
         self.reader = reader
         self.completion = completion
-    }
-}
-
-/// pipe2(2) with room for a megabyte.
-package enum Pipe {
-    /// Bytes a pipe holds, as F_SETPIPE_SZ allows without privilege.
-    private static let capacity: CInt = 1 << 20
-    private static let setPipeSize: CInt = 1031
-
-    /// - Returns: the reading and the writing end, both close-on-exec.
-    package static func open() throws(SystemError) -> (reader: OwnedFD, writer: OwnedFD) {
-        var ends: [CInt] = [-1, -1]
-        try checked("pipe2") { pipe2(&ends, O_CLOEXEC) }
-        // A smaller pipe (fs.pipe-user-pages-soft) only means more wake-ups.
-        _ = DescriptorControl.set(ends[1], setPipeSize, capacity)
-        return (OwnedFD(adopting: ends[0]), OwnedFD(adopting: ends[1]))
     }
 }
 

@@ -6,6 +6,7 @@
 #include <linux/bpf.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -83,6 +84,19 @@ int cl_wait_pidfd(int pidfd, int *status) {
     if (info.si_pid == 0) return 0;
     *status = info.si_code == CLD_EXITED ? (info.si_status & 0xff) << 8 : info.si_status & 0x7f;
     return 1;
+}
+
+int cl_epoll_create(void) { return epoll_create1(EPOLL_CLOEXEC); }
+int cl_epoll_add(int epoll, int fd, uint32_t events, uint64_t name) {
+    struct epoll_event event = {.events = events, .data.u64 = name};
+    return epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event);
+}
+int cl_epoll_remove(int epoll, int fd) { return epoll_ctl(epoll, EPOLL_CTL_DEL, fd, NULL); }
+int cl_epoll_wait(int epoll, uint64_t *names, int names_max) {
+    struct epoll_event events[64];
+    int count = epoll_wait(epoll, events, names_max < 64 ? names_max : 64, -1);
+    for (int i = 0; i < count; i++) names[i] = events[i].data.u64;
+    return count;
 }
 
 // ---- the device filter of cgroup v2, one eBPF program ----

@@ -79,6 +79,7 @@ int cl_pidfd_exit_status(int pidfd, int *status) {
 int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
     return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
+int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int cl_setns(int fd, int type) { return setns(fd, type); }
 int cl_unshare(int flags) { return unshare(flags); }
 int cl_fcntl_int(int fd, int command, int argument) { return fcntl(fd, command, argument); }

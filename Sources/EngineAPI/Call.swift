@@ -4,7 +4,6 @@ import HTTP
 import Kernel
 import Logging
 import NIOCore
-import NIOFoundationCompat
 import Registry
 
 /// One request to a handler: where it came in, and typed access to its parameters.
@@ -79,7 +78,7 @@ struct Call: Sendable {
             throw EngineError(
                 .invalidParameter, "unsupported Content-Type header (\(media)): must be 'application/json'")
         }
-        return try JSONDecoder().decode(type, from: Data(buffer: bytes))
+        return try JSONDecoder().decode(type, from: Data(bytes.readableBytesView))
     }
 
     /// The JSON body.

@@ -2,6 +2,11 @@ import HTTP
 
 /// Every operation of the API. The router and the tests read this table.
 enum Endpoints {
+    /// A handler that ends what it began though its client leaves: Ctrl-C on a `docker stop` does not stop half.
+    private static func lasting(_ handler: @escaping Handler) -> Handler {
+        { call in try await Task { try await handler(call) }.value }
+    }
+
     static let all: [Endpoint] = system + containers + execs + images + volumes + networks + swarm
 
     static let system: [Endpoint] = [
@@ -16,18 +21,18 @@ enum Endpoints {
 
     static let containers: [Endpoint] = [
         .init(.get, "/containers/json", Containers.list),
-        .init(.post, "/containers/create", Containers.create),
-        .init(.post, "/containers/prune", Containers.prune),
+        .init(.post, "/containers/create", lasting(Containers.create)),
+        .init(.post, "/containers/prune", lasting(Containers.prune)),
         .init(.get, "/containers/{id}/json", Containers.inspect),
-        .init(.delete, "/containers/{id}", Containers.remove),
-        .init(.post, "/containers/{id}/start", Containers.start),
-        .init(.post, "/containers/{id}/stop", Containers.stop),
-        .init(.post, "/containers/{id}/restart", Containers.restart),
-        .init(.post, "/containers/{id}/kill", Containers.kill),
-        .init(.post, "/containers/{id}/pause", Containers.pause),
-        .init(.post, "/containers/{id}/unpause", Containers.unpause),
-        .init(.post, "/containers/{id}/rename", Containers.rename),
-        .init(.post, "/containers/{id}/update", Containers.update),
+        .init(.delete, "/containers/{id}", lasting(Containers.remove)),
+        .init(.post, "/containers/{id}/start", lasting(Containers.start)),
+        .init(.post, "/containers/{id}/stop", lasting(Containers.stop)),
+        .init(.post, "/containers/{id}/restart", lasting(Containers.restart)),
+        .init(.post, "/containers/{id}/kill", lasting(Containers.kill)),
+        .init(.post, "/containers/{id}/pause", lasting(Containers.pause)),
+        .init(.post, "/containers/{id}/unpause", lasting(Containers.unpause)),
+        .init(.post, "/containers/{id}/rename", lasting(Containers.rename)),
+        .init(.post, "/containers/{id}/update", lasting(Containers.update)),
         .init(.post, "/containers/{id}/wait", Containers.wait),
         .init(.post, "/containers/{id}/resize", Containers.resize),
         .init(.post, "/containers/{id}/attach", Containers.attach),
@@ -39,11 +44,11 @@ enum Endpoints {
         .init(.head, "/containers/{id}/archive", Containers.statPath),
         .init(.get, "/containers/{id}/archive", Containers.getArchive),
         .init(.put, "/containers/{id}/archive", Containers.putArchive),
-        .init(.post, "/commit", Containers.commit),
+        .init(.post, "/commit", lasting(Containers.commit)),
     ]
 
     static let execs: [Endpoint] = [
-        .init(.post, "/containers/{id}/exec", Execs.create),
+        .init(.post, "/containers/{id}/exec", lasting(Execs.create)),
         .init(.post, "/exec/{id}/start", Execs.start),
         .init(.post, "/exec/{id}/resize", Execs.resize),
         .init(.get, "/exec/{id}/json", Execs.inspect),
@@ -53,24 +58,24 @@ enum Endpoints {
         .init(.get, "/images/json", Images.list),
         .init(.post, "/images/create", Images.create),
         .init(.post, "/images/load", Images.load),
-        .init(.post, "/images/prune", Images.prune),
+        .init(.post, "/images/prune", lasting(Images.prune)),
         .init(.get, "/images/search", Images.search),
         .init(.get, "/images/get", Images.save),
         .init(.get, "/images/{name:.*}/get", Images.save),
         .init(.get, "/images/{name:.*}/json", Images.inspect),
         .init(.get, "/images/{name:.*}/history", Images.history),
-        .init(.post, "/images/{name:.*}/tag", Images.tag),
+        .init(.post, "/images/{name:.*}/tag", lasting(Images.tag)),
         .init(.post, "/images/{name:.*}/push", Images.push),
-        .init(.delete, "/images/{name:.*}", Images.remove),
+        .init(.delete, "/images/{name:.*}", lasting(Images.remove)),
         .init(.get, "/distribution/{name:.*}/json", Images.distribution, since: APIVersion(1, 30)),
     ]
 
     static let volumes: [Endpoint] = [
         .init(.get, "/volumes", Volumes.list),
-        .init(.post, "/volumes/create", Volumes.create),
-        .init(.post, "/volumes/prune", Volumes.prune),
+        .init(.post, "/volumes/create", lasting(Volumes.create)),
+        .init(.post, "/volumes/prune", lasting(Volumes.prune)),
         .init(.get, "/volumes/{name}", Volumes.inspect),
-        .init(.delete, "/volumes/{name}", Volumes.remove),
+        .init(.delete, "/volumes/{name}", lasting(Volumes.remove)),
     ]
 
     static let networks: [Endpoint] = [

@@ -14,11 +14,8 @@ enum PipeTransfer {
             .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: readBytes))
     }
 
-    /// Sends what `stream` produces; throws when it was not produced whole.
-    static func send(_ stream: consuming OutgoingStream, to writer: ResponseWriter) async throws {
-        let completion = stream.completion
-        let reader = try stream.reader.duplicate()
-        _ = consume stream
+    /// Sends what can be read from a pipe until its end.
+    static func send(_ reader: consuming OwnedFD, to writer: ResponseWriter) async throws {
         let descriptor = reader.release()
         let channel = try await bootstrap().takingOwnershipOfDescriptor(input: descriptor) { channel in
             channel.eventLoop.makeCompletedFuture {
@@ -28,24 +25,21 @@ enum PipeTransfer {
         try await channel.executeThenClose { inbound in
             for try await bytes in inbound { try await writer.write(bytes) }
         }
-        try await completion.value
     }
 
     /// Gives `use` the reading end of a pipe with the request's body in it.
     static func receive<Value: Sendable>(
         _ body: RequestBody, _ use: @escaping @Sendable (consuming OwnedFD) async throws -> Value
     ) async throws -> Value {
-        let (reader, writer) = try Pipe.open()
-        let readerBox = DescriptorBox(reader)
-        let writerBox = DescriptorBox(writer)
+        let ends = try Pipe.open()
         return try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask {
-                guard let writer = writerBox.take() else { return nil }
+                guard let writer = ends.writer.take() else { return nil }
                 try await feed(body, to: writer)
                 return nil
             }
             group.addTask {
-                guard let reader = readerBox.take() else { return nil }
+                guard let reader = ends.reader.take() else { return nil }
                 return try await use(reader)
             }
             while let result = try await group.next() {
@@ -92,5 +86,23 @@ enum StreamFrame {
     static func contentType(tty: Bool, version: APIVersion) -> String {
         tty || version < APIVersion(1, 42)
             ? "application/vnd.docker.raw-stream" : "application/vnd.docker.multiplexed-stream"
+    }
+}
+
+/// Carries an `OutgoingStream` into a response's closure, which runs once.
+final class OutgoingBox: Sendable {
+    private let reader: DescriptorBox
+    private let completion: Task<Void, any Error>
+
+    init(_ stream: consuming OutgoingStream) {
+        completion = stream.completion
+        reader = DescriptorBox(stream.takeReader())
+    }
+
+    /// Sends what the stream produces; throws when it was not produced whole.
+    func send(to writer: ResponseWriter) async throws {
+        guard let reader = reader.take() else { return }
+        try await PipeTransfer.send(reader, to: writer)
+        try await completion.value
     }
 }

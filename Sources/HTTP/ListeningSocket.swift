@@ -9,6 +9,9 @@ package final class ListeningSocket: Sendable {
         package let description: String
     }
 
+    /// Connections that may wait to be accepted.
+    static let backlog: CInt = 1024
+
     /// The address, for messages: a path or `127.0.0.1:2375`.
     package let address: String
     /// True for a unix socket.
@@ -46,6 +49,7 @@ package final class ListeningSocket: Sendable {
         // Nobody can connect before listen(2), so the file never offers more than this.
         guard chmod(path, 0o660) == 0 else { throw failure("chmod", path) }
         if let group, let entry = getgrnam(group) { _ = chown(path, 0, entry.pointee.gr_gid) }
+        try listen(socket, path)
         return result
     }
 
@@ -63,6 +67,7 @@ package final class ListeningSocket: Sendable {
         address.sin_port = port.bigEndian
         address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
         try bind(socket, address, text)
+        try listen(socket, text)
         return result
     }
 
@@ -76,6 +81,11 @@ package final class ListeningSocket: Sendable {
     private static func bind<Address>(_ socket: CInt, _ address: Address, _ text: String) throws(Failure) {
         let result = call(address) { Glibc.bind(socket, $0, $1) }
         guard result == 0 else { throw failure("bind", text) }
+    }
+
+    /// From here clients are queued, before anybody accepts.
+    private static func listen(_ socket: CInt, _ text: String) throws(Failure) {
+        guard Glibc.listen(socket, backlog) == 0 else { throw failure("listen", text) }
     }
 
     private static func call<Address>(_ address: Address, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) -> CInt {

@@ -21,6 +21,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
     private var reader: CheckedContinuation<ByteBuffer?, any Error>?
     private var writers: [CheckedContinuation<Void, any Error>] = []
     private var disconnectWaiter: CheckedContinuation<Void, Never>?
+    private var disconnectReleased = false
     private var deadline: Scheduled<Void>?
     private var joint: Joint?
 
@@ -167,7 +168,6 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
             }
         }
     }
-    private var disconnectReleased = false
 
     /// Begins a request: a disconnect can be waited for again.
     func beginRequest() {
@@ -234,6 +234,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
             self.joint = joint
             joint.start(first, clientEnded: self.inputEnded, clientClosed: self.isClosed)
         }
+        // What the client sends from here on is read, and thrown away, by the end of the connection.
+        defer { channel.eventLoop.execute { self.joint = nil } }
         try await withTaskCancellationHandler {
             try await joint.finished.futureResult.get()
         } onCancel: {

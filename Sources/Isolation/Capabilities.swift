@@ -50,7 +50,8 @@ package struct CapabilitySet: Sendable, Hashable {
 
     private static func known(_ name: String) throws(LaunchError) -> UInt64 {
         guard let bit = bit(name) else {
-            throw LaunchError(.invalid, step: "capabilities", "invalid capability: unknown capability \"\(name.uppercased())\"")
+            throw LaunchError(
+                .invalid, step: "capabilities", "invalid capability: unknown capability \"\(name.uppercased())\"")
         }
         return bit
     }

@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-package import Kernel
+import Kernel
 
 /// A container or exec that could not be prepared or started: the step, its `errno`, and Docker's words for it.
 package struct LaunchError: Error, Sendable, Hashable, CustomStringConvertible {

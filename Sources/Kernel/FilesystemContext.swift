@@ -45,7 +45,8 @@ package struct FilesystemContext: ~Copyable {
 
 /// Mounted file systems, by path.
 package enum Mounts {
-    /// Detaches what is mounted at `path` (umount2(2)); it ends when the last user of it does. No mount there is no error.
+    /// Detaches what is mounted at `path` (umount2(2)); it ends when the last user of it does. No mount there is no
+    /// error.
     package static func detach(_ path: String) throws(SystemError) {
         guard umount2(path, CInt(MNT_DETACH)) != 0 else { return }
         let code = errno

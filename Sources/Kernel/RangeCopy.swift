@@ -18,7 +18,8 @@ package struct RangeCopy: ~Copyable {
     /// - Parameter keepsHoles: leaves holes of the source as holes.
     /// - Throws: `SystemError`; ENODATA when the source ends earlier.
     package borrowing func copy(
-        from source: borrowing OwnedFD, at offset: Int64, to target: borrowing OwnedFD, byteCount: Int64, keepsHoles: Bool
+        from source: borrowing OwnedFD, at offset: Int64, to target: borrowing OwnedFD, byteCount: Int64,
+        keepsHoles: Bool
     ) throws(SystemError) {
         guard keepsHoles else {
             return try data(from: source, offset..<offset + byteCount, to: target, origin: offset)

@@ -9,7 +9,7 @@ package enum Spawn {
     /// - Returns: its pid; the caller waits for it.
     package static func run(
         _ path: String, _ arguments: [String], descriptors: [CInt], session: Bool = false
-    ) throws(SystemError) -> pid_t {
+    ) throws(SystemError) -> Int32 {
         var argv: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
         var environment: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), strdup("LC_ALL=C"), nil]
         defer { for pointer in argv + environment { free(pointer) } }

@@ -38,10 +38,11 @@ final class Firewall {
     deinit { nft_ctx_free(context) }
 
     /// Makes the table and its rules, or renews the rules and keeps the published ports, and enters a bridge.
-    func install(bridge: String) throws(NetworkError) {
+    func install(bridge: String, subnet: IPv4Subnet) throws(NetworkError) {
         let elements = """
             add element ip \(table) bridges { "\(bridge)" }
             add element ip \(table) links { "\(bridge)" . "\(bridge)" }
+            add element ip \(table) subnets { \(subnet) }
 
             """
         do throws(NetworkError) {
@@ -82,13 +83,15 @@ final class Firewall {
     ///
     /// - `guard`: `route_localnet` is on for our bridges, so nothing that comes in by one may claim to be, or reach, the loopback.
     /// - `prerouting`: 127.0.0.0/8 is left alone, so a port published there cannot be reached from outside.
-    /// - `postrouting`: out of our networks; back into one from itself (hairpin); from the host's loopback.
+    /// - `postrouting`: out of our networks; back into one from itself (hairpin; by address,
+    ///   because a bridged packet has no incoming interface there); from the host's loopback.
     /// - `forward`: into a bridge only answers, its own network and what was published.
     private var rules: String {
         """
         add table ip \(table)
         add set ip \(table) bridges { type ifname; }
         add set ip \(table) links { type ifname . ifname; }
+        add set ip \(table) subnets { type ipv4_addr; flags interval; auto-merge; }
         add map ip \(table) anywhere { type inet_proto . inet_service : ipv4_addr . inet_service; }
         add map ip \(table) addressed { type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service; }
         add chain ip \(table) publish
@@ -105,7 +108,7 @@ final class Firewall {
         add rule ip \(table) prerouting ip daddr != 127.0.0.0/8 fib daddr type local jump publish
         add rule ip \(table) output fib daddr type local jump publish
         add rule ip \(table) postrouting oifname != @bridges iifname @bridges masquerade
-        add rule ip \(table) postrouting oifname @bridges iifname @bridges ct status dnat masquerade
+        add rule ip \(table) postrouting oifname @bridges ip saddr @subnets ct status dnat masquerade
         add rule ip \(table) postrouting oifname @bridges ip saddr 127.0.0.0/8 masquerade
         add rule ip \(table) forward ct state established,related accept
         add rule ip \(table) forward iifname . oifname @links accept

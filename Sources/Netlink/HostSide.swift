@@ -32,7 +32,7 @@ final class HostSide: @unchecked Sendable {
         var failure: NetworkError?
         do throws(NetworkError) {
             let opened = try Firewall(table: configuration.table)
-            try opened.install(bridge: bridgeName)
+            try opened.install(bridge: bridgeName, subnet: subnet)
             // After the rules that guard the loopback from the bridge.
             try doing("let the host reach published ports by 127.0.0.1") { [bridgeName] () throws(SystemError) in
                 try NetworkNamespace.set("ipv4/conf/\(bridgeName)/route_localnet", "1")
@@ -55,7 +55,7 @@ final class HostSide: @unchecked Sendable {
         do throws(NetworkError) {
             try firewall.map(mappings, change)
         } catch {
-            try firewall.install(bridge: bridgeName)
+            try firewall.install(bridge: bridgeName, subnet: subnet)
             try firewall.map(all(), .replace)
         }
     }

@@ -112,13 +112,28 @@ final class NamespaceBuilder: @unchecked Sendable {
             // A kernel without IPv6 has nothing to turn off.
         }
         var inside = try NetlinkSocket()
-        let index = try inside.query(RouteMessages.link(named: "eth0")).lazy.compactMap(RouteMessages.link(in:)).first?.index
-        guard let index else { throw SystemError("netlink", ENODEV, "eth0") }
+        let index = try Self.ethernet(&inside).index
         try inside.transact([
             RouteMessages.bringUp(1),  // lo is the first interface of every namespace
             RouteMessages.addAddress(plan.address, in: plan.subnet, to: index),
             RouteMessages.bringUp(index),
             RouteMessages.addDefaultRoute(through: plan.gateway, from: index),
         ])
+        // Last, so that this end has its carrier at once and the bridge forwards.
+        try socket.transact([RouteMessages.bringPortUp(plan.hostInterface)])
+        // The kernel lets the other end send a moment later; a packet lost until then costs its sender a second.
+        for _ in 0..<Self.carrierTriesMax {
+            if try Self.ethernet(&inside).isRunning { return }
+            usleep(500)
+        }
+    }
+
+    /// Times half a millisecond; past that the container starts anyway, and TCP repeats what is lost.
+    private static let carrierTriesMax = 100
+
+    private static func ethernet(_ inside: inout NetlinkSocket) throws(SystemError) -> RouteMessages.Link {
+        let replies = try inside.query(RouteMessages.link(named: "eth0"))
+        guard let link = replies.lazy.compactMap(RouteMessages.link(in:)).first else { throw SystemError("netlink", ENODEV, "eth0") }
+        return link
     }
 }

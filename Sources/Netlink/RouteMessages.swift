@@ -17,6 +17,7 @@ enum RouteMessages {
     private static let linkName: UInt16 = 3
     private static let linkMTU: UInt16 = 4
     private static let linkMaster: UInt16 = 10
+    private static let linkState: UInt16 = 16
     private static let linkInfo: UInt16 = 18
     private static let linkNamespace: UInt16 = 28
     private static let infoKind: UInt16 = 1
@@ -36,6 +37,8 @@ enum RouteMessages {
         let kind: String
         /// Index of the bridge it is a port of; 0 for none.
         let master: UInt32
+        /// True when packets pass (RFC 2863 operational state "up").
+        let isRunning: Bool
     }
 
     /// An IPv4 address of an interface.
@@ -55,11 +58,11 @@ enum RouteMessages {
         return message
     }
 
-    /// A veth(4) pair: `name` here, up and a port of bridge `master`; `peer` in the namespace of descriptor `namespace`, down.
+    /// A veth(4) pair: `name` here, a port of bridge `master`; `peer` in the namespace of descriptor `namespace`. Both down.
     static func createPair(
         _ name: String, master: Int32, mtu: UInt32, peer: String, peerMAC: MACAddress, namespace: CInt
     ) -> NetlinkMessage {
-        var message = link(newLink, [.create, .exclusive], "interface \(name)", up: true)
+        var message = link(newLink, [.create, .exclusive], "interface \(name)", up: false)
         message.attribute(linkName, name)
         message.attribute(linkMTU, mtu)
         message.attribute(linkMaster, UInt32(bitPattern: master))
@@ -74,6 +77,18 @@ enum RouteMessages {
                     end.attribute(linkNamespace, UInt32(bitPattern: namespace))
                 }
             }
+        }
+        return message
+    }
+
+    /// Brings a port of a bridge up, in hairpin mode: where bridged packets pass the IP rules (`bridge-nf-call-iptables`), a
+    /// container that calls its own published port is answered by the port its packet came from.
+    static func bringPortUp(_ name: String) -> NetlinkMessage {
+        var message = link(newLink, [], "interface \(name)", up: true)
+        message.attribute(linkName, name)
+        message.nested(linkInfo) { info in
+            info.attribute(4, "bridge")  // IFLA_INFO_SLAVE_KIND
+            info.nested(5) { $0.attribute(4, [1]) }  // IFLA_INFO_SLAVE_DATA, IFLA_BRPORT_MODE
         }
         return message
     }
@@ -139,7 +154,9 @@ enum RouteMessages {
         let attributes = reply.attributes(after: linkHeader)
         guard let name = attributes[linkName]?.netlinkName else { return nil }
         let kind = attributes[linkInfo]?.netlinkAttributes()[infoKind]?.netlinkName
-        return Link(index: index, name: name, kind: kind ?? "", master: attributes[linkMaster]?.number(at: 0) ?? 0)
+        return Link(
+            index: index, name: name, kind: kind ?? "", master: attributes[linkMaster]?.number(at: 0) ?? 0,
+            isRunning: attributes[linkState]?.first == 6)
     }
 
     static func address(in reply: NetlinkReply) -> InterfaceAddress? {

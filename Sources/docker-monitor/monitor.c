@@ -72,10 +72,8 @@ static void tell_state(int fd) {
     send_event(fd, &event, started && !announced ? child_pidfd : -1);
 }
 
-static _Noreturn void end(int code) {
-    unlinkat(LP_FD_DIRECTORY, "monitor.sock", 0);
-    _exit(code);
-}
+// Before the end is told to anyone: whoever hears of it may put a new monitor's socket in its place.
+static void close_door(void) { unlinkat(LP_FD_DIRECTORY, "monitor.sock", 0); }
 
 static _Noreturn void fail(uint32_t op, int error, uint32_t reason, const char *detail) {
     struct lp_event event = {.kind = LP_EVENT_FAILED, .op = op, .error = error, .reason = reason};
@@ -84,9 +82,9 @@ static _Noreturn void fail(uint32_t op, int error, uint32_t reason, const char *
         syscall(SYS_pidfd_send_signal, child_pidfd, SIGKILL, NULL, 0);
         while (waitpid(child_pid, NULL, 0) < 0 && errno == EINTR) {}
     }
-    unlinkat(LP_FD_DIRECTORY, "monitor.sock", 0);
+    close_door();
     tell_all(&event, -1);
-    end(1);
+    _exit(1);
 }
 
 // ---- starting the child ----
@@ -208,6 +206,7 @@ static void reap_child(void) {
 static void announce_exit(void) {
     announced = true;
     log_finish();
+    close_door();
     record_write(exit_status, exit_oom, exit_time);
     struct lp_event event;
     fill_exit(&event);
@@ -224,7 +223,8 @@ static void close_peer(struct peer *peer) {
     if (!was_control || child_pid > 0) return;
     for (int i = 0; i < PEERS_MAX; i++)
         if (peers[i].fd >= 0 && peers[i].control) return;
-    end(0);
+    close_door();
+    _exit(0);
 }
 
 static void serve_request(struct peer *peer);
@@ -355,5 +355,5 @@ int main(void) {
     }
     relay_end();
     record_sync();
-    end(0);
+    _exit(0);
 }

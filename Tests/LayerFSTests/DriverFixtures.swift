@@ -94,21 +94,27 @@ struct TreeFixture: CustomTestStringConvertible, Sendable {
         "long and strange names",
         { layer in
             layer.directory("t")
-            let long = (0..<8).map { "long-component-\($0)-" + String(repeating: "n", count: 80) }.joined(separator: "/")
+            let long = (0..<8).map { "long-component-\($0)-" + String(repeating: "n", count: 80) }.joined(
+                separator: "/")
             layer.file("t/" + long, "long name")
             layer.hardlink("t/hl-long", "t/" + long)
             layer.file("t/" + String(repeating: "m", count: 255), "255")
-            for index in 0..<40 { layer.file("t/wide/" + String(repeating: "\(index % 10)", count: 230) + "\(index)", "w") }
+            for index in 0..<40 {
+                layer.file("t/wide/" + String(repeating: "\(index % 10)", count: 230) + "\(index)", "w")
+            }
             for length in [1, 400, 447, 448, 449, 480, 511, 512, 513, 1000, 2000, 4000] {
                 layer.symlink("t/link\(length)", String(repeating: "x", count: length))
             }
             layer.file("t/ünïcodé-名前", "utf8")
             layer.file("t/ sp ace\tand\nnewline", "ws")
-            for first in ["-", "!", "+", " ", ".a", "..a", "...", ".-", "..-", "~", "#"] { layer.file("t/sort/\(first)", first) }
+            for first in ["-", "!", "+", " ", ".a", "..a", "...", ".-", "..-", "~", "#"] {
+                layer.file("t/sort/\(first)", first)
+            }
             let deep = (0..<1000).map { _ in "d" }.joined(separator: "/")
             layer.file("deep/" + deep, "deep")
             layer.add(
-                LayerEntry(path: Array("t/not-utf8-".utf8) + [0xFF, 0xFE, 0x80], kind: .file, mode: 0o600), content: [1, 2, 3])
+                LayerEntry(path: Array("t/not-utf8-".utf8) + [0xFF, 0xFE, 0x80], kind: .file, mode: 0o600),
+                content: [1, 2, 3])
         })
 
     static let attributes = TreeFixture(
@@ -117,12 +123,15 @@ struct TreeFixture: CustomTestStringConvertible, Sendable {
             let capability: [UInt8] = [1, 0, 0, 2, 0, 0x20, 0, 0] + [UInt8](repeating: 0, count: 12)
             layer.file("t/cap", "c", mode: 0o755, attributes: [("security.capability", capability)])
             layer.file("t/cap-owned", "c", mode: 0o4755, uid: 9, attributes: [("security.capability", capability)])
-            layer.file("t/user", "u", attributes: [("user.hello", Array("wörld".utf8)), ("user.empty", []), ("user.bin", [0, 10, 61])])
+            layer.file(
+                "t/user", "u",
+                attributes: [("user.hello", Array("wörld".utf8)), ("user.empty", []), ("user.bin", [0, 10, 61])])
             layer.directory("t/dir", attributes: [("user.onadir", [49]), ("trusted.mine", [50])])
             layer.file("t/large", "u", attributes: [("user.large", [UInt8](repeating: 7, count: 3000))])
             layer.file("t/blank", attributes: [("user.a", [1]), ("user.b", [2])])
             let list: [UInt8] = [
-                2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 5, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16, 0, 4, 0,
+                2, 0, 0, 0, 1, 0, 6, 0, 255, 255, 255, 255, 2, 0, 4, 0, 5, 0, 0, 0, 4, 0, 4, 0, 255, 255, 255, 255, 16,
+                0, 4, 0,
                 255, 255, 255, 255, 32, 0, 4, 0, 255, 255, 255, 255,
             ]
             layer.file("t/acl", "a", mode: 0o644, attributes: [("system.posix_acl_access", list)])
@@ -229,7 +238,9 @@ struct TreeFixture: CustomTestStringConvertible, Sendable {
     static let large = TreeFixture(
         "directories of ten thousand",
         { layer in
-            for index in 0..<10_000 { layer.file("many/file-\((index &* 7919) % 10_000)", index % 50 == 0 ? "content" : "") }
+            for index in 0..<10_000 {
+                layer.file("many/file-\((index &* 7919) % 10_000)", index % 50 == 0 ? "content" : "")
+            }
             for index in 0..<300 { layer.directory("dirs/\(index)") }
         })
 

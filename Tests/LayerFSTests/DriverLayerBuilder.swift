@@ -23,7 +23,8 @@ struct LayerBuilder {
     }
 
     mutating func file(
-        _ path: String, _ content: String = "", mode: UInt16 = 0o644, uid: UInt32 = 0, gid: UInt32 = 0, mtime: Int64 = epoch,
+        _ path: String, _ content: String = "", mode: UInt16 = 0o644, uid: UInt32 = 0, gid: UInt32 = 0,
+        mtime: Int64 = epoch,
         nanoseconds: UInt32 = 0, attributes: [(String, [UInt8])] = [], tarPath: String? = nil
     ) {
         add(
@@ -46,16 +47,20 @@ struct LayerBuilder {
     mutating func symlink(_ path: String, _ target: String) {
         add(
             LayerEntry(
-                path: Array(path.utf8), kind: .symlink, mode: 0o777, mtimeSeconds: Self.epoch, linkTarget: Array(target.utf8)))
+                path: Array(path.utf8), kind: .symlink, mode: 0o777, mtimeSeconds: Self.epoch,
+                linkTarget: Array(target.utf8)))
     }
 
     mutating func hardlink(_ path: String, _ target: String) {
         add(
             LayerEntry(
-                path: Array(path.utf8), kind: .hardlink, mode: 0o644, mtimeSeconds: Self.epoch, linkTarget: Array(target.utf8)))
+                path: Array(path.utf8), kind: .hardlink, mode: 0o644, mtimeSeconds: Self.epoch,
+                linkTarget: Array(target.utf8)))
     }
 
-    mutating func device(_ path: String, _ kind: LayerEntry.Kind, _ major: UInt32, _ minor: UInt32, mode: UInt16 = 0o666) {
+    mutating func device(
+        _ path: String, _ kind: LayerEntry.Kind, _ major: UInt32, _ minor: UInt32, mode: UInt16 = 0o666
+    ) {
         add(
             LayerEntry(
                 path: Array(path.utf8), kind: kind, mode: mode, mtimeSeconds: Self.epoch, deviceMajor: major,
@@ -66,7 +71,9 @@ struct LayerBuilder {
     mutating func sparseFile(_ path: String, size: Int, data: [(offset: Int, bytes: [UInt8])]) {
         let start = sparse.count
         sparse += [UInt8](repeating: 0, count: size)
-        for part in data { sparse.replaceSubrange(start + part.offset..<start + part.offset + part.bytes.count, with: part.bytes) }
+        for part in data {
+            sparse.replaceSubrange(start + part.offset..<start + part.offset + part.bytes.count, with: part.bytes)
+        }
         entries.append(
             LayerEntry(
                 path: Array(path.utf8), kind: .file, mode: 0o644, mtimeSeconds: Self.epoch, size: UInt64(size),
@@ -139,7 +146,9 @@ struct LayerBuilder {
         }
         func octal(_ value: UInt64, at offset: Int, digits: Int) {
             let text = String(value, radix: 8)
-            put(Array((String(repeating: "0", count: max(0, digits - text.count)) + text).utf8).suffix(digits), at: offset)
+            put(
+                Array((String(repeating: "0", count: max(0, digits - text.count)) + text).utf8).suffix(digits),
+                at: offset)
         }
         put(name.prefix(99), at: 0)
         octal(UInt64(entry.mode), at: 100, digits: 7)

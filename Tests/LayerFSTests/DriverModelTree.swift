@@ -75,10 +75,12 @@ struct ModelTree {
 
     private func member(_ entry: LayerEntry, _ builder: LayerBuilder) -> Inode {
         let kinds: [LayerEntry.Kind: NodeStatus.Kind] = [
-            .file: .file, .directory: .directory, .symlink: .symlink, .character: .character, .block: .block, .fifo: .fifo,
+            .file: .file, .directory: .directory, .symlink: .symlink, .character: .character, .block: .block,
+            .fifo: .fifo,
         ]
         var member = MemberSnapshot(
-            kind: kinds[entry.kind] ?? .file, mode: entry.kind == .symlink ? 0o777 : entry.mode, uid: entry.uid, gid: entry.gid,
+            kind: kinds[entry.kind] ?? .file, mode: entry.kind == .symlink ? 0o777 : entry.mode, uid: entry.uid,
+            gid: entry.gid,
             mtime: NodeStatus.Moment(seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds))
         for attribute in entry.attributes { member.attributes[attribute.name] = attribute.value }
         if entry.kind == .file {

@@ -43,7 +43,8 @@ func snapshot(_ directory: String) throws -> TreeSnapshot {
     func look(_ handle: borrowing OwnedFD, _ path: [UInt8]) throws -> NodeStatus {
         let status = try handle.nodeStatus()
         var member = MemberSnapshot(
-            kind: status.kind, mode: status.mode, uid: status.uid, gid: status.gid, mtime: status.mtime, links: status.links)
+            kind: status.kind, mode: status.mode, uid: status.uid, gid: status.gid, mtime: status.mtime,
+            links: status.links)
         for name in try handle.attributeNames() { member.attributes[name] = try handle.attribute(name) ?? [] }
         switch status.kind {
         case .file:
@@ -84,7 +85,8 @@ func snapshot(_ directory: String) throws -> TreeSnapshot {
 /// The differences of two trees, in words, at most ten.
 func differences(_ actual: TreeSnapshot, _ expected: TreeSnapshot) -> [String] {
     var found: [String] = []
-    for path in Set(actual.keys).union(expected.keys).sorted(by: { $0.lexicographicallyPrecedes($1) }) where found.count < 10 {
+    for path in Set(actual.keys).union(expected.keys).sorted(by: { $0.lexicographicallyPrecedes($1) })
+    where found.count < 10 {
         let name = printable(path)
         switch (actual[path], expected[path]) {
         case (nil, _): found.append("\(name) is missing")

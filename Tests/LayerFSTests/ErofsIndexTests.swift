@@ -31,7 +31,8 @@ import Testing
         let devices = try ErofsDevices(index: try index(tree, try Stage())).devices
         #expect(
             devices == [
-                ErofsDevices.Device(layer: 0, content: .tar, blocks: 2), ErofsDevices.Device(layer: 2, content: .tar, blocks: 5),
+                ErofsDevices.Device(layer: 0, content: .tar, blocks: 2),
+                ErofsDevices.Device(layer: 2, content: .tar, blocks: 5),
                 ErofsDevices.Device(layer: 2, content: .sparse, blocks: 2),
             ])
     }
@@ -56,7 +57,9 @@ import Testing
     @Test func `content beyond what block addresses reach is refused`() throws {
         let edge = UInt64(2) << 40
         #expect(throws: Never.self) { try ErofsDevices(try tree([file("f", size: 512, at: edge - 1536)])) }
-        let error = #expect(throws: LayerError.self) { try ErofsDevices(try tree([file("f", size: 512, at: edge - 1024)])) }
+        let error = #expect(throws: LayerError.self) {
+            try ErofsDevices(try tree([file("f", size: 512, at: edge - 1024)]))
+        }
         #expect(error?.code == .limit)
     }
 
@@ -84,14 +87,16 @@ import Testing
         #expect(ErofsPlan.chunkBits(UInt64(size)) == bits)
     }
 
-    @Test(.enabled(if: getuid() == 0, "mounting needs root"))
-    func `a file of more than a tebibyte is whole`() throws {
+    @Test(
+        .enabled(if: getuid() == 0, "mounting needs root"),
+        arguments: [70_001, 1_048_576, 107_374_182_417, 1_099_511_627_700, 1_099_826_200_575, 1_099_826_200_593]
+            as [Int64])
+    func `files of any size are whole, also where their layer's file ends inside a block`(size: Int64) throws {
         let stage = try Stage()
         let layer = LayerFiles(directory: try stage.fresh("layer"))
-        let size: Int64 = (1 << 40) + (300 << 20) + 17
         let content = try OwnedFD.open(layer.sparse, O_WRONLY | O_CREAT, mode: 0o600)
         try checked("ftruncate") { ftruncate(content.raw, off_t(512 + size)) }
-        let places: [Int64] = [0, (1 << 40) - 3, (1 << 40) + 5, size - 4]
+        let places: [Int64] = [0, (1 << 40) - 3, (1 << 40) + 5, size - 4].filter { $0 + 4 <= size }
         for place in places {
             let mark = Array("mark".utf8)
             try mark.withUnsafeBytes { try content.writeAll($0, at: 512 + place) }
@@ -105,7 +110,6 @@ import Testing
         let huge = try OwnedFD.open(lower + "/huge", O_RDONLY)
         #expect(try huge.nodeStatus().size == size)
         for place in places {
-            print("XX", place); system("cp \(chain)/index.erofs /tmp/huge.erofs")
             var bytes = [UInt8](repeating: 0, count: 4)
             let count = try bytes.withUnsafeMutableBytes { try huge.read(into: $0, at: place) }
             #expect(bytes[..<count].elementsEqual("mark".utf8), "at \(place)")
@@ -117,7 +121,8 @@ import Testing
         let stage = try Stage()
         var layer = LayerBuilder()
         layer.file("f", "content")
-        let deep = stage.directory + "/" + (0..<8).map { "\($0)" + String(repeating: "p", count: 40) }.joined(separator: "/")
+        let deep =
+            stage.directory + "/" + (0..<8).map { "\($0)" + String(repeating: "p", count: 40) }.joined(separator: "/")
         let files = LayerFiles(directory: deep + "/layer")
         for directory in ["/layer", "/chain", "/mount"] { try Files.makeDirectories(deep + directory) }
         try Files.replace(files.tar, with: layer.finishedTar)
@@ -137,7 +142,9 @@ import Testing
             guard let expectation = try? expected(layers) else { continue }
             mounted += 1
             let stage = try Stage()
-            #expect(differences(try snapshot(try stage.mount(conformingDrivers[driver], layers)), expectation) == [], "seed \(seed)")
+            #expect(
+                differences(try snapshot(try stage.mount(conformingDrivers[driver], layers)), expectation) == [],
+                "seed \(seed)")
         }
         #expect(mounted > 20)
     }

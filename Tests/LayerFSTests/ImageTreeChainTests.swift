@@ -20,7 +20,9 @@ struct ImageTreeChainTests {
         return layer
     }
 
-    @Test(arguments: [TreeFixture.busybox, .kinds, .metadata, .links, .names, .attributes, .whiteouts, .replacements, .throughLinks])
+    @Test(arguments: [
+        TreeFixture.busybox, .kinds, .metadata, .links, .names, .attributes, .whiteouts, .replacements, .throughLinks,
+    ])
     func `a chain built from stored layers is the merge of their tars`(fixture: TreeFixture) throws {
         let stage = try Stage()
         let builders = fixture.layers()

@@ -76,7 +76,9 @@ import Testing
 
     @Test func `attributes that overlay obeys or Linux has not are dropped`() throws {
         var tree = ImageTree()
-        let names = ["trusted.overlay.opaque", "user.overlay.whiteout", "system.other", "user.", "nothing", "user.kept"]
+        let names = [
+            "trusted.overlay.opaque", "user.overlay.whiteout", "system.other", "user.", "nothing", "user.kept",
+        ]
         let attributes = names.map { LayerEntry.Attribute(name: bytes($0), value: [1]) }
         try tree.apply(
             layer: 0,
@@ -110,7 +112,9 @@ import Testing
                 builders.append(builder)
                 do { try model.apply(builder) } catch { refused = true }
                 var refusedHere = false
-                do throws(LayerError) { try tree.apply(layer: index, entries: builder.entries) } catch { refusedHere = true }
+                do throws(LayerError) { try tree.apply(layer: index, entries: builder.entries) } catch {
+                    refusedHere = true
+                }
                 #expect(refused == refusedHere, "seed \(seed)")
                 if refused || refusedHere { break }
             }
@@ -141,7 +145,9 @@ func randomLayer(_ random: inout SplitMix) -> LayerBuilder {
     var layer = LayerBuilder()
     for _ in 0..<Int.random(in: 0...10, using: &random) {
         switch Int.random(in: 0..<16, using: &random) {
-        case 0...4: layer.file(path(), String(UInt8.random(in: 0...99, using: &random)), uid: .random(in: 0...3, using: &random))
+        case 0...4:
+            layer.file(
+                path(), String(UInt8.random(in: 0...99, using: &random)), uid: .random(in: 0...3, using: &random))
         case 5...7: layer.directory(path(), mode: .random(in: 0o700...0o777, using: &random))
         case 8...9:
             let targets = ["a", "b", "/c", "../b", "a/../c", "/a/b", ".", "x/y"]
@@ -168,7 +174,8 @@ func members(_ tree: ImageTree, _ builders: [LayerBuilder]) -> TreeSnapshot {
     for (node, path) in paths {
         let inode = tree.inode(node)
         let kinds: [TreeInode.Kind: NodeStatus.Kind] = [
-            .file: .file, .directory: .directory, .symlink: .symlink, .character: .character, .block: .block, .fifo: .fifo,
+            .file: .file, .directory: .directory, .symlink: .symlink, .character: .character, .block: .block,
+            .fifo: .fifo,
         ]
         var member = MemberSnapshot(
             kind: kinds[inode.kind] ?? .file, mode: inode.mode, uid: inode.uid, gid: inode.gid,

@@ -9,9 +9,9 @@ struct LayoutTests {
     static let arrows: [String: Set<String>] = [
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux", "CNetfilter"],
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs"], "Isolation": ["OCI", "Kernel", "CLinux", "CNetfilter"],
-        "Volumes": ["Kernel", "CLinux"], "HTTP": [], "Registry": ["OCI", "Kernel"],
+        "Volumes": ["Kernel", "CLinux"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
         "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI"],
-        "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry"], "docker": ["DockerCLI"], "DockerCLI": [],
+        "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
         "dockerd": ["EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel", "OCI"],
     ]
     static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes"]

@@ -13,9 +13,8 @@ private let isRoot = geteuid() == 0
         let (first, _) = try await world.container("a", on: network)
         let (second, endpoint) = try await world.container("b", on: network)
         let server = try await second.listen(80)
-        let seen = try await first.ping(endpoint.address, 80, at: server)
-        #expect(seen?.description == "172.17.0.2")
-        #expect(endpoint.address.description == "172.17.0.3" && endpoint.mac.description == "02:42:ac:11:00:03")
+        #expect(try await first.ping(endpoint.address, 80, at: server)?.description == "172.17.0.2")
+        #expect(endpoint.mac == MACAddress(for: endpoint.address))
         await network.close()
     }
 
@@ -25,7 +24,8 @@ private let isRoot = geteuid() == 0
         let network = try await world.network()
         let (container, _) = try await world.container("a", on: network)
         let server = try await world.outside.listen(7, transport)
-        #expect(try await container.ping(Topology.outsideAddress, 7, transport, at: server) == Topology.hostAddress)
+        let seen = try await container.ping(Topology.outsideAddress, 7, transport, at: server)
+        #expect(seen == Topology.hostAddress)
         await network.close()
     }
 
@@ -55,7 +55,8 @@ private let isRoot = geteuid() == 0
         try await network.publish([PortBinding(hostPort: 8080, containerPort: 80)], for: "a")
         #expect(try await world.host.ping(address, 8080, at: server) != nil)
         if !address.isLoopback {
-            #expect(try await container.ping(address, 8080, at: server) == endpoint.gateway, "hairpin")
+            let seen = try await container.ping(address, 8080, at: server)
+            #expect(seen == endpoint.gateway)
         }
         await network.close()
     }

@@ -2,6 +2,7 @@ import Glibc
 import Isolation
 package import Kernel
 package import LayerFS
+import OCI
 
 extension Container {
     // MARK: The container's tree
@@ -14,7 +15,7 @@ extension Container {
         if case .running(_, let process) = phase {
             let pid = process.pid
             return try await BlockingPool.shared.run {
-                try body(try OwnedFD.open("/proc/\(pid)/root", O_PATH | O_DIRECTORY), path)
+                try body(try OwnedFD.open("/proc/\(pid)/root", NodeAccess.path | O_DIRECTORY), path)
             }
         }
         let holder = record.mounts.filter { point in
@@ -23,7 +24,7 @@ extension Container {
         if let holder, Files.exists(holder.source + "/.") {
             let rest = String(path.dropFirst(holder.destination.count))
             return try await BlockingPool.shared.run {
-                try body(try OwnedFD.open(holder.source, O_PATH | O_DIRECTORY), rest.isEmpty ? "/" : rest)
+                try body(try OwnedFD.open(holder.source, NodeAccess.path | O_DIRECTORY), rest.isEmpty ? "/" : rest)
             }
         }
         let lower = try await world.layers.acquire(record.diffIDs)

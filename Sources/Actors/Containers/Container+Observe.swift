@@ -1,5 +1,5 @@
 import Glibc
-import Isolation
+package import Isolation
 import Kernel
 
 /// The processes of a container, as ps(1) shows them.
@@ -28,8 +28,8 @@ extension Container {
         let cgroup = try cgroup()
         let pid = process.pid
         let isHost = record.hostConfig.networkMode == "host"
-        let (counters, interfaces) = try await BlockingPool.shared.run {
-            (try cgroup.stats(), isHost ? [] : InterfaceCounters.read("/proc/\(pid)/net/dev"))
+        let (counters, interfaces) = await BlockingPool.shared.run {
+            (cgroup.usage(), isHost ? [] : InterfaceCounters.read("/proc/\(pid)/net/dev"))
         }
         sample.counters = counters
         sample.interfaces = interfaces
@@ -44,7 +44,7 @@ package struct StatsSample: Sendable {
     /// CPU time of the whole host since boot, nanoseconds.
     package let hostCPU: UInt64
     /// Nil while the container does not run.
-    package var counters: CgroupStats?
+    package var counters: CgroupUsage?
     package var interfaces: [InterfaceCounters] = []
 }
 
@@ -93,10 +93,10 @@ enum ProcessTable {
     private static let outputBytesMax = 16 << 20
 
     static func run(_ options: [String]) throws -> String {
-        let (reader, writer) = try Pipe.open()
+        let pipe = try Pipe()
         let null = try OwnedFD.open("/dev/null", O_RDWR)
-        let pid = try Spawn.run("/usr/bin/ps", options, descriptors: [null.raw, writer.raw, writer.raw])
-        _ = consume writer
+        let pid = try Spawn.run("/usr/bin/ps", options, descriptors: [null.raw, pipe.writer.raw, pipe.writer.raw])
+        let reader = pipe.takeReader()
         let bytes = try reader.readAll(bytesMax: outputBytesMax)
         var status: CInt = 0
         try checked("waitpid") { waitpid(pid, &status, 0) }

@@ -40,7 +40,7 @@ extension Container {
     /// Brings up the monitor of an exec.
     func prepareExec(_ execID: String, _ config: ExecConfig, rows: Int, columns: Int) async throws -> MonitorConnection {
         let (_, process) = try running()
-        let spec = try LaunchSpec(world.configuration, paths).exec(record, config, process: process, rows: rows, columns: columns)
+        let spec = try LaunchSpec(world, paths).exec(record, config, process: process, rows: rows, columns: columns)
         let directory = execDirectory(execID)
         try Files.makeDirectories(directory)
         await publish("exec_create: \(config.cmd.joined(separator: " "))", ["execID": execID])

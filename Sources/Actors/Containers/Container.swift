@@ -210,7 +210,7 @@ package actor Container {
 
     func cgroup() throws -> Cgroup {
         _ = try running()
-        return Cgroup(parent: LaunchSpec.cgroup(record.hostConfig, world.configuration).parent, name: id)
+        return LaunchSpec.cgroup(of: record, world)
     }
 
     /// Gives back what `prepare` took.
@@ -305,7 +305,7 @@ package actor Container {
         }
         let cgroup = try cgroup()
         record.state.status = .paused
-        do { try await BlockingPool.shared.run { try cgroup.freeze() } } catch {
+        do { try await BlockingPool.shared.run { try cgroup.setFrozen(true) } } catch {
             record.state.status = .running
             throw EngineError.wrapping(error)
         }
@@ -316,7 +316,7 @@ package actor Container {
     package func unpause() async throws {
         guard record.state.status == .paused else { throw EngineError(.conflict, "Container \(id) is not paused") }
         let cgroup = try cgroup()
-        try await BlockingPool.shared.run { try cgroup.thaw() }
+        try await BlockingPool.shared.run { try cgroup.setFrozen(false) }
         if record.state.status == .paused { record.state.status = .running }
         persistLater()
         await publish("unpause")
@@ -328,21 +328,34 @@ package actor Container {
     ///
     /// - Throws: `CancellationError` when the caller gives up.
     package func wait(_ condition: WaitCondition) async throws -> WaitResult {
-        let now = WaitResult(exitCode: record.state.exitCode, error: record.state.error.isEmpty ? nil : record.state.error)
-        switch (condition, phase) {
-        case (.removed, .removed), (.nextExit, .removed): return now
-        case (.notRunning, .running): break
-        case (.notRunning, _): return now
-        default: break
-        }
+        for await result in waiter(condition) { return result }
+        throw CancellationError()
+    }
+
+    /// Registers for `condition` at once: the result comes when it holds, and then the stream ends.
+    package func waiter(_ condition: WaitCondition) -> AsyncStream<WaitResult> {
         let (stream, continuation) = AsyncStream<WaitResult>.makeStream(bufferingPolicy: .bufferingNewest(1))
+        let holdsNow =
+            switch (condition, phase) {
+            case (_, .removed): true
+            case (.notRunning, .running): false
+            case (.notRunning, _): true
+            default: false
+            }
+        guard !holdsNow else {
+            let error = record.state.error
+            continuation.yield(WaitResult(exitCode: record.state.exitCode, error: error.isEmpty ? nil : error))
+            continuation.finish()
+            return stream
+        }
         let number = nextWaiter
         nextWaiter += 1
         waiters[number] = (condition, continuation)
-        defer { waiters[number] = nil }
-        for await result in stream { return result }
-        throw CancellationError()
+        continuation.onTermination = { _ in Task { await self.forget(waiter: number) } }
+        return stream
     }
+
+    private func forget(waiter number: Int) { waiters[number] = nil }
 
     private func wake(_ result: WaitResult, _ matching: (WaitCondition) -> Bool) {
         for (condition, continuation) in waiters.values where matching(condition) {
@@ -387,6 +400,37 @@ package actor Container {
         await publish("destroy")
         wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
         paths.discard(pool: BlockingPool.shared)
+    }
+
+    /// Changes limits and the restart policy; members that are nil stay as they are.
+    ///
+    /// - Returns: warnings.
+    package func update(_ changes: HostConfig) async throws -> [String] {
+        var host = record.hostConfig
+        host.memory = changes.memory ?? host.memory
+        host.memorySwap = changes.memorySwap ?? host.memorySwap
+        host.memoryReservation = changes.memoryReservation ?? host.memoryReservation
+        host.nanoCpus = changes.nanoCpus ?? host.nanoCpus
+        host.cpuShares = changes.cpuShares ?? host.cpuShares
+        host.cpuPeriod = changes.cpuPeriod ?? host.cpuPeriod
+        host.cpuQuota = changes.cpuQuota ?? host.cpuQuota
+        host.cpusetCpus = changes.cpusetCpus ?? host.cpusetCpus
+        host.cpusetMems = changes.cpusetMems ?? host.cpusetMems
+        host.pidsLimit = changes.pidsLimit ?? host.pidsLimit
+        host.blkioWeight = changes.blkioWeight ?? host.blkioWeight
+        host.restartPolicy = changes.restartPolicy ?? host.restartPolicy
+        let warnings = try HostConfigCheck.check(host, record.config)
+        if isRunning {
+            let cgroup = try cgroup()
+            let limits = LaunchSpec.cgroup(host, world.configuration).limits
+            do { try await BlockingPool.shared.run { () throws(LaunchError) in try cgroup.apply(limits) } } catch {
+                throw EngineError(.system, "Cannot update container \(id): \(error)")
+            }
+        }
+        record.hostConfig = host
+        try await persist()
+        await publish("update")
+        return warnings
     }
 
     func rename(to name: String) async throws {

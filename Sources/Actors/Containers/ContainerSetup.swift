@@ -35,7 +35,7 @@ struct ContainerSetup: Sendable {
             let joined = try await joined(record.hostConfig)
             let place = try await network(record, joined)
             try writeFiles(record, place.networks)
-            let spec = try LaunchSpec(world.configuration, paths).container(
+            let spec = try LaunchSpec(world, paths).container(
                 record, lower: lower, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
             return Result(connection: connection, networks: place.networks, ports: place.ports)

@@ -29,6 +29,7 @@ package actor ContainerStore {
         let logger: Logger
         let lock: StoreLock
         let launcher: Launcher
+        let hierarchies: CgroupHierarchies
         /// Removes a container that asked for it (`--rm`) when it has ended.
         var removeInBackground: (@Sendable (String) async -> Void)?
         /// Finds another container.
@@ -36,7 +37,8 @@ package actor ContainerStore {
 
         init(
             configuration: EngineConfiguration, database: StateDatabase, images: ImageStore, layers: LayerStore,
-            volumes: VolumeRegistry, networks: NetworkStore, events: EventLog, logger: Logger, lock: StoreLock
+            volumes: VolumeRegistry, networks: NetworkStore, events: EventLog, logger: Logger, lock: StoreLock,
+            hierarchies: CgroupHierarchies
         ) {
             self.configuration = configuration
             self.database = database
@@ -47,6 +49,7 @@ package actor ContainerStore {
             self.events = events
             self.logger = logger
             self.lock = lock
+            self.hierarchies = hierarchies
             launcher = Launcher(monitorPath: configuration.monitorPath)
         }
     }
@@ -250,11 +253,7 @@ package actor ContainerStore {
             guard case .process = found[record.id], Container.usesBridge(record) else { return nil }
             return ContainerPaths(world.configuration, id: record.id).endpoint()
         }
-        if !endpoints.isEmpty {
-            do { try await world.networks.adopt(endpoints) } catch {
-                world.logger.error("cannot take over the network", metadata: ["error": "\(error)"])
-            }
-        }
+        await world.networks.adopt(endpoints)
         for record in records {
             guard let container = containers[record.id] else { continue }
             if case .process = found[record.id] {

@@ -84,7 +84,7 @@ package actor Exec {
     private func finished(_ connection: MonitorConnection) async {
         let exit = await connection.exited()
         guard case .running = phase else { return }
-        phase = .ended(exit.exitCode)
+        phase = .ended(Int(exit.exitCode))
         container.discardExec(id)
         await container.publish("exec_die", ["execID": id, "exitCode": "\(exit.exitCode)"])
     }

@@ -4,11 +4,11 @@ import Kernel
 
 /// Compiles a container's record into what the isolation layer is told.
 struct LaunchSpec {
-    private let configuration: EngineConfiguration
+    private let world: ContainerStore.Surroundings
     private let paths: ContainerPaths
 
-    init(_ configuration: EngineConfiguration, _ paths: ContainerPaths) {
-        self.configuration = configuration
+    init(_ world: ContainerStore.Surroundings, _ paths: ContainerPaths) {
+        self.world = world
         self.paths = paths
     }
 
@@ -58,9 +58,9 @@ struct LaunchSpec {
         spec.cgroupNamespace = host.cgroupnsMode == "host" ? .host : .private
         spec.maskedPaths = host.maskedPaths
         spec.readonlyPaths = host.readonlyPaths
-        spec.useInit = host.`init` ?? false
+        spec.useInit = host.usesInit ?? false
         spec.oomScoreAdj = host.oomScoreAdj ?? 0
-        spec.cgroup = Self.cgroup(host, configuration)
+        spec.cgroup = Self.cgroup(host, world.configuration)
         spec.log = log(host)
         return spec
     }
@@ -84,7 +84,7 @@ struct LaunchSpec {
         spec.seccomp = spec.privileged ? .unconfined : parent.seccomp
         spec.noNewPrivileges = parent.noNewPrivileges
         spec.rlimits = Self.limits(record.hostConfig)
-        spec.cgroup = Cgroup(parent: Self.cgroup(record.hostConfig, configuration).parent, name: record.id)
+        spec.cgroup = Self.cgroup(of: record, world)
         return spec
     }
 
@@ -103,7 +103,7 @@ struct LaunchSpec {
     private func security(_ host: HostConfig, _ spec: inout ContainerSpec) throws {
         spec.privileged = host.privileged ?? false
         do throws(LaunchError) {
-            spec.capabilities = try CapabilitySet(adding: host.capAdd ?? [], dropping: host.capDrop ?? [])
+            spec.capabilities = try CapabilitySet.default.adjusted(adding: host.capAdd ?? [], dropping: host.capDrop ?? [])
         } catch { throw EngineError(.invalidParameter, error.message) }
         if spec.privileged { spec.seccomp = .unconfined }
         for option in host.securityOpt ?? [] {
@@ -124,6 +124,12 @@ struct LaunchSpec {
             default: throw EngineError(.invalidParameter, "invalid --security-opt 2: \"\(option)\"")
             }
         }
+    }
+
+    /// The control groups of a container.
+    static func cgroup(of record: ContainerRecord, _ world: ContainerStore.Surroundings) -> Cgroup {
+        Cgroup(
+            hierarchies: world.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent, id: record.id)
     }
 
     static func cgroup(_ host: HostConfig, _ configuration: EngineConfiguration) -> CgroupSpec {
@@ -222,7 +228,7 @@ package enum ByteCount {
         let digits = text.prefix { $0.isNumber || $0 == "." }
         let unit = text.dropFirst(digits.count).lowercased()
         let factors: [String: Double] = [
-            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 1 << 20, "mb": 1 << 20, "g": 1 << 30, "gb": 1 << 30, "t": 1 << 40, "tb": 1 << 40,
+            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 0x1p20, "mb": 0x1p20, "g": 0x1p30, "gb": 0x1p30, "t": 0x1p40, "tb": 0x1p40,
         ]
         guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else { return nil }
         return Int64(number * factor)

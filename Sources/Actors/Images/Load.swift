@@ -161,7 +161,7 @@ struct LoadJob: Sendable {
         guard let index = try? JSONDecoder().decode(ImageIndex.self, from: Data(bytes)) else {
             throw EngineError(.invalidParameter, "invalid archive: index.json is not well formed")
         }
-        return try index.manifests.prefix(Self.imagesMax).compactMap { descriptor in
+        return try index.manifests.prefix(Self.imagesMax).compactMap { descriptor -> Found? in
             guard MediaType.manifests.contains(descriptor.mediaType), let bytes = try members.document(Self.path(descriptor.digest))
             else { return nil }
             guard SHA256Bytes.digest(bytes) == descriptor.digest else {

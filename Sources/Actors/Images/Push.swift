@@ -139,10 +139,33 @@ struct PushJob: Sendable {
         }
         let tar = store.layers.files(diffID).tar
         let target = store.layers.temporaryPath()
-        let (digest, size) = try await BlockingPool.shared.run { try LayerCompressor.gzip(tar, to: target) }
+        let (digest, size) = try await BlockingPool.shared.run { try Self.gzip(tar, to: target) }
         return ReadyLayer(
             descriptor: Descriptor(mediaType: MediaType.dockerLayerGzip, digest: digest, size: size), path: target,
             isTemporary: true)
+    }
+
+    /// Compresses a tar into a file.
+    ///
+    /// - Returns: digest and size of the file.
+    private static func gzip(_ tar: String, to target: String) throws -> (Digest, Int64) {
+        let source = try OwnedFD.open(tar, O_RDONLY)
+        let output = try OwnedFD.open(target, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+        var hash = SHA256Bytes.Running()
+        var size: Int64 = 0
+        var encoder = try Encoder(.gzip)
+        let sink: (UnsafeRawBufferPointer) throws(LayerError) -> Void = { bytes throws(LayerError) in
+            hash.update(bytes)
+            size += Int64(bytes.count)
+            do throws(SystemError) { try output.writeAll(bytes) } catch { throw LayerError(error, "compressing a layer") }
+        }
+        while true {
+            let block = try source.readBlock(bytesMax: 1 << 20)
+            if block.isEmpty { break }
+            try block.withUnsafeBytes { bytes throws(LayerError) in try encoder.write(bytes, sink) }
+        }
+        try encoder.finish(sink)
+        return (hash.digest(), size)
     }
 
     private func manifest(_ image: ImageSnapshot, _ layers: [Descriptor]) async throws -> (Digest, Int) {

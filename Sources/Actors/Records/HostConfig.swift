@@ -65,7 +65,7 @@ package struct HostConfig: Sendable, Hashable, Codable {
     package var mounts: [Mount]?
     package var maskedPaths: [String]?
     package var readonlyPaths: [String]?
-    package var init: Bool?
+    package var usesInit: Bool?
 
     enum CodingKeys: String, CodingKey {
         case binds = "Binds"
@@ -131,7 +131,7 @@ package struct HostConfig: Sendable, Hashable, Codable {
         case mounts = "Mounts"
         case maskedPaths = "MaskedPaths"
         case readonlyPaths = "ReadonlyPaths"
-        case init = "Init"
+        case usesInit = "Init"
     }
 
     package init() {}

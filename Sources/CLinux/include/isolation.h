@@ -19,6 +19,13 @@ long cl_receive_event(int fd, struct lp_event *event, int *attached);
 long cl_send(int fd, const void *bytes, size_t count);
 // Wait status of a child that has ended: 1 with *status, 0 while it runs, -1 (ECHILD when it is not ours).
 int cl_wait_pidfd(int pidfd, int *status);
+// epoll(7) with a 64-bit name for each descriptor. `events` 0 reports hang-ups only.
+#define CL_POLL_IN 1u
+int cl_epoll_create(void);
+int cl_epoll_add(int epoll, int fd, uint32_t events, uint64_t name);
+int cl_epoll_remove(int epoll, int fd);
+// Waits for at least one and stores the names of those that are ready; returns how many.
+int cl_epoll_wait(int epoll, uint64_t *names, int names_max);
 // Attaches a device filter to the cgroup v2 directory `cgroup`: `count` rules, the last that matches decides, else denied.
 struct cl_device_rule {
     int32_t type;          // 1 block, 2 character, 0 any

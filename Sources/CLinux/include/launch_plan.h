@@ -89,7 +89,7 @@ struct lp_op {
 
 // A client's first bytes on the monitor's socket, and every request on a control connection.
 #define LP_REQUEST_MAGIC 0x51524b44u
-enum { LP_REQ_ATTACH = 1, LP_REQ_CONTROL, LP_REQ_GO, LP_REQ_RESIZE, LP_REQ_CLOSE_STDIN };
+enum lp_request_kind { LP_REQ_ATTACH = 1, LP_REQ_CONTROL, LP_REQ_GO, LP_REQ_RESIZE, LP_REQ_CLOSE_STDIN };
 enum { LP_STDIN = 1, LP_STDOUT = 2, LP_STDERR = 4 };
 struct lp_request {
     uint32_t magic;

@@ -38,7 +38,7 @@ enum Execs {
     }
 
     static func inspect(_ call: Call) async throws -> Response {
-        let state = await try call.engine.containers.exec(call.id).inspect()
+        let state = try await call.engine.containers.exec(call.id).inspect()
         let config = state.config
         return Call.json([
             "ID": .string(state.id), "Running": .bool(state.running), "ExitCode": JSON(state.exitCode),

@@ -1,6 +1,6 @@
-package import CLinux
+import CLinux
 import Glibc
-package import Kernel
+import Kernel
 
 /// Builds the flat block of launch_plan.h: operations in order, their strings, lists and filters.
 struct LaunchPlan {

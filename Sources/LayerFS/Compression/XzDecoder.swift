@@ -2,13 +2,16 @@ import CCodecs
 
 /// xz by liblzma: concatenated streams and stream padding, with a bound on the dictionary.
 final class XzDecoder {
+    /// LZMA_CONCATENATED of lzma/container.h, a macro that does not import.
+    private static let concatenated: UInt32 = 0x08
+
     private let stream: UnsafeMutablePointer<lzma_stream>
 
     init() throws(LayerError) {
         stream = .allocate(capacity: 1)
         stream.initialize(to: lzma_stream())
         let memoryMax = UInt64(1) << UInt64(Decoder.windowLogMax)
-        guard lzma_stream_decoder(stream, memoryMax, UInt32(LZMA_CONCATENATED)) == LZMA_OK else {
+        guard lzma_stream_decoder(stream, memoryMax, Self.concatenated) == LZMA_OK else {
             throw LayerError(.system, "no memory for an xz decoder")
         }
     }

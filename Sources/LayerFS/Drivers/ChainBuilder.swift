@@ -1,4 +1,5 @@
-/// Merges the stored layers of a chain, each as soon as it and those below it are complete, and hands the result to a driver.
+/// Merges the stored layers of a chain, each as soon as it and those below it are complete, and hands the result to a
+/// driver.
 package struct ChainBuilder: Sendable {
     private var tree = ImageTree()
     /// The layers merged so far, lowest first.

@@ -1,7 +1,8 @@
 import Glibc
 import Kernel
 
-/// Extracts the image into a directory: for machines that cannot mount EROFS. The extracted tree is the lower directory itself.
+/// Extracts the image into a directory: for machines that cannot mount EROFS. The extracted tree is the lower directory
+/// itself.
 package struct DirectoryDriver: LayerDriver {
     package let name = "directory"
 
@@ -21,7 +22,8 @@ package struct DirectoryDriver: LayerDriver {
             try checked("mkdir", links) { mkdir(links, 0o700) }
             let top = try OwnedFD.open(temporary, O_RDONLY | O_DIRECTORY)
             var writer = DirectoryWriter(
-                copy tree, layers: layers, into: try top.duplicate(), links: try OwnedFD.open(links, O_RDONLY | O_DIRECTORY),
+                copy tree, layers: layers, into: try top.duplicate(),
+                links: try OwnedFD.open(links, O_RDONLY | O_DIRECTORY),
                 umask: try DirectoryWriter.processUmask())
             try writer.write()
             try Files.removeTree(links)
@@ -33,7 +35,8 @@ package struct DirectoryDriver: LayerDriver {
             try? Files.removeTree(temporary)
             try? Files.removeTree(links)
             if error.code == ENODATA && error.call == "read" {
-                throw LayerError(.malformed, "a layer's file is shorter than its entries say; pull the image again", cause: error)
+                throw LayerError(
+                    .malformed, "a layer's file is shorter than its entries say; pull the image again", cause: error)
             }
             throw LayerError(error, "extracting an image")
         }

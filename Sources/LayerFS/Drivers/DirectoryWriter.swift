@@ -1,7 +1,8 @@
 import Glibc
 import Kernel
 
-/// Writes a tree into an empty directory: one directory open at a time, whatever the depth, and only the calls each file needs.
+/// Writes a tree into an empty directory: one directory open at a time, whatever the depth, and only the calls each
+/// file needs.
 struct DirectoryWriter: ~Copyable {
     /// A layer's file that contents are copied from.
     private final class Source {
@@ -14,8 +15,8 @@ struct DirectoryWriter: ~Copyable {
     private let layers: [LayerFiles]
     /// The directory being filled.
     private var current: OwnedFD
-    /// Holds one name, the inode's number, of each inode with several names: links are made from there, so that no path to
-    /// another name of the file is needed.
+    /// Holds one name, the inode's number, of each inode with several names: links are made from there, so that no path
+    /// to another name of the file is needed.
     private let links: OwnedFD
     private var linked: Set<InodeID> = []
     private var sources: [UInt32: Source] = [:]
@@ -25,7 +26,8 @@ struct DirectoryWriter: ~Copyable {
 
     /// - Parameter links: an empty directory of the same file system, for the writer's own use.
     init(
-        _ tree: ImageTree, layers: [LayerFiles], into directory: consuming OwnedFD, links: consuming OwnedFD, umask: UInt16
+        _ tree: ImageTree, layers: [LayerFiles], into directory: consuming OwnedFD, links: consuming OwnedFD,
+        umask: UInt16
     ) {
         self.tree = tree
         order = TreeOrder(tree)

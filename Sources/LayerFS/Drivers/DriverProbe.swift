@@ -21,7 +21,9 @@ struct DriverProbe<Driver: LayerDriver> {
         }
         var failure: LayerError?
         do throws(LayerError) { try tryOut() } catch { failure = error }
-        do throws(SystemError) { try cleanUp() } catch { throw failure ?? LayerError(error, "cleaning up after a trial") }
+        do throws(SystemError) { try cleanUp() } catch {
+            throw failure ?? LayerError(error, "cleaning up after a trial")
+        }
         if let failure { throw failure }
     }
 
@@ -37,13 +39,16 @@ struct DriverProbe<Driver: LayerDriver> {
         try driver.prepare(tree, layers: [layer], at: directory + "/chain")
         let lower = try driver.mount(directory + "/chain", layers: [layer], at: directory + "/image")
         do throws(SystemError) {
-            // In a container the image is below an overlay, which the kernel may refuse where file systems are stacked already.
+            // In a container the image is below an overlay, which the kernel may refuse where file systems are stacked
+            // already.
             let overlay = try FilesystemContext("overlay")
             try overlay.set("lowerdir", lower)
             try overlay.set("upperdir", directory + "/upper")
             try overlay.set("workdir", directory + "/work")
             try overlay.mount(at: directory + "/merged", readOnly: false)
-            guard try Files.read(directory + "/merged/file") == Self.content else { throw SystemError("read", EIO, "merged/file") }
+            guard try Files.read(directory + "/merged/file") == Self.content else {
+                throw SystemError("read", EIO, "merged/file")
+            }
         } catch {
             throw LayerError(error, "trying the \(driver.name) driver")
         }

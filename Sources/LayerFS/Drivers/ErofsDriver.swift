@@ -33,6 +33,7 @@ package struct ErofsDriver: LayerDriver {
         let temporary = path + ".new"
         do throws(LayerError) {
             let devices = try ErofsWriter.write(tree, to: temporary)
+            try completeBlocks(devices, layers)
             try check(devices, layers)
         } catch {
             unlink(temporary)
@@ -97,13 +98,31 @@ package struct ErofsDriver: LayerDriver {
         return bytes
     }
 
-    /// A layer's file that is shorter than the index says would read as zeros; refuse it.
+    /// Refuses a layer's file that has not all blocks the index refers to: the kernel answers reads past its end, also
+    /// those inside the last block, with EIO.
     private func check(_ devices: ErofsDevices, _ layers: [LayerFiles]) throws(LayerError) {
         for (device, path) in zip(devices.devices, try devices.paths(layers)) {
             var status = stat()
             guard lstat(path, &status) == 0 else { throw LayerError(SystemError("lstat", path), "mounting an image") }
-            guard (UInt64(status.st_size) + 511) / 512 >= UInt64(device.blocks) else {
+            guard UInt64(status.st_size) >= UInt64(device.blocks) * UInt64(Erofs.blockBytes) else {
                 throw LayerError(.malformed, "\(path) is shorter than its entries say; pull the image again")
+            }
+        }
+    }
+
+    /// Rounds a layer's sparse file up to whole blocks; it is ours, unlike the tar, and its end may be inside one.
+    private func completeBlocks(_ devices: ErofsDevices, _ layers: [LayerFiles]) throws(LayerError) {
+        for (device, path) in zip(devices.devices, try devices.paths(layers)) where device.content == .sparse {
+            do throws(SystemError) {
+                let file = try OwnedFD.open(path, O_WRONLY)
+                let size = Int(try file.status().st_size)
+                let rounded = Erofs.round(size, to: Erofs.blockBytes)
+                if size == rounded { continue }
+                let descriptor = file.raw
+                try checked("ftruncate", path) { ftruncate(descriptor, rounded) }
+                try file.sync()
+            } catch {
+                throw LayerError(error, "completing a layer's sparse file")
             }
         }
     }
@@ -134,10 +153,14 @@ package struct ErofsDriver: LayerDriver {
     private func mount(loopDevicesOver files: [String], at target: String) throws(SystemError) {
         final class Held {
             let device: LoopDevice
-            init(_ file: String) throws(SystemError) { device = try LoopDevice(file, blockBytes: UInt32(Erofs.blockBytes)) }
+            init(_ file: String) throws(SystemError) {
+                device = try LoopDevice(file, blockBytes: UInt32(Erofs.blockBytes))
+            }
         }
         var held: [Held] = []
         for file in files { held.append(try Held(file)) }
-        try withExtendedLifetime(held) { () throws(SystemError) in try mount(files: held.map { $0.device.path }, at: target) }
+        try withExtendedLifetime(held) { () throws(SystemError) in
+            try mount(files: held.map { $0.device.path }, at: target)
+        }
     }
 }

@@ -1,7 +1,7 @@
 /// The device table of an index: which file of which layer is device 1, 2, ….
 ///
-/// Each slot's tag says it in words ("tar 3": the tar of the fourth layer), so that an index on disk can be mounted without
-/// anything else; layers without content have no slot.
+/// Each slot's tag says it in words ("tar 3": the tar of the fourth layer), so that an index on disk can be mounted
+/// without anything else; layers without content have no slot.
 struct ErofsDevices: Equatable {
     struct Device: Equatable {
         var layer: Int
@@ -26,7 +26,8 @@ struct ErofsDevices: Equatable {
             let end = (inode.location + inode.size + 511) / 512
             let key = UInt32(inode.layer) << 8 | UInt32(inode.content.rawValue)
             guard end <= Erofs.deviceBlocksMax else {
-                throw LayerError(.limit, "layer \(inode.layer) has content beyond 2 TiB, which an EROFS index cannot refer to")
+                throw LayerError(
+                    .limit, "layer \(inode.layer) has content beyond 2 TiB, which an EROFS index cannot refer to")
             }
             ends[key] = max(ends[key] ?? 0, end)
         }
@@ -36,7 +37,8 @@ struct ErofsDevices: Equatable {
         for (key, end) in ends.sorted(by: { $0.key < $1.key }) {
             devices.append(
                 Device(
-                    layer: Int(key >> 8), content: key & 0xFF == UInt32(TreeInode.Content.tar.rawValue) ? .tar : .sparse,
+                    layer: Int(key >> 8),
+                    content: key & 0xFF == UInt32(TreeInode.Content.tar.rawValue) ? .tar : .sparse,
                     blocks: UInt32(end)))
         }
     }
@@ -81,7 +83,8 @@ struct ErofsDevices: Equatable {
             let offset = start + slot * Erofs.deviceSlotBytes
             let tag = String(decoding: head[offset..<offset + Erofs.deviceTagBytes].prefix { $0 != 0 }, as: UTF8.self)
             let words = tag.split(separator: " ")
-            guard words.count == 2, words[0] == "tar" || words[0] == "sparse", let layer = Int(words[1]), layer >= 0 else {
+            guard words.count == 2, words[0] == "tar" || words[0] == "sparse", let layer = Int(words[1]), layer >= 0
+            else {
                 throw LayerError(.malformed, "device \(slot + 1) of the EROFS index has no layer")
             }
             devices.append(
@@ -97,7 +100,8 @@ struct ErofsDevices: Equatable {
     /// Bytes from the start of an index to the end of its device table; `superblock` is the start of it.
     static func headBytes(_ superblock: [UInt8]) -> Int {
         guard superblock.count >= superblockEnd else { return superblockEnd }
-        return superblockEnd + Int(superblock.little(Erofs.superblockOffset + 86, as: UInt16.self)) * Erofs.deviceSlotBytes
+        return superblockEnd + Int(superblock.little(Erofs.superblockOffset + 86, as: UInt16.self))
+            * Erofs.deviceSlotBytes
     }
 
     /// The path of each device's file.

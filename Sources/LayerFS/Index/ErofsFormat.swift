@@ -53,7 +53,8 @@ enum Erofs {
 
     /// Prefixes of attribute names and their indexes; a name is stored without its prefix.
     static let attributePrefixes: [(index: UInt8, prefix: [UInt8])] = [
-        (1, Array("user.".utf8)), (2, Array("system.posix_acl_access".utf8)), (3, Array("system.posix_acl_default".utf8)),
+        (1, Array("user.".utf8)), (2, Array("system.posix_acl_access".utf8)),
+        (3, Array("system.posix_acl_default".utf8)),
         (4, Array("trusted.".utf8)), (6, Array("security.".utf8)),
     ]
 
@@ -84,7 +85,9 @@ extension [UInt8] {
 
     func little<Number: FixedWidthInteger>(_ offset: Int, as type: Number.Type = Number.self) -> Number {
         var number: Number = 0
-        for index in 0..<MemoryLayout<Number>.size { number |= Number(truncatingIfNeeded: self[offset + index]) << (8 * index) }
+        for index in 0..<MemoryLayout<Number>.size {
+            number |= Number(truncatingIfNeeded: self[offset + index]) << (8 * index)
+        }
         return number
     }
 }

@@ -1,7 +1,7 @@
 /// Where everything of an index will be: found before the first byte is written, so that the index can be streamed.
 ///
-/// The image is the superblock with the device table, then the inodes (root first; its number has 16 bits), then the blocks of
-/// directories and of symlink targets that do not fit beside their inode.
+/// The image is the superblock with the device table, then the inodes (root first; its number has 16 bits), then the
+/// blocks of directories and of symlink targets that do not fit beside their inode.
 struct ErofsPlan {
     /// The contents of one directory: blocks of entries, each sorted, the last one cut to its use.
     struct DirectoryPlan {
@@ -53,7 +53,8 @@ struct ErofsPlan {
         try placeBlocks()
     }
 
-    /// A majority vote (Boyer and Moore) over the times: the time of more than half the inodes if there is one, else any.
+    /// A majority vote (Boyer and Moore) over the times: the time of more than half the inodes if there is one, else
+    /// any.
     private static func commonestTime(_ tree: ImageTree) -> (Int64, UInt32) {
         var votes = 0
         var winner: (Int64, UInt32) = (0, 0)
@@ -74,7 +75,9 @@ struct ErofsPlan {
         plan.dotDotPosition = children.count
         for (position, child) in children.enumerated() {
             let name = tree.name(child)
-            if plan.dotPosition == children.count && !name.lexicographicallyPrecedes([46]) { plan.dotPosition = position }
+            if plan.dotPosition == children.count && !name.lexicographicallyPrecedes([46]) {
+                plan.dotPosition = position
+            }
             if !name.lexicographicallyPrecedes([46, 46]) {
                 plan.dotDotPosition = position
                 break
@@ -168,7 +171,8 @@ struct ErofsPlan {
 
     private mutating func placeInodes() throws(LayerError) {
         inodeAreaStart = Erofs.round(
-            Erofs.superblockOffset + Erofs.superblockBytes + devices.count * Erofs.deviceSlotBytes, to: Erofs.blockBytes)
+            Erofs.superblockOffset + Erofs.superblockBytes + devices.count * Erofs.deviceSlotBytes, to: Erofs.blockBytes
+        )
         var position = Erofs.slotBytes  // nothing at 0: a file number of 0 means "deleted" to readers of directories
         try placeInode(tree.nodes[0].inode, &position)
         for directory in order.directories {
@@ -209,7 +213,9 @@ struct ErofsPlan {
     private func place(_ position: inout Int, _ bytes: inout Int, _ tail: Int) -> Bool {
         guard bytes + tail <= Erofs.blockBytes else { return false }
         bytes += tail
-        if position % Erofs.blockBytes + bytes > Erofs.blockBytes { position = Erofs.round(position, to: Erofs.blockBytes) }
+        if position % Erofs.blockBytes + bytes > Erofs.blockBytes {
+            position = Erofs.round(position, to: Erofs.blockBytes)
+        }
         return true
     }
 
@@ -219,7 +225,8 @@ struct ErofsPlan {
             let inode = tree.inodes[Int(id)]
             if inode.kind == .directory {
                 let directory = Int(directoryOf[Int(id)])
-                let blocks = (directories[directory].size - 1) / Erofs.blockBytes + (directories[directory].isInline ? 0 : 1)
+                let blocks =
+                    (directories[directory].size - 1) / Erofs.blockBytes + (directories[directory].isInline ? 0 : 1)
                 directories[directory].firstBlock = UInt32(truncatingIfNeeded: block)
                 block += blocks
             } else if targetBlocks[id] != nil {
@@ -227,7 +234,9 @@ struct ErofsPlan {
                 block += (Int(inode.size) - 1) / Erofs.blockBytes + 1
             }
         }
-        guard UInt64(block) <= Erofs.deviceBlocksMax else { throw LayerError(.limit, "the index of the image exceeds 2 TiB") }
+        guard UInt64(block) <= Erofs.deviceBlocksMax else {
+            throw LayerError(.limit, "the index of the image exceeds 2 TiB")
+        }
         size = block * Erofs.blockBytes
     }
 }

@@ -1,7 +1,8 @@
 import Glibc
 import Kernel
 
-/// Writes the EROFS index of a tree: everything of the file system but the contents of files, which stay in the layers' tars.
+/// Writes the EROFS index of a tree: everything of the file system but the contents of files, which stay in the layers'
+/// tars.
 ///
 /// The bytes depend on the tree alone.
 struct ErofsWriter: ~Copyable {
@@ -181,7 +182,8 @@ struct ErofsWriter: ~Copyable {
             for chunk in 0...((inode.size - 1) >> bits) {
                 buffer.appendLittle(UInt16(0))
                 buffer.appendLittle(device)
-                buffer.appendLittle(UInt32(truncatingIfNeeded: (inode.location + chunk << bits) >> UInt64(Erofs.blockBits)))
+                buffer.appendLittle(
+                    UInt32(truncatingIfNeeded: (inode.location + chunk << bits) >> UInt64(Erofs.blockBits)))
             }
         case (.directory, .inline):
             let index = Int(plan.directoryOf[Int(id)])

@@ -79,14 +79,9 @@ struct BlobStage: ~Copyable {
         guard Files.exists(path), let block = pipeline.takeFreeInputBlock() else { return 0 }
         defer { pipeline.release(input: [block]) }
         let doing = "reading the compressed layer kept from an earlier try"
-        let file: OwnedFD
-        let length: Int64
-        do throws(SystemError) {
-            file = try OwnedFD.open(path, O_RDONLY)
-            length = Int64(try file.status().st_size)
-        } catch {
-            throw LayerError(error, doing)
-        }
+        let file = try Self.opened(path, doing)
+        let descriptor = file.raw
+        let length = max(0, Int64(lseek(descriptor, 0, SEEK_END)))
         // A whole blob counts as it is; of a part, whole disk blocks do, so that direct writes can go on behind them.
         var usable = length == request.blobSize ? length : length - length % Int64(BlockMemory.alignment)
         if let promised = request.blobSize, length > promised { usable = 0 }
@@ -99,6 +94,10 @@ struct BlobStage: ~Copyable {
             try process(IngestPipeline.Piece(block: block, count: count), stores: false)
         }
         return usable
+    }
+
+    private static func opened(_ path: String, _ doing: String) throws(LayerError) -> OwnedFD {
+        do throws(SystemError) { return try OwnedFD.open(path, O_RDONLY) } catch { throw LayerError(error, doing) }
     }
 
     private static func fill(
@@ -116,7 +115,7 @@ struct BlobStage: ~Copyable {
         let bytes = UnsafeRawBufferPointer(rebasing: pipeline.input[piece.block][..<piece.count])
         if compression == nil { try begin(bytes) }
         size += Int64(piece.count)
-        recorder.compressedBytes.store(size, ordering: .relaxed)
+        recorder.setCompressed(size)
         if let promised = request.blobSize, size > promised {
             throw IngestPipeline.mismatch("the blob's size", got: "more than \(promised) bytes", want: "\(promised)")
         }
@@ -178,7 +177,7 @@ struct BlobStage: ~Copyable {
     /// Holds the budgets of the uncompressed size.
     private mutating func count(_ produced: Int) throws(LayerError) {
         tarSize += Int64(produced)
-        recorder.uncompressedBytes.store(tarSize, ordering: .relaxed)
+        recorder.setUncompressed(tarSize)
         let limits = request.limits
         guard tarSize <= limits.uncompressedBytesMax else {
             throw LayerError(.limit, "the layer has more than \(limits.uncompressedBytesMax) bytes uncompressed")
@@ -212,9 +211,10 @@ struct BlobStage: ~Copyable {
     /// After an interruption: stores what was handed in already, and cuts the partial blob to what is there without a hole.
     private mutating func keepWhatArrived(after error: LayerError) {
         guard error.code == .cancelled || error.code == .system, writer != nil else { return }
+        let leftovers = pipeline.takeInputLeftovers()
         // What cannot be stored any more is fetched again; the error that counts is the one that brought us here.
         try? storing { writer throws(SystemError) in
-            for piece in pipeline.takeInputLeftovers() { try writer.write(block: piece.block, count: piece.count) }
+            for piece in leftovers { try writer.write(block: piece.block, count: piece.count) }
         }
         try? storing { writer throws(SystemError) in _ = try writer.abandon() }
     }

@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Kernel
 
@@ -79,9 +80,12 @@ private struct RecordSource: ~Copyable {
         guard number(0..<8) == EntryFormat.magic else { throw damaged("it was never finished") }
         guard number(8..<12) == UInt64(EntryFormat.version) else { throw damaged("its version is \(number(8..<12))") }
         let header = RecordHeader(checksum: UInt32(truncatingIfNeeded: number(12..<16)), count: number(16..<24), bytes: number(24..<32))
-        let size: stat
-        do throws(SystemError) { size = try file.status() } catch { throw LayerError(error, "reading a layer's members") }
-        guard size.st_size >= EntryFormat.headerBytes, UInt64(size.st_size) - UInt64(EntryFormat.headerBytes) == header.bytes else {
+        let size: Int
+        let descriptor = file.raw
+        do throws(SystemError) {
+            size = Int(try checked("lseek", path) { lseek(descriptor, 0, SEEK_END) })
+        } catch { throw LayerError(error, "reading a layer's members") }
+        guard size >= EntryFormat.headerBytes, UInt64(size - EntryFormat.headerBytes) == header.bytes else {
             throw damaged("its length is wrong")
         }
         return header

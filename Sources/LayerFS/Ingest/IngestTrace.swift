@@ -1,3 +1,4 @@
+import CLinux
 import Glibc
 import Kernel
 import Synchronization
@@ -38,7 +39,7 @@ package struct IngestCounters: Sendable, Hashable {
 
 /// Counts and times of one pipeline; written by its threads block by block, read by anyone.
 final class IngestRecorder: Sendable {
-    private struct Track {
+    fileprivate struct Track {
         var spans: [TraceSpan] = []
         var nanoseconds: UInt64 = 0
         /// Spans of one stage closer than this are one, in nanoseconds; doubles when there are too many.
@@ -49,9 +50,9 @@ final class IngestRecorder: Sendable {
     private static let spansMax = 128
 
     private let tracks = Mutex<[IngestStage: Track]>([:])
-    let compressedBytes = Atomic<Int64>(0)
-    let uncompressedBytes = Atomic<Int64>(0)
-    let entries = Atomic<Int>(0)
+    private let compressedBytes = Atomic<Int64>(0)
+    private let uncompressedBytes = Atomic<Int64>(0)
+    private let entries = Atomic<Int>(0)
 
     static func now() -> UInt64 {
         var time = timespec()
@@ -70,6 +71,10 @@ final class IngestRecorder: Sendable {
         }
         return end
     }
+
+    func setCompressed(_ bytes: Int64) { compressedBytes.store(bytes, ordering: .relaxed) }
+    func setUncompressed(_ bytes: Int64) { uncompressedBytes.store(bytes, ordering: .relaxed) }
+    func setEntries(_ count: Int) { entries.store(count, ordering: .relaxed) }
 
     var counters: IngestCounters {
         IngestCounters(

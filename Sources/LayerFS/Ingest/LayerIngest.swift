@@ -1,4 +1,5 @@
-package import Kernel
+import Kernel
+import Ring
 
 /// Stores one layer while it arrives: verbatim tar, parsed members, and the bytes as they came if they are to be kept.
 ///

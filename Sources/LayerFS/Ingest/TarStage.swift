@@ -15,16 +15,19 @@ struct TarStage: ~Copyable {
     private var writer: RingWriter
 
     init(_ pipeline: IngestPipeline) throws(LayerError) {
+        let request = pipeline.request
+        let entries = try EntryWriter(request.files.entries)
+        let writer = try Self.writer(request.files.tar, pipeline.tar)
         self.pipeline = pipeline
         recorder = pipeline.recorder
-        request = pipeline.request
+        self.request = request
         reader = TarReader(limits: request.limits.tar, sparsePath: request.files.sparse)
-        entries = try EntryWriter(request.files.entries)
-        do throws(SystemError) {
-            writer = try RingWriter(request.files.tar, memory: pipeline.tar)
-        } catch {
-            throw LayerError(error, "storing the layer")
-        }
+        self.entries = entries
+        self.writer = writer
+    }
+
+    private static func writer(_ path: String, _ memory: BlockMemory) throws(LayerError) -> RingWriter {
+        do throws(SystemError) { return try RingWriter(path, memory: memory) } catch { throw LayerError(error, "storing the layer") }
     }
 
     /// Works until the tar ends or something fails anywhere.
@@ -65,7 +68,7 @@ struct TarStage: ~Copyable {
             try entries.write(entry)
             onEntry?(entry)
         }
-        recorder.entries.store(reader.entryCount, ordering: .relaxed)
+        recorder.setEntries(reader.entryCount)
     }
 
     private mutating func finish() throws(LayerError) {

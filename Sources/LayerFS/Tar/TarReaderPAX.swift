@@ -37,7 +37,10 @@ extension TarReader {
             records.link = local.link
             try parse(body, into: &records)
             local = records
-        case .global: try parse(body, into: &global)
+        case .global:
+            var records = global
+            try parse(body, into: &records)
+            global = records
         case .longName: local.path = Array(body.prefix { $0 != 0 })
         case .longLink: local.link = Array(body.prefix { $0 != 0 })
         }

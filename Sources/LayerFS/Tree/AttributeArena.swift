@@ -1,7 +1,7 @@
 /// The extended attributes of all inodes of a tree in one array of bytes, each distinct neighbour stored once.
 ///
-/// A set is stored as its count (2 bytes), then for each attribute the length of its name (1 byte), of its value (2 bytes),
-/// the name and the value.
+/// A set is stored as its count (2 bytes), then for each attribute the length of its name (1 byte), of its value (2
+/// bytes), the name and the value.
 struct AttributeArena {
     private var bytes: [UInt8] = []
     private var last: (attributes: [LayerEntry.Attribute], kind: TreeInode.Kind, offset: UInt32)?
@@ -45,7 +45,8 @@ struct AttributeArena {
             guard attribute.name.count <= Self.nameBytesMax, attribute.value.count <= Self.valueBytesMax,
                 total <= Self.setBytesMax, !attribute.name.contains(0)
             else {
-                throw LayerError(.limit, "extended attributes of \(printable(path)) are larger than a Linux file system can hold")
+                throw LayerError(
+                    .limit, "extended attributes of \(printable(path)) are larger than a Linux file system can hold")
             }
         }
         guard bytes.count + total + 2 < Int(absent) else {

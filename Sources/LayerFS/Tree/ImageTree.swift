@@ -1,10 +1,11 @@
 /// The file tree of an image: the entries of its layers merged in order, as a container will see them.
 ///
-/// Apply layers from the lowest to the highest; a layer may be applied while later ones are still on their way. Rules, where
-/// the specification leaves room (https://github.com/opencontainers/image-spec/blob/main/layer.md):
-/// - Whiteouts hide what lower layers put there, never what the same layer puts there, whatever the order of the entries.
-/// - A symbolic link on the way to an entry is followed, inside the root; an entry at the place of a link replaces it, also
-///   when the entry is a directory and the link leads to one.
+/// Apply layers from the lowest to the highest; a layer may be applied while later ones are still on their way. Rules,
+/// where the specification leaves room (https://github.com/opencontainers/image-spec/blob/main/layer.md):
+/// - Whiteouts hide what lower layers put there, never what the same layer puts there, whatever the order of the
+///   entries.
+/// - A symbolic link on the way to an entry is followed, inside the root; an entry at the place of a link replaces it,
+///   also when the entry is a directory and the link leads to one.
 /// - A directory over a directory keeps the content and takes the later entry's metadata.
 /// - A hard link shares the inode it names, of whichever layer; the metadata of its own entry does not count.
 /// - A directory that no entry describes is 0755, root's, at the epoch.
@@ -16,13 +17,13 @@ package struct ImageTree: Sendable {
     /// Names and symlink targets.
     var names: [UInt8] = []
     var attributes = AttributeArena()
-    private var table = NodeTable()
+    var table = NodeTable()
     /// Inodes without a name, for reuse.
-    private var freeInodes: [InodeID] = []
+    var freeInodes: [InodeID] = []
     /// Stamp of the layer being applied.
     var stamp: UInt16 = 1
     /// The parent path of the last entry and the directory it led to; empty when unknown.
-    private var lastParent: (path: [UInt8], node: NodeID)?
+    var lastParent: (path: [UInt8], node: NodeID)?
     /// Scratch of walks over subtrees.
     var pending: [NodeID] = []
 
@@ -30,6 +31,9 @@ package struct ImageTree: Sendable {
     package static let layersMax = 65000
     /// Bytes of a path in a layer; Linux takes no longer one in a system call (PATH_MAX with its NUL).
     package static let pathBytesMax = 4095
+    /// Names in one image, removed ones included: what one small entry with a deep path makes must be bounded (2 GiB of
+    /// memory); honest images have a hundredth of it.
+    package static let namesMax = 1 << 24
     /// Bytes of one name (NAME_MAX).
     package static let nameBytesMax = 255
     /// Symbolic links followed on the way to one entry, as the kernel does (path_resolution(7)).
@@ -38,7 +42,8 @@ package struct ImageTree: Sendable {
     package init() {
         inodes.append(.implicitDirectory)
         inodes[0].links = 1
-        nodes.append(TreeNode(parent: 0, inode: 0, nameOffset: 0, nextSibling: absent, hash: 0, nameLength: 0, layer: 0))
+        nodes.append(
+            TreeNode(parent: 0, inode: 0, nameOffset: 0, nextSibling: absent, hash: 0, nameLength: 0, layer: 0))
     }
 
     /// Layers finished so far: the index of the layer that `apply` takes next.
@@ -70,8 +75,8 @@ package struct ImageTree: Sendable {
 
     /// Applies one entry of layer `index`, in tar order.
     ///
-    /// - Throws: `LayerError` `.malformed` for an entry that has no place in a tree (parent is a file of the same layer, missing
-    ///   hard link target, a name that Linux refuses), `.limit` where a limit of this type is passed.
+    /// - Throws: `LayerError` `.malformed` for an entry that has no place in a tree (parent is a file of the same
+    ///   layer, missing hard link target, a name that Linux refuses), `.limit` where a limit of this type is passed.
     package mutating func apply(layer index: Int, _ entry: LayerEntry) throws(LayerError) {
         try expect(layer: index)
         guard entry.path.count <= Self.pathBytesMax else {
@@ -79,7 +84,9 @@ package struct ImageTree: Sendable {
         }
         guard !entry.path.contains(0) else { throw LayerError(.malformed, "path \(printable(entry.path)) holds a NUL") }
         guard let (parentPath, name) = Self.split(entry.path) else {
-            guard entry.kind == .directory else { throw LayerError(.malformed, "the root of a layer is not a directory") }
+            guard entry.kind == .directory else {
+                throw LayerError(.malformed, "the root of a layer is not a directory")
+            }
             try describe(directory: 0, entry)
             return
         }
@@ -167,9 +174,11 @@ extension ImageTree {
         case .symlink:
             inode = try Self.inode(entry, .symlink)
             inode.mode = 0o777  // Linux has no other
-            guard !entry.linkTarget.isEmpty, !entry.linkTarget.contains(0), entry.linkTarget.count <= Self.pathBytesMax else {
+            guard !entry.linkTarget.isEmpty, !entry.linkTarget.contains(0), entry.linkTarget.count <= Self.pathBytesMax
+            else {
                 throw LayerError(
-                    .malformed, "the target of symbolic link \(printable(entry.path)) is empty, holds a NUL or is too long")
+                    .malformed,
+                    "the target of symbolic link \(printable(entry.path)) is empty, holds a NUL or is too long")
             }
             inode.size = UInt64(entry.linkTarget.count)
             inode.location = UInt64(try store(bytes: entry.linkTarget[...]))
@@ -195,7 +204,8 @@ extension ImageTree {
         guard let extent = entry.content else {
             throw LayerError(.malformed, "file \(printable(entry.path)) has a size but no content")
         }
-        guard extent.offset % 512 == 0, entry.size <= UInt64(Int64.max), extent.offset <= UInt64(Int64.max) - entry.size else {
+        guard extent.offset % 512 == 0, entry.size <= UInt64(Int64.max), extent.offset <= UInt64(Int64.max) - entry.size
+        else {
             throw LayerError(.malformed, "the content of \(printable(entry.path)) is not at a block of its layer")
         }
         inode.content = extent.source == .tar ? .tar : .sparse
@@ -209,230 +219,14 @@ extension ImageTree {
             let parent = try directory(parentPath, create: false), let node = lookup(parent, name)
         else {
             throw LayerError(
-                .malformed, "hard link \(printable(entry.path)) names \(printable(entry.linkTarget)), which is not there")
+                .malformed,
+                "hard link \(printable(entry.path)) names \(printable(entry.linkTarget)), which is not there")
         }
         guard !isDirectory(node) else {
             throw LayerError(
-                .malformed, "hard link \(printable(entry.path)) names \(printable(entry.linkTarget)), which is a directory")
+                .malformed,
+                "hard link \(printable(entry.path)) names \(printable(entry.linkTarget)), which is a directory")
         }
         return nodes[Int(node)].inode
-    }
-}
-
-// MARK: - Resolution
-
-extension ImageTree {
-    /// The directory `path` leads to, through symbolic links as after chroot(2).
-    ///
-    /// - Parameter create: makes missing directories, also in place of a lower layer's file, and notes that this layer has
-    ///   something in the result; without it the answer is nil where there is no directory.
-    private mutating func directory(_ path: ArraySlice<UInt8>, create: Bool) throws(LayerError) -> NodeID? {
-        if let lastParent, lastParent.path.elementsEqual(path) { return lastParent.node }
-        var rest = path
-        var current: NodeID = 0
-        var hops = 0
-        while let start = rest.firstIndex(where: { $0 != UInt8(ascii: "/") }) {
-            let end = rest[start...].firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
-            let name = rest[start..<end]
-            rest = rest[end...]
-            if name == [46] { continue }
-            if name == [46, 46] {
-                current = nodes[Int(current)].parent
-                continue
-            }
-            guard let next = try step(current, name, path: path, create: create) else { return nil }
-            let inode = inodes[Int(nodes[Int(next)].inode)]
-            guard inode.kind == .symlink else {
-                current = next
-                continue
-            }
-            hops += 1
-            guard hops <= Self.symlinkHopsMax else {
-                throw LayerError(.malformed, "the way to \(printable(path)) has more than \(Self.symlinkHopsMax) symbolic links")
-            }
-            let target = names[Int(inode.location)..<Int(inode.location) + Int(inode.size)]
-            if target.first == UInt8(ascii: "/") { current = 0 }
-            rest = (Array(target) + rest)[...]
-        }
-        if create {
-            touch(current)
-            lastParent = (Array(path), current)
-        }
-        return current
-    }
-
-    /// The directory or symbolic link `name` in `parent`.
-    private mutating func step(
-        _ parent: NodeID, _ name: ArraySlice<UInt8>, path: ArraySlice<UInt8>, create: Bool
-    ) throws(LayerError) -> NodeID? {
-        if let node = lookup(parent, name) {
-            switch inodes[Int(nodes[Int(node)].inode)].kind {
-            case .symlink, .directory: return node
-            default: break
-            }
-            guard create else { return nil }
-            guard nodes[Int(node)].layer != stamp else {
-                throw LayerError(.malformed, "the way to \(printable(path)) goes through a file of the same layer")
-            }
-            remove(node)
-        }
-        guard create else { return nil }
-        touch(parent)
-        let node = try self.node(parent, name, path: path)
-        try setInode(node, .implicitDirectory)
-        mark(node)
-        return node
-    }
-
-    /// The node of a name that is there.
-    func lookup(_ parent: NodeID, _ name: ArraySlice<UInt8>) -> NodeID? {
-        guard let node = find(parent, name, table.hash(parent, name)), nodes[Int(node)].inode != absent else { return nil }
-        return node
-    }
-
-    private func find(_ parent: NodeID, _ name: ArraySlice<UInt8>, _ hash: UInt32) -> NodeID? {
-        table.find(hash) { node in
-            let other = nodes[Int(node)]
-            return other.hash == hash && other.parent == parent && Int(other.nameLength) == name.count
-                && names[Int(other.nameOffset)..<Int(other.nameOffset) + name.count].elementsEqual(name)
-        }
-    }
-
-    /// The node for `name`, whether it is there or not.
-    private mutating func node(
-        _ parent: NodeID, _ name: ArraySlice<UInt8>, path: some Collection<UInt8>
-    ) throws(LayerError) -> NodeID {
-        let hash = table.hash(parent, name)
-        if let node = find(parent, name, hash) { return node }
-        guard name.count <= Self.nameBytesMax else {
-            throw LayerError(.limit, "a name in \(printable(path)) is longer than \(Self.nameBytesMax) bytes")
-        }
-        guard nodes.count < Int(absent) else { throw LayerError(.limit, "the image has more than \(absent) names") }
-        let node = NodeID(nodes.count)
-        let offset = try store(bytes: name)
-        nodes.append(
-            TreeNode(
-                parent: parent, inode: absent, nameOffset: offset, nextSibling: nodes[Int(parent)].firstChild, hash: hash,
-                nameLength: UInt8(name.count), layer: stamp))
-        nodes[Int(parent)].firstChild = node
-        table.insert(node, hash: hash) { nodes[Int($0)].hash }
-        return node
-    }
-
-    private mutating func store(bytes: ArraySlice<UInt8>) throws(LayerError) -> UInt32 {
-        guard names.count + bytes.count < Int(absent) else { throw LayerError(.limit, "the names of the image exceed 4 GiB") }
-        let offset = UInt32(names.count)
-        names.append(contentsOf: bytes)
-        return offset
-    }
-}
-
-// MARK: - Changes
-
-extension ImageTree {
-    func isDirectory(_ node: NodeID) -> Bool {
-        let inode = nodes[Int(node)].inode
-        return inode != absent && inodes[Int(inode)].kind == .directory
-    }
-
-    /// Notes that this layer put `node` here.
-    private mutating func mark(_ node: NodeID) {
-        nodes[Int(node)].layer = stamp
-        nodes[Int(node)].touched = stamp
-    }
-
-    /// Notes that this layer has something in a directory. Above a touched directory all are touched.
-    private mutating func touch(_ directory: NodeID) {
-        var node = Int(directory)
-        while nodes[node].touched != stamp {
-            nodes[node].touched = stamp
-            node = Int(nodes[node].parent)
-        }
-    }
-
-    private mutating func setInode(_ node: NodeID, _ inode: TreeInode) throws(LayerError) {
-        var inode = inode
-        inode.links = 1
-        if let free = freeInodes.popLast() {
-            inodes[Int(free)] = inode
-            nodes[Int(node)].inode = free
-            return
-        }
-        guard inodes.count < Int(absent) else { throw LayerError(.limit, "the image has more than \(absent) inodes") }
-        nodes[Int(node)].inode = InodeID(inodes.count)
-        inodes.append(inode)
-    }
-
-    /// Takes a name away, with everything below it.
-    private mutating func remove(_ node: NodeID) {
-        guard nodes[Int(node)].inode != absent else { return }
-        let wasDirectory = isDirectory(node)
-        if wasDirectory || isSymlink(node) { lastParent = nil }
-        unlink(node)
-        guard wasDirectory else { return }
-        pending.append(node)
-        while let directory = pending.popLast() {
-            var child = nodes[Int(directory)].firstChild
-            while child != absent {
-                if nodes[Int(child)].inode != absent {
-                    if isDirectory(child) { pending.append(child) }
-                    unlink(child)
-                }
-                child = nodes[Int(child)].nextSibling
-            }
-        }
-    }
-
-    private func isSymlink(_ node: NodeID) -> Bool { inodes[Int(nodes[Int(node)].inode)].kind == .symlink }
-
-    private mutating func unlink(_ node: NodeID) {
-        let inode = nodes[Int(node)].inode
-        nodes[Int(node)].inode = absent
-        nodes[Int(node)].swept = 0
-        nodes[Int(node)].touched = 0
-        inodes[Int(inode)].links -= 1
-        if inodes[Int(inode)].links == 0 { freeInodes.append(inode) }
-    }
-
-    /// Takes away what lower layers put at `node` and below.
-    private mutating func sweep(_ node: NodeID) {
-        if nodes[Int(node)].layer == stamp {
-            if isDirectory(node) { sweepContents(node) }
-        } else if isDirectory(node) && nodes[Int(node)].touched == stamp {
-            sweepContents(node)
-            makeImplicit(node)
-        } else {
-            remove(node)
-        }
-    }
-
-    /// Takes away what lower layers put below a directory.
-    private mutating func sweepContents(_ top: NodeID) {
-        var directories = [top]
-        while let directory = directories.popLast() {
-            if nodes[Int(directory)].swept == stamp { continue }
-            nodes[Int(directory)].swept = stamp
-            var child = nodes[Int(directory)].firstChild
-            while child != absent {
-                let next = nodes[Int(child)].nextSibling
-                if nodes[Int(child)].inode != absent {
-                    if nodes[Int(child)].touched != stamp {
-                        remove(child)
-                    } else if isDirectory(child) {
-                        if nodes[Int(child)].layer != stamp { makeImplicit(child) }
-                        directories.append(child)
-                    }
-                }
-                child = next
-            }
-        }
-    }
-
-    /// A lower layer's directory is hidden but this layer has content in it: only the bare directory stays.
-    private mutating func makeImplicit(_ node: NodeID) {
-        let inode = Int(nodes[Int(node)].inode)
-        inodes[inode] = .implicitDirectory
-        inodes[inode].links = 1
-        nodes[Int(node)].layer = stamp
     }
 }

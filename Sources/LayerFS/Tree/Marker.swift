@@ -19,7 +19,7 @@ enum Marker {
             self = .ignored
             return
         }
-        guard name.starts(with: Self.prefix) else { return nil }
+        guard name.first == 46, name.starts(with: Self.prefix) else { return nil }
         if name.elementsEqual(Self.opaqueName) {
             self = .opaque
         } else if name.starts(with: Self.metaPrefix) {
@@ -37,7 +37,7 @@ enum Marker {
     private static func holdsMarker(_ parent: ArraySlice<UInt8>) -> Bool {
         var position = parent.startIndex
         while position < parent.endIndex {
-            if parent[position...].starts(with: prefix) { return true }
+            if parent[position] == 46 && parent[position...].starts(with: prefix) { return true }
             guard let slash = parent[position...].firstIndex(of: UInt8(ascii: "/")) else { return false }
             position = slash + 1
         }

@@ -1,7 +1,7 @@
 /// An open-addressing hash table from (parent, name) to node, holding node indexes only.
 ///
-/// Nothing is ever removed from it (see ``TreeNode``). The seed differs from process to process, so that the names in an image
-/// cannot be chosen to collide.
+/// Nothing is ever removed from it (see ``TreeNode``). The seed differs from process to process, so that the names in
+/// an image cannot be chosen to collide.
 struct NodeTable {
     private(set) var slots: [NodeID]
     private(set) var count = 0

@@ -9,7 +9,8 @@ let absent = UInt32.max
 
 /// One name in a directory: 32 bytes, because an image has a hundred thousand of them.
 ///
-/// The pair (parent, name) belongs to one node for ever: a removed name keeps its node with no inode, and comes back in it.
+/// The pair (parent, name) belongs to one node for ever: a removed name keeps its node with no inode, and comes back in
+/// it.
 struct TreeNode {
     var parent: NodeID
     /// The inode the name stands for; `absent` when the name is not there (any more).
@@ -52,7 +53,8 @@ package struct TreeInode: Sendable {
     package var mtimeSeconds: Int64
     /// Bytes of content; of a symlink, of its target.
     package var size: UInt64 = 0
-    /// Offset of the content in its source; of a symlink, of the target in the arena of names; of a device, major << 32 | minor.
+    /// Offset of the content in its source; of a symlink, of the target in the arena of names; of a device, major << 32
+    /// | minor.
     package var location: UInt64 = 0
     /// Where the attributes start in the arena of attributes; `absent` without any.
     package var attributes: UInt32 = absent

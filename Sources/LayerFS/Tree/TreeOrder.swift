@@ -1,4 +1,5 @@
-/// The names of every directory of a tree, sorted, with the directories in the order in which they are met from the root.
+/// The names of every directory of a tree, sorted, with the directories in the order in which they are met from the
+/// root.
 ///
 /// What the index and the extracted tree are written from; neither depends on the order of the layers' tars.
 struct TreeOrder {

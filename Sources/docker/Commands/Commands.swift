@@ -5,6 +5,29 @@ enum Commands {
         .init("restart", Restart.self), .init("kill", Kill.self), .init("pause", Pause.self),
         .init("unpause", Unpause.self), .init("wait", Wait.self), .init("rm", Remove.self),
         .init("rename", Rename.self), .init("attach", Attach.self), .init("pull", Pull.self), .init("push", Push.self),
+        .init("exec", Exec.self), .init("logs", Logs.self), .init("ps", ListContainers.self),
+        .init("images", ListImages.self), .init("rmi", RemoveImages.self), .init("tag", Tag.self),
+        .init("history", History.self), .init("commit", Commit.self), .init("save", Save.self), .init("load", Load.self),
+        .init("export", Export.self), .init("import", Import.self), .init("inspect", Inspect.self),
+        .init("diff", Diff.self), .init("top", Top.self), .init("port", Port.self), .init("version", ShowVersion.self),
+        .init("info", Info.self), .init("events", Events.self), .init("login", Login.self), .init("logout", Logout.self),
     ]
-    static let groups: [String: [CommandEntry]] = [:]
+    static let groups: [String: [CommandEntry]] = [
+        "volume": [
+            .init("ls", ListVolumes.self), .init("create", CreateVolume.self), .init("rm", RemoveVolumes.self),
+            .init("inspect", InspectKind<VolumeKind>.self),
+        ],
+        "network": [.init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self)],
+        "system": [.init("info", Info.self), .init("events", Events.self)],
+        "image": [
+            .init("ls", ListImages.self), .init("rm", RemoveImages.self), .init("inspect", InspectKind<ImageKind>.self),
+        ] + shared(["pull", "push", "tag", "history", "save", "load", "import"]),
+        "container": [.init("ls", ListContainers.self), .init("inspect", InspectKind<ContainerKind>.self)]
+            + shared([
+                "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "rm", "rename", "attach",
+                "exec", "logs", "commit", "export", "diff", "top", "port",
+            ]),
+    ]
+
+    private static func shared(_ names: Set<String>) -> [CommandEntry] { table.filter { names.contains($0.name) } }
 }

@@ -15,6 +15,8 @@ struct Listing {
         if text == "table" { text = standard }
         if text == "json" { text = "{{json .}}" }
         text = Self.unescaped(text)
+        // A whole row goes through Go's own encoder, which escapes `<`, `>` and `&`; single fields do not.
+        if text == "{{json .}}" { return rows.map { $0.encoded() + "\n" }.joined() }
         guard text.hasPrefix("table") else {
             let template = try Template(text)
             var out = ""

@@ -40,6 +40,9 @@ struct ConfigFile {
         return .object(members)
     }
 
+    /// A text among the other settings, such as `psFormat`.
+    func setting(_ name: String) -> String? { document[name]?.string }
+
     /// The value of `X-Registry-Auth` for an image.
     func header(for image: ImageName) throws(CLIError) -> (String, String) {
         ("X-Registry-Auth", Base64.encodeURL(Array(try auth(for: image.authKey).encoded().utf8)))
@@ -110,29 +113,28 @@ struct ConfigFile {
     private static func run(
         _ program: String, _ verb: String, input: String
     ) throws(CLIError) -> (code: CInt, output: String) {
-        var toChild: [CInt] = [-1, -1]
-        var fromChild: [CInt] = [-1, -1]
-        guard pipe2(&toChild, O_CLOEXEC) == 0 else { throw .system("pipe", errno) }
-        guard pipe2(&fromChild, O_CLOEXEC) == 0 else { throw .system("pipe", errno) }
+        var toChild: (read: Descriptor, write: Descriptor)? = try openPipe()
+        let fromChild: Descriptor
+        var childEnd: Descriptor?
+        (fromChild, childEnd) = try openPipe()
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_adddup2(&actions, toChild[0], 0)
-        posix_spawn_file_actions_adddup2(&actions, fromChild[1], 1)
+        if let toChild { posix_spawn_file_actions_adddup2(&actions, toChild.read.raw, 0) }
+        posix_spawn_file_actions_adddup2(&actions, childEnd?.raw ?? 1, 1)
         var pid: pid_t = 0
         let words = [strdup(program), strdup(verb)]
         defer { words.forEach { free($0) } }
         let code = posix_spawnp(&pid, program, &actions, nil, words + [nil], environ)
-        close(toChild[0])
-        close(fromChild[1])
-        let output = Descriptor(adopting: fromChild[0])
-        var sink: Descriptor? = Descriptor(adopting: toChild[1])
-        guard code == 0 else { throw CLIError("error getting credentials - err: exec: \"\(program)\": \(systemMessage(code).lowercasedFirst)") }
-        if let descriptor = sink?.raw { try writeAll(descriptor, Array(input.utf8)) }
-        sink = nil  // the helper reads to the end of its input
+        childEnd = nil
+        guard code == 0 else {
+            throw CLIError("error getting credentials - err: exec: \"\(program)\": \(systemMessage(code).lowercasedFirst)")
+        }
+        if let descriptor = toChild?.write.raw { try writeAll(descriptor, Array(input.utf8)) }
+        toChild = nil  // the helper reads to the end of its input
         var bytes: [UInt8] = []
         while true {
-            let part = try readSome(output.raw)
+            let part = try readSome(fromChild.raw)
             if part.isEmpty { break }
             bytes += part
         }

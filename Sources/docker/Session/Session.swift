@@ -47,7 +47,7 @@ struct Session {
     mutating func run(started: () throws(CLIError) -> Void = {}) throws(CLIError) -> End {
         let raw = options.tty && options.input
         let signals: Descriptor? =
-            options.proxiesSignals ? SignalPipe.open() : options.tty ? SignalPipe.open(only: [SIGWINCH]) : nil
+            options.proxiesSignals ? try SignalPipe.open() : options.tty ? try SignalPipe.open(only: [SIGWINCH]) : nil
         let terminal = Terminal(0)
         if raw { terminal.makeRaw() }
         defer { terminal.restore() }

@@ -55,16 +55,20 @@ final class Terminal {
 /// Signals as numbers read from a pipe, so that one poll(2) loop sees them beside sockets and the terminal.
 enum SignalPipe {
     /// Signals never caught: they cannot be, or belong to job control and broken pipes.
-    private static let left: Set<CInt> = [SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTSTP, SIGTTIN, SIGTTOU, SIGCONT]
+    private static let left: Set<CInt> = [
+        SIGKILL, SIGSTOP, SIGCHLD, SIGPIPE, SIGURG, SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGABRT, SIGTSTP, SIGTTIN,
+        SIGTTOU, SIGCONT,
+    ]
 
     // Written once by `open` before any handler is set; then only read.
     nonisolated(unsafe) private static var writeEnd: CInt = -1
 
     /// Catches the signals worth forwarding (or just `only`) and gives the descriptor their numbers can be read from.
-    static func open(only: [CInt]? = nil) -> Descriptor {
-        var ends: [CInt] = [-1, -1]
-        pipe2(&ends, O_CLOEXEC | O_NONBLOCK)
-        writeEnd = ends[1]
+    static func open(only: [CInt]? = nil) throws(CLIError) -> Descriptor {
+        let (reading, writing) = try openPipe()
+        // A handler must never wait; the write end stays open as long as the process, for handlers stay installed.
+        _ = fcntl(writing.raw, F_SETFL, O_NONBLOCK)
+        writeEnd = dup(writing.raw)
         for number in only ?? (1...31).filter({ !left.contains($0) }) {
             signal(number) { number in
                 var byte = UInt8(truncatingIfNeeded: number)
@@ -73,7 +77,7 @@ enum SignalPipe {
                 errno = before
             }
         }
-        return Descriptor(adopting: ends[0])
+        return reading
     }
 
     /// The name the API takes, such as `INT`.

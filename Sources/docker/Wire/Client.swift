@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 
 /// A client of one daemon's Engine API. Idle connections are kept and used again.
 final class Client {
@@ -26,7 +26,7 @@ final class Client {
             case EACCES, EPERM:
                 throw CLIError(
                     "permission denied while trying to connect to the Docker daemon socket at \(host.description)")
-            case ENOENT, ECONNREFUSED where mayStart && getuid() == 0:
+            case ENOENT where mayStart && getuid() == 0, ECONNREFUSED where mayStart && getuid() == 0:
                 return try DaemonStarter.startAndConnect(host)
             default: throw .unreachable(host.description)
             }
@@ -36,7 +36,7 @@ final class Client {
     /// Sends a request and reads the response's head. Errors of the daemon are thrown with its message.
     func send(_ request: Request, on own: Connection? = nil) throws(CLIError) -> Response {
         let response = try exchange(request, on: own)
-        if response.status == 400, prefix != "" , let lower = try loweredPrefix(response) {
+        if response.status == 400, let lower = try loweredPrefix(response) {
             prefix = lower
             return try send(request, on: nil)
         }

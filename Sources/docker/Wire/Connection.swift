@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 
 /// One connection to a daemon: a blocking socket and the bytes received but not yet taken.
 final class Connection {

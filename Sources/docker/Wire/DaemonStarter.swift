@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 
 /// Starts `dockerd` in the background when nobody listens at the standard socket.
 enum DaemonStarter {

@@ -1,4 +1,4 @@
-import Glibc
+@preconcurrency import Glibc
 
 /// The text of an errno value.
 func systemMessage(_ code: CInt) -> String { String(cString: strerror(code)) }
@@ -69,9 +69,9 @@ func writeFileAtomically(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(
     let raw = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
     guard raw >= 0 else { throw CLIError("open \(temporary): \(systemMessage(errno).lowercasedFirst)") }
     let file = Descriptor(adopting: raw)
-    do {
+    do throws(CLIError) {
         try writeAll(raw, bytes)
-        guard fsync(raw) == 0, rename(temporary, path) == 0 else { throw CLIError.system("rename \(path)", errno) }
+        guard fsync(raw) == 0, rename(temporary, path) == 0 else { throw .system("rename \(path)", errno) }
     } catch {
         unlink(temporary)
         throw error
@@ -84,22 +84,17 @@ func say(_ text: String) { print(text) }
 
 /// Prints a line on standard error, after what standard output still holds.
 func complain(_ text: String) {
-    fflush(nil)
-    fputs(text + "\n", stderrStream)
+    fflush(stdout)
+    fputs(text + "\n", stderr)
 }
 
-/// The process's standard error; glibc's variable is never assigned after start-up.
-private var stderrStream: UnsafeMutablePointer<FILE> { standardError.stream }
-
-private struct StandardError: @unchecked Sendable {
-    // A second FILE on descriptor 2, unbuffered; opened once and used by the main thread only.
-    let stream: UnsafeMutablePointer<FILE>
+/// A pipe that is not inherited: the end to read from and the end to write to.
+func openPipe() throws(CLIError) -> (read: Descriptor, write: Descriptor) {
+    var ends: [CInt] = [-1, -1]
+    guard pipe(&ends) == 0 else { throw .system("pipe", errno) }
+    for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
+    return (Descriptor(adopting: ends[0]), Descriptor(adopting: ends[1]))
 }
-private let standardError: StandardError = {
-    let stream: UnsafeMutablePointer<FILE> = fdopen(dup(2), "w") ?? fopen("/dev/null", "w")
-    setvbuf(stream, nil, _IONBF, 0)
-    return StandardError(stream: stream)
-}()
 
 extension String {
     /// As Go prints errno texts: without the capital.

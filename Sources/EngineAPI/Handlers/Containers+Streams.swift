@@ -1,0 +1,157 @@
+import Actors
+import Foundation
+import HTTP
+import Kernel
+import NIOCore
+
+extension Containers {
+    // MARK: Attach
+
+    /// Joins the client to the container's monitor, before or after the start.
+    static func attach(_ call: Call) async throws -> Response {
+        let container = try await call.container()
+        let tty = await container.snapshot().record.config.tty ?? false
+        let streams = Streams(call)
+        let showsLog = call.flag("logs")
+        guard call.flag("stream") else {
+            guard showsLog else {
+                throw EngineError(.invalidParameter, "you must choose at least one stream: stream=1 or logs=1")
+            }
+            return try await logTakeover(call, container, tty: tty, streams)
+        }
+        let history = showsLog ? try await container.logs(streams.options()) : nil
+        let box = DescriptorBox(
+            try await container.attach(stdin: streams.stdin, stdout: streams.stdout, stderr: streams.stderr))
+        return Response(
+            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
+            body: .takeover { stream in
+                if let history { try await replay(history, tty: tty) { try await stream.write($0) } }
+                guard let socket = box.take() else { return }
+                try await stream.splice(socket)
+            })
+    }
+
+    /// Which streams a request names.
+    private struct Streams {
+        let stdin: Bool
+        let stdout: Bool
+        let stderr: Bool
+
+        init(_ call: Call) {
+            stdin = call.flag("stdin")
+            stdout = call.flag("stdout")
+            stderr = call.flag("stderr")
+        }
+
+        func options() -> LogOptions {
+            var options = LogOptions()
+            options.stdout = stdout
+            options.stderr = stderr
+            return options
+        }
+    }
+
+    private static func logTakeover(
+        _ call: Call, _ container: Container, tty: Bool, _ streams: Streams
+    ) async throws -> Response {
+        let history = try await container.logs(streams.options())
+        return Response(
+            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
+            body: .takeover { stream in try await replay(history, tty: tty) { try await stream.write($0) } })
+    }
+
+    // MARK: Logs
+
+    static func logs(_ call: Call) async throws -> Response {
+        var options = LogOptions()
+        options.stdout = call.flag("stdout")
+        options.stderr = call.flag("stderr")
+        guard options.stdout || options.stderr else {
+            throw EngineError(.invalidParameter, "Bad parameters: you must choose at least one stream")
+        }
+        options.follow = call.flag("follow")
+        // "all", or anything that is no number, means everything, as in Docker.
+        options.tail = call.text("tail").flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
+        options.since = try call.time("since")
+        options.until = try call.time("until")
+        let container = try await call.container()
+        let tty = await container.snapshot().record.config.tty ?? false
+        let reader = try await container.logs(options)
+        let showsTime = call.flag("timestamps")
+        return Response(
+            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
+            body: .stream { writer in
+                try await replay(reader, tty: tty, showsTime: showsTime) { try await writer.write($0) }
+            })
+    }
+
+    /// Writes records until the log ends, a block of them at a time.
+    private static func replay(
+        _ reader: LogReader, tty: Bool, showsTime: Bool = false, _ write: (ByteBuffer) async throws -> Void
+    ) async throws {
+        var reader = reader
+        while let records = try await reader.next() {
+            var block = ByteBuffer()
+            block.reserveCapacity(records.reduce(0) { $0 + $1.bytes.count + 48 })
+            for record in records {
+                let bytes = showsTime ? Array("\(LogTime.text(record.time)) ".utf8) + record.bytes : record.bytes
+                if tty { block.writeBytes(bytes) } else { StreamFrame.append(record.stream.rawValue, bytes, to: &block) }
+            }
+            try await write(block)
+        }
+    }
+
+    // MARK: Terminal size
+
+    /// `h` and `w` of a request.
+    static func size(_ call: Call) throws -> (rows: Int, columns: Int) {
+        guard let rows = try call.int("h"), let columns = try call.int("w"), (0...65535).contains(rows),
+            (0...65535).contains(columns)
+        else { throw EngineError(.invalidParameter, "invalid terminal size: h and w must be numbers up to 65535") }
+        return (rows, columns)
+    }
+
+    static func resize(_ call: Call) async throws -> Response {
+        let (rows, columns) = try size(call)
+        try await call.container().resize(rows: rows, columns: columns)
+        return Response(200)
+    }
+
+    // MARK: Stats
+
+    static func stats(_ call: Call) async throws -> Response {
+        let container = try await call.container()
+        let isStream = call.flag("stream", default: true)
+        let isOneShot = call.flag("one-shot")
+        return Response(
+            headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                var previous: StatsSample?
+                while true {
+                    let sample = try await container.stats()
+                    // Without a stream the one answer needs two samples, or says at once that it has only one.
+                    if isStream || isOneShot || previous != nil || sample.counters == nil {
+                        let record = await container.snapshot().record
+                        var line = StatsWire.value(record, sample, previous: previous).bytes
+                        line.writeStaticString("\n")
+                        try await writer.write(line)
+                        if !isStream { return }
+                    }
+                    previous = sample
+                    try await Task.sleep(for: .seconds(1))
+                }
+            })
+    }
+}
+
+/// Times in log lines: always nine digits of fraction, so that columns line up.
+enum LogTime {
+    static func text(_ time: Timestamp) -> String {
+        var text = time.text
+        guard text.hasSuffix("Z") else { return text }
+        text.removeLast()
+        let fraction = text.firstIndex(of: ".").map { text.distance(from: $0, to: text.endIndex) - 1 }
+        if fraction == nil { text += "." }
+        return text + String(repeating: "0", count: max(0, 9 - (fraction ?? 0))) + "Z"
+    }
+}

@@ -1,0 +1,164 @@
+import Actors
+import Foundation
+import HTTP
+import NIOCore
+import OCI
+
+/// Containers: what they are and their life.
+enum Containers {
+    // MARK: Look
+
+    static func list(_ call: Call) async throws -> Response {
+        var options = ListOptions()
+        options.all = call.flag("all")
+        options.limit = try call.int("limit").flatMap { $0 > 0 ? $0 : nil }
+        options.filters = try call.filters()
+        var snapshots = try await call.engine.containers.list(options)
+        if call.flag("size") { snapshots = try await sized(snapshots, call.engine) }
+        let networks = await System.networkIDs(call.engine)
+        return Call.json(.array(snapshots.map { ContainerSummary.value($0, networks: networks) }))
+    }
+
+    /// With the sizes, which cost a walk over each writable layer.
+    static func sized(_ snapshots: [ContainerSnapshot], _ engine: Engine) async throws -> [ContainerSnapshot] {
+        var result: [ContainerSnapshot] = []
+        for var snapshot in snapshots {
+            // One that was removed meanwhile is listed without.
+            if let sizes = try? await engine.containers.container(snapshot.record.id).sizes() {
+                snapshot.sizeRw = sizes.rw
+                snapshot.sizeRootFs = sizes.rootFs
+            }
+            result.append(snapshot)
+        }
+        return result
+    }
+
+    static func inspect(_ call: Call) async throws -> Response {
+        let container = try await call.container()
+        var snapshot = await container.snapshot()
+        if call.flag("size") {
+            let sizes = try await container.sizes()
+            snapshot.sizeRw = sizes.rw
+            snapshot.sizeRootFs = sizes.rootFs
+        }
+        let networks = await System.networkIDs(call.engine)
+        return Call.json(ContainerDetails.value(snapshot, engine: call.engine, networks: networks))
+    }
+
+    // MARK: Life
+
+    static func create(_ call: Call) async throws -> Response {
+        let body = try await call.body(CreateBody.self)
+        let platform = try call.text("platform").map { try Platform($0) }
+        let request = CreateRequest(
+            name: call.text("name"), config: body.config, hostConfig: body.hostConfig ?? HostConfig(),
+            endpoints: body.endpoints, platform: platform)
+        let result = try await call.engine.containers.create(request)
+        return Call.json(["Id": .string(result.id), "Warnings": JSON(result.warnings)], status: 201)
+    }
+
+    static func start(_ call: Call) async throws -> Response {
+        try await call.container().start()
+        return Response(204)
+    }
+
+    static func stop(_ call: Call) async throws -> Response {
+        try await call.container().stop(timeout: try call.int("t"), signal: call.text("signal"))
+        return Response(204)
+    }
+
+    static func restart(_ call: Call) async throws -> Response {
+        try await call.container().restart(timeout: try call.int("t"), signal: call.text("signal"))
+        return Response(204)
+    }
+
+    static func kill(_ call: Call) async throws -> Response {
+        try await call.container().kill(signal: call.text("signal"))
+        return Response(204)
+    }
+
+    static func pause(_ call: Call) async throws -> Response {
+        try await call.container().pause()
+        return Response(204)
+    }
+
+    static func unpause(_ call: Call) async throws -> Response {
+        try await call.container().unpause()
+        return Response(204)
+    }
+
+    static func rename(_ call: Call) async throws -> Response {
+        guard let name = call.text("name") else {
+            throw EngineError(.invalidParameter, "Neither old nor new names may be empty")
+        }
+        try await call.engine.containers.rename(call.id, to: name)
+        return Response(204)
+    }
+
+    static func update(_ call: Call) async throws -> Response {
+        let changes = try await call.body(HostConfig.self)
+        let warnings = try await call.container().update(changes)
+        return Call.json(["Warnings": JSON(warnings)])
+    }
+
+    static func remove(_ call: Call) async throws -> Response {
+        guard !call.flag("link") else { throw EngineError(.invalidParameter, "container links are not supported") }
+        try await call.engine.containers.remove(call.id, force: call.flag("force"), volumes: call.flag("v"))
+        return Response(204)
+    }
+
+    static func prune(_ call: Call) async throws -> Response {
+        let result = try await call.engine.containers.prune(filters: try call.filters())
+        return Call.json([
+            "ContainersDeleted": result.deleted.isEmpty ? nil : JSON(result.deleted),
+            "SpaceReclaimed": JSON(result.spaceReclaimed),
+        ])
+    }
+
+    /// The head goes out at once, when the waiter is in place: the client starts the container after it has seen it.
+    static func wait(_ call: Call) async throws -> Response {
+        let text = call.text("condition") ?? WaitCondition.notRunning.rawValue
+        guard let condition = WaitCondition(rawValue: text) else {
+            throw EngineError(.invalidParameter, "invalid condition: \"\(text)\"")
+        }
+        let results = try await call.container().waiter(condition)
+        return Response(
+            headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                for await result in results {
+                    var value: JSON = [:]
+                    if let error = result.error { value.append("Error", ["Message": .string(error)]) }
+                    value.append("StatusCode", JSON(result.exitCode))
+                    var line = value.bytes
+                    line.writeStaticString("\n")
+                    return try await writer.write(line)
+                }
+                throw ConnectionClosed()
+            })
+    }
+
+    // MARK: Processes and changes
+
+    static func top(_ call: Call) async throws -> Response {
+        let arguments = (call.text("ps_args") ?? "").split(separator: " ").map(String.init)
+        let top = try await call.container().top(arguments: arguments)
+        return Call.json([
+            "Titles": JSON(top.titles), "Processes": .array(top.processes.map { JSON($0) }),
+        ])
+    }
+
+    static func commit(_ call: Call) async throws -> Response {
+        guard let name = call.text("container") else { throw EngineError(.invalidParameter, "no container was named") }
+        var request = CommitRequest()
+        request.repository = call.text("repo") ?? ""
+        request.tag = call.text("tag") ?? ""
+        request.comment = call.text("comment") ?? ""
+        request.author = call.text("author") ?? ""
+        request.pause = call.flag("pause", default: true)
+        request.changes = call.request.query.all("changes").flatMap { $0.split(separator: "\n").map(String.init) }
+        // An empty object changes nothing.
+        request.config = (try await call.optionalBody(Config?.self) ?? nil).flatMap { $0 == Config() ? nil : $0 }
+        let id = try await call.engine.containers.container(name).commit(request)
+        return Call.json(["Id": .string("\(id)")], status: 201)
+    }
+}

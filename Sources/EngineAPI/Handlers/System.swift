@@ -1,0 +1,142 @@
+import Actors
+import Foundation
+import HTTP
+import NIOCore
+import Registry
+
+/// The engine as a whole.
+enum System {
+    /// The commit of the source and the time of the build are not part of the binary.
+    private static let unknownBuild = "n/a"
+
+    static func ping(_ call: Call) async throws -> Response {
+        Response(
+            headers: [
+                "Builder-Version": "1", "Swarm": "inactive", "Cache-Control": "no-cache, no-store, must-revalidate",
+                "Pragma": "no-cache", "Content-Type": "text/plain; charset=utf-8",
+            ],
+            body: .bytes(call.request.method == .head ? ByteBuffer() : ByteBuffer(string: "OK")))
+    }
+
+    static func version(_ call: Call) async throws -> Response {
+        let host = call.engine.host
+        let versions = EngineAPI.versions
+        let details: JSON = [
+            "ApiVersion": .string("\(versions.upperBound)"), "Arch": .string(goArchitecture(host.architecture)),
+            "BuildTime": .string(unknownBuild), "Experimental": "false", "GitCommit": .string(unknownBuild),
+            "GoVersion": "", "KernelVersion": .string(host.kernelVersion),
+            "MinAPIVersion": .string("\(versions.lowerBound)"), "Os": "linux",
+        ]
+        return Call.json([
+            "Platform": ["Name": "Docker in Swift"],
+            "Components": [["Name": "Engine", "Version": .string(Engine.version), "Details": details]],
+            "Version": .string(Engine.version), "ApiVersion": .string("\(versions.upperBound)"),
+            "MinAPIVersion": .string("\(versions.lowerBound)"), "GitCommit": .string(unknownBuild), "GoVersion": "",
+            "Os": "linux", "Arch": .string(goArchitecture(host.architecture)),
+            "KernelVersion": .string(host.kernelVersion), "BuildTime": .string(unknownBuild),
+        ])
+    }
+
+    static func info(_ call: Call) async throws -> Response {
+        var options = ListOptions()
+        options.all = true
+        let states = try await call.engine.containers.list(options).map(\.record.state.status)
+        let images = try await call.engine.images.list().count
+        let running = states.count { $0 == .running || $0 == .restarting }
+        let paused = states.count { $0 == .paused }
+        return Call.json(
+            InfoWire.value(
+                call.engine,
+                counts: InfoWire.Counts(
+                    containers: states.count, running: running, paused: paused,
+                    stopped: states.count - running - paused, images: images)))
+    }
+
+    static func goArchitecture(_ machine: String) -> String {
+        switch machine {
+        case "x86_64": "amd64"
+        case "aarch64": "arm64"
+        default: machine
+        }
+    }
+
+    static func notInSwarm(_ call: Call) async throws -> Response {
+        throw EngineError(
+            .unavailable,
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+    }
+
+    static func login(_ call: Call) async throws -> Response {
+        let bytes = try await call.request.body.collect(bytesMax: 64 << 10)
+        guard let credentials = try Credentials.decode(json: Array(bytes.readableBytesView)) else {
+            throw EngineError(.invalidParameter, "no username or password was given")
+        }
+        let token = try await call.engine.images.checkAuth(
+            serverAddress: credentials.serverAddress, credentials: credentials)
+        return Call.json(["Status": "Login Succeeded", "IdentityToken": .string(token ?? "")])
+    }
+
+    // MARK: Events
+
+    static func events(_ call: Call) async throws -> Response {
+        let filter = try EventFilter(call.filters())
+        let since = try call.time("since")?.nanosecondsSince1970
+        let until = try call.time("until")?.nanosecondsSince1970
+        let events = call.engine.events
+        return Response(
+            headers: ["Content-Type": "application/json"],
+            body: .stream { writer in
+                let stream = await events.subscribe(since: since)
+                try await untilTime(until) {
+                    for await event in stream where filter.matches(event) {
+                        if let until, event.time > until { return }
+                        var line = EventWire.value(event).bytes
+                        line.writeStaticString("\n")
+                        try await writer.write(line)
+                    }
+                }
+            })
+    }
+
+    /// Runs `body` until it ends or the clock reads `time` (nanoseconds since 1970).
+    private static func untilTime(_ time: Int64?, _ body: @escaping @Sendable () async throws -> Void) async throws {
+        guard let time else { return try await body() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await body() }
+            group.addTask {
+                let rest = time - Timestamp.now().nanosecondsSince1970
+                // Cancelled: the other side ended first.
+                try? await Task.sleep(for: .nanoseconds(max(0, rest)))
+            }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+
+    // MARK: Disk usage
+
+    static func diskUsage(_ call: Call) async throws -> Response {
+        let wanted = Set(call.request.query.all("type"))
+        func wants(_ type: String) -> Bool { wanted.isEmpty || wanted.contains(type) }
+        let images = try await call.engine.images.list()
+        var options = ListOptions()
+        options.all = true
+        let containers = wants("container") ? try await Containers.sized(call.engine.containers.list(options), call.engine) : []
+        var volumes: [JSON] = []
+        for volume in wants("volume") ? try await call.engine.volumes.list() : [] {
+            volumes.append(Volumes.wire(volume, usage: await call.engine.volumes.usage(volume.name)))
+        }
+        let networks = await networkIDs(call.engine)
+        return Call.json([
+            "LayersSize": .int(images.reduce(0) { $0 + $1.record.size }),
+            "Images": wants("image") ? .array(images.map(ImageWire.summary)) : nil,
+            "Containers": wants("container") ? .array(containers.map { ContainerSummary.value($0, networks: networks) }) : nil,
+            "Volumes": wants("volume") ? .array(volumes) : nil,
+            "BuildCache": [],
+        ])
+    }
+
+    static func networkIDs(_ engine: Engine) async -> [String: String] {
+        Dictionary(await engine.networks.list().map { ($0.name, $0.id) }) { first, _ in first }
+    }
+}

@@ -1,0 +1,163 @@
+import Actors
+import Foundation
+
+/// One line of `GET /containers/json`.
+enum ContainerSummary {
+    static func value(_ snapshot: ContainerSnapshot, networks: [String: String]) -> JSON {
+        let record = snapshot.record
+        var value: JSON = [
+            "Id": .string(record.id), "Names": [.string("/\(record.name)")], "Image": .string(record.imageName),
+            "ImageID": .string("\(record.imageID)"), "Command": .string(command(record)),
+            "Created": .int(Timestamp(record.created)?.seconds ?? 0), "Ports": ports(record),
+        ]
+        if let size = snapshot.sizeRw, size > 0 { value.append("SizeRw", .int(size)) }
+        if let size = snapshot.sizeRootFs { value.append("SizeRootFs", .int(size)) }
+        value.append("Labels", JSON(record.config.labels ?? [:]))
+        value.append("State", .string(record.state.status.rawValue))
+        value.append("Status", .string(status(record.state)))
+        value.append("HostConfig", ["NetworkMode": .string(record.hostConfig.networkMode ?? "bridge")])
+        value.append("NetworkSettings", ["Networks": EndpointWire.all(record, networks: networks)])
+        value.append("Mounts", .array(record.mounts.map(ContainerDetails.mount)))
+        return value
+    }
+
+    /// Words with blanks are quoted, as in Docker.
+    private static func command(_ record: ContainerRecord) -> String {
+        ([record.path] + record.args).map { $0.contains(" ") ? "'\($0)'" : $0 }.joined(separator: " ")
+    }
+
+    private static func ports(_ record: ContainerRecord) -> JSON {
+        let isLive = [.running, .paused].contains(record.state.status)
+        var names = Set(record.ports.keys)
+        names.formUnion((record.config.exposedPorts ?? [:]).keys)
+        guard isLive else { return [] }
+        return .array(
+            names.sorted().flatMap { name -> [JSON] in
+                let parts = name.split(separator: "/")
+                guard let number = parts.first.flatMap({ Int($0) }) else { return [] }
+                let type = parts.count > 1 ? String(parts[1]) : "tcp"
+                let bindings = record.ports[name] ?? []
+                guard !bindings.isEmpty else { return [["PrivatePort": JSON(number), "Type": .string(type)]] }
+                return bindings.map { binding in
+                    [
+                        "IP": .string(binding.hostIp ?? ""), "PrivatePort": JSON(number),
+                        "PublicPort": JSON(Int(binding.hostPort ?? "") ?? 0), "Type": .string(type),
+                    ]
+                }
+            })
+    }
+
+    static func status(_ state: ContainerRecord.State) -> String {
+        func ago(_ text: String) -> String {
+            let start = Timestamp(text)?.nanosecondsSince1970 ?? 0
+            return HumanText.duration(seconds: (Timestamp.now().nanosecondsSince1970 - start) / 1_000_000_000)
+        }
+        switch state.status {
+        case .created: return "Created"
+        case .running: return "Up \(ago(state.startedAt))"
+        case .paused: return "Up \(ago(state.startedAt)) (Paused)"
+        case .restarting: return "Restarting (\(state.exitCode)) \(ago(state.finishedAt)) ago"
+        case .removing: return "Removal In Progress"
+        case .dead: return "Dead"
+        case .exited: return "Exited (\(state.exitCode)) \(ago(state.finishedAt)) ago"
+        }
+    }
+}
+
+/// A container's networks.
+enum EndpointWire {
+    static func all(_ record: ContainerRecord, networks: [String: String]) -> JSON {
+        .object(
+            record.networks.sorted { $0.key < $1.key }.map { ($0.key, value($0.value, networkID: networks[$0.key])) })
+    }
+
+    private static func value(_ endpoint: EndpointSettings, networkID: String?) -> JSON {
+        var ipam: JSON = nil
+        if let config = endpoint.ipamConfig {
+            ipam = [:]
+            ipam.appendUnlessNull("IPv4Address", JSON(config.ipv4Address))
+            ipam.appendUnlessNull("IPv6Address", JSON(config.ipv6Address))
+        }
+        let known = endpoint.networkID.flatMap { $0.isEmpty ? nil : $0 }
+        return [
+            "IPAMConfig": ipam, "Links": JSON(endpoint.links), "Aliases": JSON(endpoint.aliases),
+            "MacAddress": .string(endpoint.macAddress ?? ""), "DriverOpts": JSON(endpoint.driverOpts), "GwPriority": 0,
+            "NetworkID": .string(known ?? networkID ?? ""), "EndpointID": .string(endpoint.endpointID ?? ""),
+            "Gateway": .string(endpoint.gateway ?? ""), "IPAddress": .string(endpoint.ipAddress ?? ""),
+            "IPPrefixLen": JSON(endpoint.ipPrefixLength ?? 0), "IPv6Gateway": .string(endpoint.ipv6Gateway ?? ""),
+            "GlobalIPv6Address": .string(endpoint.globalIPv6Address ?? ""),
+            "GlobalIPv6PrefixLen": JSON(endpoint.globalIPv6PrefixLength ?? 0), "DNSNames": JSON(endpoint.dnsNames),
+        ]
+    }
+}
+
+/// What `GET /containers/{id}/json` answers.
+enum ContainerDetails {
+    static func value(_ snapshot: ContainerSnapshot, engine: Engine, networks: [String: String]) -> JSON {
+        let record = snapshot.record
+        var value: JSON = [
+            "Id": .string(record.id), "Created": .string(record.created), "Path": .string(record.path),
+            "Args": JSON(record.args), "State": state(record.state), "Image": .string("\(record.imageID)"),
+            "ResolvConfPath": .string("\(snapshot.directory)/resolv.conf"),
+            "HostnamePath": .string("\(snapshot.directory)/hostname"), "HostsPath": .string("\(snapshot.directory)/hosts"),
+            "LogPath": .string(snapshot.logPath), "Name": .string("/\(record.name)"),
+            "RestartCount": JSON(record.restartCount), "Driver": .string(engine.host.storageDriver), "Platform": "linux",
+            "MountLabel": "", "ProcessLabel": "", "AppArmorProfile": "",
+            "ExecIDs": snapshot.execIDs.isEmpty ? nil : JSON(snapshot.execIDs),
+            "HostConfig": HostConfigWire.value(record.hostConfig),
+            "GraphDriver": ["Data": nil, "Name": .string(engine.host.storageDriver)],
+        ]
+        value.appendUnlessNull("SizeRw", JSON(snapshot.sizeRw))
+        value.appendUnlessNull("SizeRootFs", JSON(snapshot.sizeRootFs))
+        value.append("Mounts", .array(record.mounts.map(mount)))
+        value.append("Config", ConfigWire.value(record.config))
+        value.append("NetworkSettings", network(record, networks: networks))
+        return value
+    }
+
+    private static func state(_ state: ContainerRecord.State) -> JSON {
+        [
+            "Status": .string(state.status.rawValue),
+            "Running": .bool([.running, .paused, .restarting].contains(state.status)),
+            "Paused": .bool(state.status == .paused), "Restarting": .bool(state.status == .restarting),
+            "OOMKilled": .bool(state.oomKilled), "Dead": .bool(state.status == .dead), "Pid": JSON(state.pid),
+            "ExitCode": JSON(state.exitCode), "Error": .string(state.error), "StartedAt": .string(state.startedAt),
+            "FinishedAt": .string(state.finishedAt),
+        ]
+    }
+
+    static func mount(_ mount: ContainerRecord.MountPoint) -> JSON {
+        var value: JSON = ["Type": .string(mount.type)]
+        value.appendUnlessNull("Name", JSON(mount.name))
+        value.append("Source", .string(mount.source))
+        value.append("Destination", .string(mount.destination))
+        value.appendUnlessNull("Driver", JSON(mount.driver))
+        value.append("Mode", .string(mount.mode))
+        value.append("RW", .bool(mount.rw))
+        value.append("Propagation", .string(mount.propagation))
+        return value
+    }
+
+    /// `NetworkSettings`; the members of before there were several networks repeat the default bridge's.
+    private static func network(_ record: ContainerRecord, networks: [String: String]) -> JSON {
+        let bridge = record.networks["bridge"]
+        let isLive = [.running, .paused].contains(record.state.status)
+        var ports: [String: [PortBindingRequest]?] = [:]
+        if isLive {
+            for name in (record.config.exposedPorts ?? [:]).keys { ports[name] = .some(nil) }
+            for (name, bindings) in record.ports { ports[name] = bindings.isEmpty ? .some(nil) : bindings }
+        }
+        return [
+            "Bridge": "", "SandboxID": .string(isLive ? record.id : ""),
+            "SandboxKey": .string(isLive && record.state.pid > 0 ? "/proc/\(record.state.pid)/ns/net" : ""),
+            "Ports": HostConfigWire.ports(ports), "HairpinMode": false, "LinkLocalIPv6Address": "",
+            "LinkLocalIPv6PrefixLen": 0, "SecondaryIPAddresses": nil, "SecondaryIPv6Addresses": nil,
+            "EndpointID": .string(bridge?.endpointID ?? ""), "Gateway": .string(bridge?.gateway ?? ""),
+            "GlobalIPv6Address": .string(bridge?.globalIPv6Address ?? ""),
+            "GlobalIPv6PrefixLen": JSON(bridge?.globalIPv6PrefixLength ?? 0),
+            "IPAddress": .string(bridge?.ipAddress ?? ""), "IPPrefixLen": JSON(bridge?.ipPrefixLength ?? 0),
+            "IPv6Gateway": .string(bridge?.ipv6Gateway ?? ""), "MacAddress": .string(bridge?.macAddress ?? ""),
+            "Networks": EndpointWire.all(record, networks: networks),
+        ]
+    }
+}

@@ -1,0 +1,128 @@
+import ArgumentParser
+
+/// `docker diff`.
+struct Diff: Command {
+    static let usage = "diff CONTAINER"
+    @Argument(help: "Container") var name: String
+    func run(_ settings: Settings) throws(CLIError) {
+        for change in try settings.client().call("GET", try containerPath(name) + "/changes").elements {
+            let kind = [0: "C", 1: "A", 2: "D"][change.int("Kind")] ?? "?"
+            say("\(kind) \(change.text("Path"))")
+        }
+    }
+}
+
+/// `docker top`.
+struct Top: Command {
+    static let usage = "top CONTAINER [ps OPTIONS]"
+    static let stopsAtPositional = true
+    @Argument(help: "Container and options of ps") var words: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        let options = words.dropFirst().joined(separator: " ")
+        let path = try containerPath(words.first ?? "") + "/top" + query([("ps_args", options.isEmpty ? nil : options)])
+        let answer = try settings.client().call("GET", path)
+        var table = Table((answer["Titles"]?.elements ?? []).compactMap(\.string))
+        for row in answer["Processes"]?.elements ?? [] { table.add(row.elements.compactMap(\.string)) }
+        print(table.rendered(minimum: 20), terminator: "")
+    }
+}
+
+/// `docker port`.
+struct Port: Command {
+    static let usage = "port CONTAINER [PRIVATE_PORT[/PROTO]]"
+    @Argument(help: "Container") var name: String
+    @Argument(help: "Port") var port: String?
+    func run(_ settings: Settings) throws(CLIError) {
+        let info = try settings.client().call("GET", try containerPath(name) + "/json")
+        let ports = info["NetworkSettings"]?["Ports"]?.members ?? []
+        let wanted = port.map { $0.contains("/") ? $0 : $0 + "/tcp" }
+        var found = false
+        for entry in ports.sorted(by: { $0.name < $1.name }) where wanted == nil || entry.name == wanted {
+            for binding in entry.value.elements {
+                let ip = binding.text("HostIp")
+                let address = "\(ip.contains(":") ? "[\(ip)]" : ip):\(binding.text("HostPort"))"
+                say(wanted == nil ? "\(entry.name) -> \(address)" : address)
+                found = true
+            }
+        }
+        if !found, let wanted { throw CLIError("no public port '\(wanted)' published for \(name)") }
+    }
+}
+
+/// `docker version`.
+struct ShowVersion: Command {
+    static let usage = "version [OPTIONS]"
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    func run(_ settings: Settings) throws(CLIError) {
+        let client = try settings.client()
+        let server = try client.call("GET", "/version")
+        let own: JSON = [
+            "Version": .string(Version.client), "ApiVersion": .string(client.negotiatedVersion),
+            "GitCommit": .string(Version.build), "Os": "linux", "Arch": .string(server.text("Arch")),
+        ]
+        if let format {
+            let both: JSON = ["Client": own, "Server": server]
+            return say(format == "json" ? both.encoded(escapingHTML: false) : try Template(format).render(both))
+        }
+        say("Client:\n Version:           \(Version.client)\n API version:       \(client.negotiatedVersion)\n Git commit:        \(Version.build)")
+        say("\nServer:\n Engine:\n  Version:          \(server.text("Version"))")
+        say("  API version:      \(server.text("ApiVersion")) (minimum version \(server.text("MinAPIVersion")))")
+        say("  OS/Arch:          \(server.text("Os"))/\(server.text("Arch"))")
+    }
+}
+
+/// `docker info`.
+struct Info: Command {
+    static let usage = "info [OPTIONS]"
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    func run(_ settings: Settings) throws(CLIError) {
+        let info = try settings.client().call("GET", "/info")
+        if let format { return say(format == "json" ? info.encoded(escapingHTML: false) : try Template(format).render(info)) }
+        let lines: [(String, String)] = [
+            ("Containers", String(info.int("Containers"))), (" Running", String(info.int("ContainersRunning"))),
+            (" Paused", String(info.int("ContainersPaused"))), (" Stopped", String(info.int("ContainersStopped"))),
+            ("Images", String(info.int("Images"))), ("Server Version", info.text("ServerVersion")),
+            ("Storage Driver", info.text("Driver")), ("Logging Driver", info.text("LoggingDriver")),
+            ("Cgroup Driver", info.text("CgroupDriver")), ("Cgroup Version", info.text("CgroupVersion")),
+            ("Kernel Version", info.text("KernelVersion")), ("Operating System", info.text("OperatingSystem")),
+            ("CPUs", String(info.int("NCPU"))), ("Total Memory", Sizes.binary(Double(info.int("MemTotal")))),
+            ("Name", info.text("Name")), ("ID", info.text("ID")), ("Docker Root Dir", info.text("DockerRootDir")),
+        ]
+        say("Server:\n" + lines.map { " \($0.0): \($0.1)" }.joined(separator: "\n"))
+    }
+}
+
+/// `docker events`.
+struct Events: Command {
+    static let usage = "events [OPTIONS]"
+    @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
+    @Option(help: "Format output using a custom template") var format: String?
+    @Option(help: "Show all events created since timestamp") var since: String?
+    @Option(help: "Stream events until this timestamp") var until: String?
+    func run(_ settings: Settings) throws(CLIError) {
+        let parameters = [
+            ("filters", try Filters.encode(filter)), ("since", since.map(Times.apiTimestamp)), ("until", until.map(Times.apiTimestamp)),
+        ]
+        let response = try settings.client().open("GET", "/events" + query(parameters))
+        let template: Template? = try format.map { (text) throws(CLIError) in try Template(text == "json" ? "{{json .}}" : text) }
+        while let event = try response.nextMessage() {
+            if let template { writeLine(try template.render(event)) } else { writeLine(text(event)) }
+        }
+    }
+
+    private func writeLine(_ text: String) {
+        // A reader that left ends the stream by SIGPIPE's error at the next write; nothing is lost that anybody reads.
+        _ = try? writeAll(1, Array((text + "\n").utf8))
+    }
+
+    private func text(_ event: JSON) -> String {
+        let nanoseconds = event.int("timeNano")
+        let fraction = String(nanoseconds % 1_000_000_000)
+        let padded = "." + String(repeating: "0", count: max(0, 9 - fraction.count)) + fraction
+        let actor = event["Actor"]
+        let attributes = (actor?["Attributes"]?.members ?? []).sorted { $0.name < $1.name }
+            .map { "\($0.name)=\($0.value.string ?? "")" }.joined(separator: ", ")
+        return "\(Times.rfc3339(Double(nanoseconds / 1_000_000_000), fraction: padded)) \(event.text("Type")) "
+            + "\(event.text("Action")) \(actor?.text("ID") ?? "") (\(attributes))"
+    }
+}

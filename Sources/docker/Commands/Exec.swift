@@ -1,0 +1,103 @@
+import ArgumentParser
+
+/// `docker exec`.
+struct Exec: Command {
+    static let usage = "exec [OPTIONS] CONTAINER COMMAND [ARG...]"
+    static let switches = "d detach i interactive t tty privileged"
+    static let stopsAtPositional = true
+    @Flag(name: .shortAndLong, help: "Detached mode: run command in the background") var detach = false
+    @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
+    @Option(name: .shortAndLong, help: "Set environment variables") var env: [String] = []
+    @Option(help: "Read in a file of environment variables") var envFile: [String] = []
+    @Flag(name: .shortAndLong, help: "Keep STDIN open even if not attached") var interactive = false
+    @Flag(help: "Give extended privileges to the command") var privileged = false
+    @Flag(name: .shortAndLong, help: "Allocate a pseudo-TTY") var tty = false
+    @Option(name: .shortAndLong, help: "Username or UID (format: \"<name|uid>[:<group|gid>]\")") var user = ""
+    @Option(name: .shortAndLong, help: "Working directory inside the container") var workdir = ""
+    @Argument(help: "Container, command and arguments") var words: [String]
+
+    func run(_ settings: Settings) throws(CLIError) {
+        guard words.count >= 2 else {
+            var error = CLIError("'docker exec' requires at least 2 arguments\n\nUsage:  docker \(Self.usage)")
+            error.helpFor = "docker exec"
+            throw error
+        }
+        if tty, interactive, !detach, !Terminal.isTerminal(0) { throw CLIError("the input device is not a TTY") }
+        let client = try settings.client()
+        let body: JSON = [
+            "User": .string(user), "Privileged": .bool(privileged), "Tty": .bool(tty),
+            "AttachStdin": .bool(interactive && !detach), "AttachStderr": .bool(!detach), "AttachStdout": .bool(!detach),
+            "Detach": .bool(detach), "DetachKeys": .string(detachKeys),
+            "Env": try KeyValues.environment(files: envFile, values: env), "WorkingDir": .string(workdir),
+            "Cmd": JSON(strings: words.dropFirst()),
+        ]
+        let id = try client.call("POST", try containerPath(words[0]) + "/exec", body).text("Id")
+        guard !id.isEmpty else { throw CLIError("exec ID empty") }
+        let start: JSON = ["Detach": .bool(detach), "Tty": .bool(tty)]
+        if detach {
+            try client.call("POST", "/exec/\(id)/start", start)
+            return
+        }
+        try attach(client, id, start)
+    }
+
+    private func attach(_ client: Client, _ id: String, _ body: JSON) throws(CLIError) {
+        let keys = try DetachKeys(detachKeys)
+        let stream: Response
+        do throws(CLIError) {
+            stream = try client.hijack("/exec/\(id)/start", body)
+        } catch {
+            let text = error.message.lowercased()
+            var copy = error
+            if text.contains("executable file not found") || text.contains("no such file") { copy.exitCode = 127 }
+            if text.contains("permission denied") { copy.exitCode = 126 }
+            throw copy
+        }
+        let options = Session.Options(
+            multiplexed: !tty, input: interactive, tty: tty, proxiesSignals: false, detachKeys: keys)
+        var session = Session(
+            client: client, stream: stream.connection, options: options,
+            resize: { size in
+                // Only cosmetic: the program may have ended already.
+                _ = try? client.call("POST", "/exec/\(id)/resize?h=\(size.rows)&w=\(size.columns)")
+            }, signal: { _ in })
+        guard try session.run() != .detached else { return complain("read escape sequence") }
+        let code = try client.call("GET", "/exec/\(id)/json").int("ExitCode")
+        guard code == 0 else { throw .silent(CInt(clamping: code)) }
+    }
+}
+
+/// `docker logs`.
+struct Logs: Command {
+    static let usage = "logs [OPTIONS] CONTAINER"
+    static let switches = "details f follow t timestamps"
+    @Flag(help: "Show extra details provided to logs") var details = false
+    @Flag(name: .shortAndLong, help: "Follow log output") var follow = false
+    @Option(help: "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)") var since: String?
+    @Option(name: [.customShort("n"), .long], help: "Number of lines to show from the end of the logs") var tail = "all"
+    @Flag(name: .shortAndLong, help: "Show timestamps") var timestamps = false
+    @Option(help: "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)") var until: String?
+    @Argument(help: "Container") var name: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let client = try settings.client()
+        let info = try client.call("GET", try containerPath(name) + "/json")
+        let parameters: [(String, String?)] = [
+            ("details", details ? "1" : nil), ("follow", follow ? "1" : nil), ("since", since.map(Times.apiTimestamp)),
+            ("stderr", "1"), ("stdout", "1"), ("tail", tail), ("timestamps", timestamps ? "1" : nil),
+            ("until", until.map(Times.apiTimestamp)),
+        ]
+        let response = try client.open("GET", "/containers/\(info.text("Id"))/logs" + query(parameters))
+        let raw = info["Config"]?.flag("Tty") ?? false
+        var frames = FrameReader()
+        while true {
+            let part = try response.piece()
+            if part.isEmpty { return }
+            if raw {
+                try writeAll(1, part)
+                continue
+            }
+            try frames.feed(part) { (stream, payload) throws(CLIError) in try writeAll(stream == .error ? 2 : 1, payload) }
+        }
+    }
+}

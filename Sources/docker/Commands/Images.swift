@@ -1,0 +1,211 @@
+import ArgumentParser
+
+/// The path of an image, its name escaped.
+func imagePath(_ name: String) -> String { "/images/" + escaped(name, keeping: "/:@") }
+
+/// `docker images`.
+struct ListImages: Command {
+    static let usage = "images [OPTIONS] [REPOSITORY[:TAG]]"
+    static let switches = "a all digests no-trunc q quiet tree"
+    @Flag(name: .shortAndLong, help: "Show all images (default hides intermediate images)") var all = false
+    @Flag(help: "Show digests") var digests = false
+    @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
+    @Option(help: "Format output using a custom template") var format: String?
+    @Flag(help: "Don't truncate output") var noTrunc = false
+    @Flag(name: .shortAndLong, help: "Only show image IDs") var quiet = false
+    @Argument(help: "Repository") var name: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let filters = filter + (name.map { ["reference=\($0)"] } ?? [])
+        let parameters = [("all", all ? "1" : nil), ("filters", try Filters.encode(filters))]
+        let list = try settings.client().call("GET", "/images/json" + query(parameters)).elements
+        let sorted = list.sorted { $0.int("Created") > $1.int("Created") }
+        let digest = digests ? "{{.Digest}}\t" : ""
+        let listing = Listing(
+            standard: "table {{.Repository}}\t{{.Tag}}\t\(digest){{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
+            headers: ["ID": "IMAGE ID", "CreatedSince": "CREATED"], identifier: "ID")
+        var format = format
+        if format == nil, !quiet { format = try ConfigFile(folder: settings.folder).setting("imagesFormat") }
+        let showDigest = digests || format?.contains("{{.Digest}}") == true
+        print(try listing.render(sorted.flatMap { rows($0, showDigest) }, format: format, quiet: quiet), terminator: "")
+    }
+
+    private func rows(_ image: JSON, _ showDigest: Bool) -> [JSON] {
+        var tags = (image["RepoTags"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>:<none>" }
+        let digests = (image["RepoDigests"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>@<none>" }
+        if quiet, !tags.isEmpty { tags = [tags[0]] }
+        guard !tags.isEmpty else {
+            let pairs = digests.isEmpty ? ["<none>@<none>"] : (showDigest ? digests : [digests[0]])
+            return pairs.map { row(image, $0.cut("@").0, "<none>", $0.cut("@").1 ?? "<none>") }
+        }
+        return tags.map { tag in
+            let colon = tag.lastIndex(of: ":") ?? tag.endIndex
+            let repository = String(tag[..<colon])
+            let digest = digests.first { $0.hasPrefix(repository + "@") }?.cut("@").1
+            return row(image, repository, String(tag[colon...].dropFirst()), digest ?? "<none>")
+        }
+    }
+
+    private func row(_ image: JSON, _ repository: String, _ tag: String, _ digest: String) -> JSON {
+        let id = image.text("Id")
+        let created = Double(image.int("Created"))
+        func count(_ name: String) -> String { image.int(name) < 0 ? "N/A" : String(image.int(name)) }
+        let size = Sizes.decimal(Double(image.int("Size")), digits: 3)
+        return [
+            "Containers": .string(count("Containers")), "CreatedAt": .string(Times.goString(created)),
+            "CreatedSince": .string(Times.ago(created)), "Digest": .string(digest),
+            "ID": .string(noTrunc ? id : Short.id(id)), "Repository": .string(repository),
+            "SharedSize": .string(image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(Double(image.int("SharedSize")), digits: 3)),
+            "Size": .string(size), "Tag": .string(tag), "UniqueSize": "N/A", "VirtualSize": .string(Sizes.decimal(image.int("Size"))),
+        ]
+    }
+}
+
+/// `docker rmi`.
+struct RemoveImages: Command {
+    static let usage = "rmi [OPTIONS] IMAGE [IMAGE...]"
+    static let switches = "f force no-prune"
+    @Flag(name: .shortAndLong, help: "Force removal of the image") var force = false
+    @Flag(help: "Do not delete untagged parents") var noPrune = false
+    @Option(help: "Remove only the given platform variant") var platform: [String] = []
+    @Argument(help: "Images") var names: [String]
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let client = try settings.client()
+        let flags = query([("force", force ? "1" : nil), ("noprune", noPrune ? "1" : nil)])
+        try forEach(names) { (name) throws(CLIError) in
+            do throws(CLIError) {
+                for item in try client.call("DELETE", imagePath(name) + flags).elements {
+                    if let text = item["Deleted"]?.string { say("Deleted: \(text)") } else { say("Untagged: \(item.text("Untagged"))") }
+                }
+            } catch where force && error.status == 404 {
+                complain(error.message)
+            }
+        }
+    }
+}
+
+/// `docker tag`.
+struct Tag: Command {
+    static let usage = "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]"
+    @Argument(help: "Source") var source: String
+    @Argument(help: "Target") var target: String
+    func run(_ settings: Settings) throws(CLIError) {
+        let name = try ImageName(parsing: target)
+        try settings.client().call("POST", imagePath(source) + "/tag" + query([("repo", name.familiar), ("tag", name.tag ?? "latest")]))
+    }
+}
+
+/// `docker history`.
+struct History: Command {
+    static let usage = "history [OPTIONS] IMAGE"
+    static let switches = "+human +H no-trunc q quiet"
+    @Option(help: "Format output using a custom template") var format: String?
+    @Flag(name: [.customLong("no-human"), .customLong("no-H")], help: "Print sizes and dates in a machine's form") var noHuman = false
+    @Flag(help: "Don't truncate output") var noTrunc = false
+    @Option(help: "Show history for the given platform") var platform: String?
+    @Flag(name: .shortAndLong, help: "Only show image IDs") var quiet = false
+    @Argument(help: "Image") var name: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let list = try settings.client().call("GET", imagePath(name) + "/history")
+        let listing = Listing(
+            standard: "table {{.ID}}\t{{\(noHuman ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+            headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID")
+        let rows = list.elements.map { layer -> JSON in
+            let created = Double(layer.int("Created"))
+            let by = layer.text("CreatedBy").map { $0 == "\t" ? " " : String($0) }.joined()
+            return [
+                "Comment": .string(layer.text("Comment")), "CreatedAt": .string(Times.rfc3339(created)),
+                "CreatedBy": .string(noTrunc ? by : Short.ellipsis(by, 45)),
+                "CreatedSince": .string(created < 0 ? "N/A" : Times.ago(created)),
+                "ID": .string(noTrunc || layer.text("Id") == "<missing>" ? layer.text("Id") : Short.id(layer.text("Id"))),
+                "Size": .string(noHuman ? String(layer.int("Size")) : Sizes.decimal(Double(layer.int("Size")), digits: 3)),
+            ]
+        }
+        print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+    }
+}
+
+/// `docker commit`.
+struct Commit: Command {
+    static let usage = "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]"
+    static let switches = "+pause +p"
+    @Option(name: .shortAndLong, help: "Author") var author: String?
+    @Option(name: .shortAndLong, help: "Apply Dockerfile instruction to the created image") var change: [String] = []
+    @Option(name: .shortAndLong, help: "Commit message") var message: String?
+    @Flag(name: [.customLong("no-pause"), .customLong("no-p")], help: "Do not pause container during commit") var noPause = false
+    @Argument(help: "Container") var container: String
+    @Argument(help: "Reference") var reference: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let name = try reference.map { (text) throws(CLIError) in try ImageName(parsing: text) }
+        var pairs: [(String, String?)] = [("author", author), ("comment", message), ("container", container)]
+        pairs += change.map { ("changes", $0) }
+        pairs += [("pause", noPause ? "0" : nil), ("repo", name?.familiar), ("tag", name.map { $0.tag ?? "latest" })]
+        say(try settings.client().call("POST", "/commit" + query(pairs)).text("Id"))
+    }
+}
+
+/// `docker save`.
+struct Save: Command {
+    static let usage = "save [OPTIONS] IMAGE [IMAGE...]"
+    @Option(name: .shortAndLong, help: "Write to a file, instead of STDOUT") var output: String?
+    @Option(help: "Save only the given platform variant") var platform: [String] = []
+    @Argument(help: "Images") var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        try Download.check(output, "save")
+        let response = try settings.client().open("GET", "/images/get" + query(names.map { ("names", $0) }))
+        try Download.write(response, to: output)
+    }
+}
+
+/// `docker export`.
+struct Export: Command {
+    static let usage = "export [OPTIONS] CONTAINER"
+    @Option(name: .shortAndLong, help: "Write to a file, instead of STDOUT") var output: String?
+    @Argument(help: "Container") var name: String
+    func run(_ settings: Settings) throws(CLIError) {
+        try Download.check(output, "export")
+        try Download.write(try settings.client().open("GET", try containerPath(name) + "/export"), to: output)
+    }
+}
+
+/// `docker load`.
+struct Load: Command {
+    static let usage = "load [OPTIONS]"
+    static let switches = "q quiet"
+    @Option(name: .shortAndLong, help: "Read from tar archive file, instead of STDIN") var input: String?
+    @Option(help: "Load only the given platform variant") var platform: [String] = []
+    @Flag(name: .shortAndLong, help: "Suppress the load output") var quiet = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        if input == nil, Terminal.isTerminal(0) { throw CLIError("requested load from stdin, but stdin is empty") }
+        let source = try Upload(path: input)
+        let quietly = quiet || !Terminal.isTerminal(1)
+        let response = try settings.client().upload(
+            "POST", "/images/load?quiet=\(quietly ? 1 : 0)", type: "application/x-tar", next: source.next)
+        try Upload.show(response)
+    }
+}
+
+/// `docker import`.
+struct Import: Command {
+    static let usage = "import [OPTIONS] file|URL|- [REPOSITORY[:TAG]]"
+    @Option(name: .shortAndLong, help: "Apply Dockerfile instruction to the created image") var change: [String] = []
+    @Option(name: .shortAndLong, help: "Set commit message for imported image") var message: String?
+    @Option(help: "Set platform if server is multi-platform capable") var platform: String?
+    @Argument(help: "Source") var source: String
+    @Argument(help: "Reference") var reference: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let remote = source.hasPrefix("http://") || source.hasPrefix("https://")
+        var pairs: [(String, String?)] = change.map { ("changes", $0) }
+        pairs += [("fromSrc", remote ? source : "-"), ("message", message), ("platform", platform), ("repo", reference)]
+        let client = try settings.client()
+        let path = "/images/create" + query(pairs)
+        if remote { return try Upload.show(try client.open("POST", path)) }
+        let source = try Upload(path: source == "-" ? nil : source)
+        try Upload.show(try client.upload("POST", path, type: "application/x-tar", next: source.next))
+    }
+}

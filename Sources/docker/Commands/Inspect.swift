@@ -1,0 +1,99 @@
+import ArgumentParser
+
+/// `docker inspect` and the `inspect` of the groups.
+enum Inspector {
+    /// The API path prefix and what an unknown name is called.
+    struct Kind {
+        let name: String
+        let path: String
+        let suffix: String
+    }
+
+    static let kinds = [
+        Kind(name: "container", path: "/containers/", suffix: "/json"), Kind(name: "image", path: "/images/", suffix: "/json"),
+        Kind(name: "network", path: "/networks/", suffix: ""), Kind(name: "volume", path: "/volumes/", suffix: ""),
+    ]
+
+    /// Prints an array of all that were found, then complains about the rest.
+    static func run(
+        _ names: [String], kind: String?, format: String?, size: Bool, _ settings: Settings
+    ) throws(CLIError) {
+        let client = try settings.client()
+        let wanted = kinds.filter { kind == nil || kind?.isEmpty == true || $0.name == kind }
+        guard !wanted.isEmpty else { throw CLIError("unknown type: \"\(kind ?? "")\"") }
+        let template: Template? = try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in try Template(text) }
+        var found: [JSON] = []
+        var failures: [String] = []
+        for name in names {
+            do throws(CLIError) {
+                found.append(try look(client, name, wanted, size, specific: kind))
+            } catch where error.status == 404 {
+                failures.append(error.message)
+            }
+        }
+        if let template {
+            for value in found { say(try template.render(value)) }
+            if found.isEmpty { say("") }
+        } else if format == "json" {
+            say(JSON.array(found).encoded(escapingHTML: false))
+        } else {
+            say(found.isEmpty ? "[]" : JSON.array(found).indented())
+        }
+        guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
+    }
+
+    private static func look(
+        _ client: Client, _ name: String, _ kinds: [Kind], _ size: Bool, specific: String?
+    ) throws(CLIError) -> JSON {
+        var last: CLIError?
+        for kind in kinds {
+            let suffix = kind.suffix + (size && kind.name == "container" ? "?size=1" : "")
+            do throws(CLIError) {
+                return try client.call("GET", kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + suffix)
+            } catch where error.status == 404 || error.status == 400 && kinds.count > 1 {
+                last = error
+            }
+        }
+        if kinds.count == 1, let last {
+            var error = last
+            error.status = 404
+            throw error
+        }
+        throw CLIError("error: no such object: \(name)", status: 404)
+    }
+}
+
+/// `docker inspect`.
+struct Inspect: Command {
+    static let usage = "inspect [OPTIONS] NAME|ID [NAME|ID...]"
+    static let switches = "s size"
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    @Flag(name: .shortAndLong, help: "Display total file sizes if the type is container") var size = false
+    @Option(help: "Only inspect objects of the given type") var type: String?
+    @Argument(help: "Names") var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        try Inspector.run(names, kind: type, format: format, size: size, settings)
+    }
+}
+
+/// What makes an `inspect` of one kind: the kind's name.
+protocol InspectedKind {
+    static var kind: String { get }
+}
+enum ContainerKind: InspectedKind { static let kind = "container" }
+enum ImageKind: InspectedKind { static let kind = "image" }
+enum NetworkKind: InspectedKind { static let kind = "network" }
+enum VolumeKind: InspectedKind { static let kind = "volume" }
+
+/// `docker container inspect` and its like.
+struct InspectKind<Kind: InspectedKind>: Command {
+    static var usage: String { "\(Kind.kind) inspect [OPTIONS] NAME [NAME...]" }
+    static var switches: String { "s size v verbose" }
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    @Flag(name: .shortAndLong, help: "Display total file sizes") var size = false
+    @Flag(name: .shortAndLong, help: "Verbose output for diagnostics") var verbose = false
+    @Argument(help: "Names") var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        try Inspector.run(names, kind: Kind.kind, format: format, size: size, settings)
+    }
+}

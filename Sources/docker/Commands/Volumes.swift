@@ -1,0 +1,83 @@
+import ArgumentParser
+
+/// `docker volume ls`.
+struct ListVolumes: Command {
+    static let usage = "volume ls [OPTIONS]"
+    static let switches = "q quiet"
+    @Option(name: .shortAndLong, help: "Provide filter values (e.g. \"dangling=true\")") var filter: [String] = []
+    @Option(help: "Format output using a custom template") var format: String?
+    @Flag(name: .shortAndLong, help: "Only display volume names") var quiet = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let answer = try settings.client().call("GET", "/volumes" + query([("filters", try Filters.encode(filter))]))
+        let sorted = (answer["Volumes"]?.elements ?? []).sorted { $0.text("Name") < $1.text("Name") }
+        let rows = sorted.map { volume -> JSON in
+            let labels = (volume["Labels"]?.members ?? []).map { "\($0.name)=\($0.value.string ?? "")" }.sorted()
+            return [
+                "Availability": "N/A", "Driver": .string(volume.text("Driver")), "Group": "N/A",
+                "Labels": .string(labels.joined(separator: ",")), "Links": "N/A",
+                "Mountpoint": .string(volume.text("Mountpoint")), "Name": .string(volume.text("Name")),
+                "Scope": .string(volume.text("Scope")), "Size": "N/A", "Status": "N/A",
+            ]
+        }
+        let listing = Listing(standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name")
+        print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+    }
+}
+
+/// `docker volume create`.
+struct CreateVolume: Command {
+    static let usage = "volume create [OPTIONS] [VOLUME]"
+    @Option(name: .shortAndLong, help: "Specify volume driver name") var driver = "local"
+    @Option(help: "Set metadata for a volume") var label: [String] = []
+    @Option(name: .shortAndLong, help: "Set driver specific options") var opt: [String] = []
+    @Option(help: "Specify volume name") var name: String?
+    @Argument(help: "Name") var volume: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let body: JSON = [
+            "Driver": .string(driver), "DriverOpts": JSON(map: KeyValues.map(opt)),
+            "Labels": JSON(map: KeyValues.map(label)), "Name": .string(volume ?? name ?? ""),
+        ]
+        say(try settings.client().call("POST", "/volumes/create", body).text("Name"))
+    }
+}
+
+/// `docker volume rm`.
+struct RemoveVolumes: Command {
+    static let usage = "volume rm [OPTIONS] VOLUME [VOLUME...]"
+    static let switches = "f force"
+    @Flag(name: .shortAndLong, help: "Force the removal of one or more volumes") var force = false
+    @Argument(help: "Volumes") var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        let client = try settings.client()
+        try forEach(names) { (name) throws(CLIError) in
+            try client.call("DELETE", "/volumes/\(escaped(name))" + query([("force", force ? "1" : nil)]))
+            say(name)
+        }
+    }
+}
+
+/// `docker network ls`.
+struct ListNetworks: Command {
+    static let usage = "network ls [OPTIONS]"
+    static let switches = "q quiet no-trunc"
+    @Option(name: .shortAndLong, help: "Provide filter values (e.g. \"driver=bridge\")") var filter: [String] = []
+    @Option(help: "Format output using a custom template") var format: String?
+    @Flag(help: "Do not truncate the output") var noTrunc = false
+    @Flag(name: .shortAndLong, help: "Only display network IDs") var quiet = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let list = try settings.client().call("GET", "/networks" + query([("filters", try Filters.encode(filter))]))
+        let rows = list.elements.sorted { $0.text("Name") < $1.text("Name") }.map { network -> JSON in
+            [
+                "CreatedAt": .string(network.text("Created")), "Driver": .string(network.text("Driver")),
+                "ID": .string(noTrunc ? network.text("Id") : Short.id(network.text("Id"))),
+                "Name": .string(network.text("Name")), "Scope": .string(network.text("Scope")),
+            ]
+        }
+        let listing = Listing(
+            standard: "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", headers: ["ID": "NETWORK ID"], identifier: "ID")
+        print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+    }
+}

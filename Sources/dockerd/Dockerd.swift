@@ -1,0 +1,110 @@
+import Actors
+import ArgumentParser
+import EngineAPI
+import Glibc
+import HTTP
+import Kernel
+import Logging
+
+@main
+enum Main {
+    /// Signals are blocked while there is one thread, so that every later one inherits it.
+    static func main() async {
+        ProcessSettings.apply()
+        await Dockerd.main()
+    }
+}
+
+/// The daemon: opens the stores, serves the Engine API, and leaves the containers running when it ends.
+struct Dockerd: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "dockerd", abstract: "A container engine that speaks Docker's API.", version: Engine.version)
+
+    @OptionGroup var options: Options
+
+    func run() async throws {
+        do { try await serve() } catch {
+            FileHandleText.standardError("dockerd: \(error)\n")
+            throw ExitCode(1)
+        }
+    }
+
+    private func serve() async throws {
+        guard getuid() == 0 else { throw DaemonFailure("dockerd needs to be started with root privileges: use sudo") }
+        let resolved = try options.resolve()
+        var logger = Logger(label: "dockerd")
+        logger.logLevel = resolved.engine.debug ? .debug : .info
+        let engine = try await Engine.open(resolved.engine, logger: logger)
+        let api = EngineAPI(engine, logger: logger)
+        let server = HTTPServer(
+            try resolved.sockets.map { try ListeningSocket.unix($0, group: resolved.group) }, service: api.service)
+        let pidfile = resolved.pidfile
+        if let pidfile { try Files.replace(pidfile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
+        let signals = try SignalWatch()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            group.addTask { await engine.networks.warmUp() }
+            group.addTask {
+                await signals.wait()
+                await server.shutdown(grace: Self.grace)
+            }
+            // The network's warm-up ends at once; the server or a signal ends the daemon.
+            for try await _ in group {}
+        }
+        await engine.shutdown()
+        if let pidfile { unlink(pidfile) }
+    }
+
+    /// How long requests under way may go on after SIGTERM.
+    private static let grace = Duration.seconds(5)
+}
+
+/// Settings of the whole process.
+enum ProcessSettings {
+    /// Arenas beyond this only keep freed memory from coming back.
+    private static let mallocArenas: CInt = 2
+
+    static func apply() {
+        signal(SIGPIPE, SIG_IGN)
+        var ending = SignalWatch.signals
+        pthread_sigmask(SIG_BLOCK, &ending, nil)
+        umask(0o022)
+        _ = mallopt(M_ARENA_MAX, Self.mallocArenas)
+        var limit = rlimit()
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        limit.rlim_cur = limit.rlim_max
+        setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+    }
+}
+
+/// Text on a standard stream.
+enum FileHandleText {
+    static func standardError(_ text: String) { _ = Array(text.utf8).withUnsafeBytes { write(2, $0.baseAddress, $0.count) } }
+}
+
+/// Waits for a signal without a handler: signals are blocked and read by a thread (sigwait(3)).
+struct SignalWatch: Sendable {
+    private let stream: AsyncStream<Void>
+
+    /// SIGTERM and SIGINT.
+    static var signals: sigset_t {
+        var set = sigset_t()
+        sigemptyset(&set)
+        sigaddset(&set, SIGTERM)
+        sigaddset(&set, SIGINT)
+        return set
+    }
+
+    init() throws {
+        let (stream, continuation) = AsyncStream<Void>.makeStream()
+        self.stream = stream
+        try Threads.start("signals") {
+            var set = Self.signals
+            var number: Int32 = 0
+            while sigwait(&set, &number) == 0 { continuation.yield() }
+        }
+    }
+
+    /// Returns at the first signal.
+    func wait() async { for await _ in stream { return } }
+}
