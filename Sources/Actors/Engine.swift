@@ -61,10 +61,9 @@ package struct Engine: Sendable {
         let volumes = try await VolumeRegistry(configuration, database, events)
         let networks = NetworkStore(configuration, logger: logger)
         let containers = ContainerStore(
-            ContainerStore.Surroundings(
+            try ContainerStore.Surroundings(
                 configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,
-                networks: networks, events: events, logger: logger, lock: lock,
-                hierarchies: try CgroupHierarchies.detect()))
+                networks: networks, events: events, logger: logger, lock: lock))
         let engine = Engine(
             configuration: configuration, containers: containers, images: images, layers: layers, volumes: volumes,
             networks: networks, events: events, host: HostFacts(configuration, driver: layers.driverName))

@@ -37,7 +37,7 @@ package struct LogReader: Sendable {
     /// Rotated files still to read before the live one.
     private var older: [String]
     private var file: DescriptorBoxed?
-    private var inode: UInt64 = 0
+    private var identity: NodeStatus.Identity?
     private var offset: Int64 = 0
     private var rest: [UInt8] = []
     private var isOver = false
@@ -85,7 +85,7 @@ package struct LogReader: Sendable {
     private mutating func open(_ path: String) throws {
         guard Files.exists(path) else { return }
         let opened = try OwnedFD.open(path, O_RDONLY)
-        inode = UInt64(try opened.status().st_ino)
+        identity = try opened.nodeStatus().identity
         file = DescriptorBoxed(opened)
         offset = 0
         rest = []
@@ -119,9 +119,9 @@ package struct LogReader: Sendable {
             isReadingOlder = true
             return true
         }
-        var status = stat()
-        guard stat(path, &status) == 0 else { return false }
-        if file == nil || isReadingOlder || UInt64(status.st_ino) != inode {
+        guard Files.exists(path) else { return false }
+        let current = try OwnedFD.open(path, O_RDONLY).nodeStatus().identity
+        if file == nil || isReadingOlder || current != identity {
             isReadingOlder = false
             try open(path)
             return file != nil
@@ -188,7 +188,7 @@ enum LogTail {
     /// The offset at which the last `lines` lines of `path` start. Lines found are subtracted from `lines`.
     static func position(in path: String, lines: inout Int) throws(SystemError) -> Int64 {
         let file = try OwnedFD.open(path, O_RDONLY)
-        let size = Int64(try file.status().st_size)
+        let size = try file.nodeStatus().size
         guard lines > 0 else { return size }
         var end = size
         var buffer = [UInt8](repeating: 0, count: blockBytes)

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <malloc.h>
 #include <linux/mount.h>
 #include <signal.h>
 #include <spawn.h>
@@ -79,6 +80,7 @@ int cl_pidfd_exit_status(int pidfd, int *status) {
 int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
     return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
+void cl_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int cl_setns(int fd, int type) { return setns(fd, type); }
 int cl_unshare(int flags) { return unshare(flags); }

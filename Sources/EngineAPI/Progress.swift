@@ -86,17 +86,13 @@ enum Progress {
         case .trace(let layers):
             [
                 "trace": .array(
-                    layers.map { layer in
-                        [
-                            "layer": .string(layer.layer),
-                            "spans": .array(
-                                layer.spans.map { span in
-                                    [
-                                        "stage": .string(span.stage), "start": .uint(span.start), "end": .uint(span.end),
-                                        "bytes": .int(span.bytes),
-                                    ]
-                                }),
-                        ]
+                    layers.flatMap { layer in
+                        layer.spans.map { span in
+                            [
+                                "layer": .string(layer.layer), "stage": .string(span.stage), "start": .uint(span.start),
+                                "end": .uint(span.end), "bytes": .int(span.bytes),
+                            ]
+                        }
                     })
             ]
         }

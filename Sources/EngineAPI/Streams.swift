@@ -31,16 +31,14 @@ enum PipeTransfer {
     static func receive<Value: Sendable>(
         _ body: RequestBody, _ use: @escaping @Sendable (consuming OwnedFD) async throws -> Value
     ) async throws -> Value {
-        let ends = try Pipe.open()
+        let pipe = try Pipe()
         return try await withThrowingTaskGroup(of: Value?.self) { group in
             group.addTask {
-                guard let writer = ends.writer.take() else { return nil }
-                try await feed(body, to: writer)
+                try await feed(body, to: try pipe.writer.take())
                 return nil
             }
             group.addTask {
-                guard let reader = ends.reader.take() else { return nil }
-                return try await use(reader)
+                try await use(try pipe.reader.take())
             }
             while let result = try await group.next() {
                 guard let result else { continue }
@@ -89,20 +87,10 @@ enum StreamFrame {
     }
 }
 
-/// Carries an `OutgoingStream` into a response's closure, which runs once.
-final class OutgoingBox: Sendable {
-    private let reader: DescriptorBox
-    private let completion: Task<Void, any Error>
-
-    init(_ stream: consuming OutgoingStream) {
-        completion = stream.completion
-        reader = DescriptorBox(stream.takeReader())
-    }
-
-    /// Sends what the stream produces; throws when it was not produced whole.
+extension OutgoingStream {
+    /// Sends what the stream produces; throws when it was not produced whole. Once.
     func send(to writer: ResponseWriter) async throws {
-        guard let reader = reader.take() else { return }
-        try await PipeTransfer.send(reader, to: writer)
+        try await PipeTransfer.send(try reader.take(), to: writer)
         try await completion.value
     }
 }

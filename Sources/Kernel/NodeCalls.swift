@@ -88,7 +88,12 @@ extension OwnedFD {
     }
 
     /// fstat(2) as plain numbers.
-    package borrowing func nodeStatus() throws(SystemError) -> NodeStatus { NodeStatus(try status()) }
+    package borrowing func nodeStatus() throws(SystemError) -> NodeStatus {
+        var status = stat()
+        let descriptor = raw
+        try checked("fstat") { fstat(descriptor, &status) }
+        return NodeStatus(status)
+    }
 
     /// fstatat(2) of a name, not following it.
     package borrowing func nodeStatus(of name: [UInt8]) throws(SystemError) -> NodeStatus {

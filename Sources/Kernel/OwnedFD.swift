@@ -1,4 +1,4 @@
-package import CLinux
+import CLinux
 import Glibc
 
 /// A file descriptor that closes itself.
@@ -71,14 +71,6 @@ extension OwnedFD {
 
     /// `/proc/self/fd/N`: the open file as a path, for calls that take no descriptor.
     package var procPath: String { "/proc/self/fd/\(raw)" }
-
-    /// fstat(2).
-    package borrowing func status() throws(SystemError) -> stat {
-        var result = stat()
-        let descriptor = raw
-        try checked("fstat") { fstat(descriptor, &result) }
-        return result
-    }
 
     /// fdatasync(2).
     package borrowing func syncData() throws(SystemError) {

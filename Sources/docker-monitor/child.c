@@ -39,7 +39,7 @@ void child_send_descriptor(int fd) {
 }
 
 static void op_cgroup(const struct lp_op *op) {
-    if (write((int)op->a, "0", 1) != 1) child_fail(errno, LP_FAIL_ERRNO, "cgroup.procs");
+    if (write((int)op->a, "0", 1) != 1) child_fail(errno, LP_FAIL_ERRNO, "control group");
 }
 
 static void op_set_namespace(const struct lp_op *op) {

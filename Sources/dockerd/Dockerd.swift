@@ -1,5 +1,6 @@
 import Actors
 import ArgumentParser
+import CLinux
 import EngineAPI
 import Glibc
 import HTTP
@@ -69,7 +70,7 @@ enum ProcessSettings {
         var ending = SignalWatch.signals
         pthread_sigmask(SIG_BLOCK, &ending, nil)
         umask(0o022)
-        _ = mallopt(M_ARENA_MAX, Self.mallocArenas)
+        cl_limit_arenas(Self.mallocArenas)
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max

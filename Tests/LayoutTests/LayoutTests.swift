@@ -12,7 +12,7 @@ struct LayoutTests {
         "Volumes": ["Kernel", "CLinux"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
         "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI"],
         "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
-        "dockerd": ["EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel", "OCI"],
+        "dockerd": ["EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel", "OCI", "CLinux"],
     ]
     static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes"]
 

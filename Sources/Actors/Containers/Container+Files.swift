@@ -62,8 +62,7 @@ extension Container {
     ) async throws -> OutgoingStream {
         let (box, inside) = try await withRoot(of: path) { (DescriptorBox($0), $1) }
         return try OutgoingStream.producing { writer in
-            guard let root = box.take() else { return }
-            try produce(root, inside, PipeSink.to(writer.raw))
+            try produce(try box.take(), inside, PipeSink.to(writer.raw))
         }
     }
 
@@ -137,7 +136,7 @@ extension Container {
         do {
             let stream = try await layer()
             let completion = stream.completion
-            let image = try await world.images.commit(request, container: record, layer: stream.takeReader())
+            let image = try await world.images.commit(request, container: record, layer: try stream.reader.take())
             try await completion.value
             if pauses { try await unpause() }
             await publish("commit", ["imageID": image.description, "imageRef": "", "comment": request.comment])

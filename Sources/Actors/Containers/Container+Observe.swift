@@ -95,8 +95,10 @@ enum ProcessTable {
     static func run(_ options: [String]) throws -> String {
         let pipe = try Pipe()
         let null = try OwnedFD.open("/dev/null", O_RDWR)
-        let pid = try Spawn.run("/usr/bin/ps", options, descriptors: [null.raw, pipe.writer.raw, pipe.writer.raw])
-        let reader = pipe.takeReader()
+        let writer = try pipe.writer.take()
+        let pid = try Spawn.run("/usr/bin/ps", options, descriptors: [null.raw, writer.raw, writer.raw])
+        try writer.finish()
+        let reader = try pipe.reader.take()
         let bytes = try reader.readAll(bytesMax: outputBytesMax)
         var status: CInt = 0
         try checked("waitpid") { waitpid(pid, &status, 0) }

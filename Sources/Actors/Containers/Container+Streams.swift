@@ -10,7 +10,8 @@ extension Container {
     }
 
     package func resize(rows: Int, columns: Int) throws {
-        try running().connection.resize(rows: rows, columns: columns)
+        let size = try TerminalSize(rows, columns)
+        try running().connection.resize(rows: size.rows, columns: size.columns)
     }
 
     /// The written log.
@@ -62,5 +63,15 @@ extension Container {
     /// The daemon ends; the process and its monitor go on.
     func letGo() {
         if case .prepared(let connection) = phase { connection.abandon() }
+    }
+}
+
+extension TerminalSize {
+    /// - Throws: ``EngineError`` `.invalidParameter` for a size no terminal has.
+    init(_ rows: Int, _ columns: Int) throws {
+        guard let rows = UInt16(exactly: rows), let columns = UInt16(exactly: columns) else {
+            throw EngineError(.invalidParameter, "invalid resize height or width: \(rows)x\(columns)")
+        }
+        self.init(rows: rows, columns: columns)
     }
 }

@@ -52,6 +52,8 @@ package actor Container {
     var execs: [String: Exec] = [:]
     private var restart = RestartDecision()
     private var pendingRestart: Task<Void, Never>?
+    /// Ends when the last run's monitor and control groups are gone: its directory is free then.
+    private var teardown: Task<Void, Never>?
     private var startedAt = ContinuousClock.now
     private var waiters: [Int: (WaitCondition, AsyncStream<WaitResult>.Continuation)] = [:]
     private var nextWaiter = 0
@@ -136,7 +138,11 @@ package actor Container {
         }
         let record = record
         let setup = ContainerSetup(world, paths, resolve: world.resolve)
-        let task = Task { try await setup.prepare(record) }
+        let teardown = teardown
+        let task = Task {
+            await teardown?.value
+            return try await setup.prepare(record)
+        }
         phase = .preparing(task)
         do {
             let result = try await task.value
@@ -152,7 +158,7 @@ package actor Container {
 
     private func failedToStart(_ error: any Error) async -> EngineError {
         // A failed preparation has cleaned up after itself.
-        if case .prepared = phase { await release() }
+        if case .prepared(let connection) = phase { await release(connection) }
         phase = .idle
         let failure = ContainerSetup.failure(error)
         record.state.status = record.state.startedAt == ContainerRecord.State.never ? .created : .exited
@@ -168,8 +174,8 @@ package actor Container {
     // MARK: End
 
     private func finished(_ exit: ExitRecord) async {
-        guard case .running = phase else { return }
-        await release()
+        guard case .running(let connection, _) = phase else { return }
+        await release(connection)
         phase = .idle
         let ran = ContinuousClock.now - startedAt
         record.state.status = .exited
@@ -214,7 +220,15 @@ package actor Container {
     }
 
     /// Gives back what `prepare` took.
-    private func release() async {
+    private func release(_ connection: MonitorConnection) async {
+        let (logger, id) = (world.logger, id)
+        teardown = Task {
+            await connection.monitorEnded()
+            guard let cgroup = connection.cgroup else { return }
+            do { try await BlockingPool.shared.run { () throws(SystemError) in try cgroup.remove() } } catch {
+                logger.warning("cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])
+            }
+        }
         await world.layers.release(record.diffIDs)
         if Self.usesBridge(record) {
             do { try await world.networks.bridge().detach(id) } catch {
@@ -390,7 +404,7 @@ package actor Container {
         phase = .removed
         if case .prepared(let connection) = last {
             connection.abandon()
-            await release()
+            await release(connection)
         }
         let id = id
         try await world.database.write { try $0.removeContainer(id) }
@@ -399,7 +413,7 @@ package actor Container {
         await world.images.unuse(record.imageID, container: id)
         await publish("destroy")
         wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
-        paths.discard(pool: BlockingPool.shared)
+        paths.discard(after: teardown)
     }
 
     /// Changes limits and the restart policy; members that are nil stay as they are.

@@ -44,10 +44,13 @@ struct ContainerPaths: Sendable {
     }
 
     /// Moves everything out of the way at once, and removes it in the background.
-    func discard(pool: BlockingPool) {
+    ///
+    /// - Parameter teardown: what must have ended before the directory of this boot may go.
+    func discard(after teardown: Task<Void, Never>? = nil) {
         let (directory, run, trash) = (directory, run, trash)
         Task {
-            await pool.run {
+            await teardown?.value
+            await BlockingPool.shared.run {
                 let target = "\(trash)/\(Identifier.random())"
                 // What stays behind is removed when the daemon starts again.
                 try? Files.makeDirectories(trash)

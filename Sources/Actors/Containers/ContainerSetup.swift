@@ -142,7 +142,7 @@ struct ContainerSetup: Sendable {
     /// Not synced: rendered again at every start.
     private static func write(_ path: String, _ text: String) throws {
         let file = try OwnedFD.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
-        try Array(text.utf8).withUnsafeBytes { bytes throws(SystemError) in try file.writeAll(bytes) }
+        try Array(text.utf8).withUnsafeBytes { (bytes) throws -> Void in try file.writeAll(bytes) }
     }
 
     // MARK: Failure

@@ -29,7 +29,6 @@ package actor ContainerStore {
         let logger: Logger
         let lock: StoreLock
         let launcher: Launcher
-        let hierarchies: CgroupHierarchies
         /// Removes a container that asked for it (`--rm`) when it has ended.
         var removeInBackground: (@Sendable (String) async -> Void)?
         /// Finds another container.
@@ -37,9 +36,8 @@ package actor ContainerStore {
 
         init(
             configuration: EngineConfiguration, database: StateDatabase, images: ImageStore, layers: LayerStore,
-            volumes: VolumeRegistry, networks: NetworkStore, events: EventLog, logger: Logger, lock: StoreLock,
-            hierarchies: CgroupHierarchies
-        ) {
+            volumes: VolumeRegistry, networks: NetworkStore, events: EventLog, logger: Logger, lock: StoreLock
+        ) throws {
             self.configuration = configuration
             self.database = database
             self.images = images
@@ -49,8 +47,7 @@ package actor ContainerStore {
             self.events = events
             self.logger = logger
             self.lock = lock
-            self.hierarchies = hierarchies
-            launcher = Launcher(monitorPath: configuration.monitorPath)
+            launcher = try Launcher(monitorPath: configuration.monitorPath)
         }
     }
 
@@ -128,7 +125,7 @@ package actor ContainerStore {
             names[name] = nil
             await world.images.unuse(image.record.id, container: id)
             await world.volumes.forget(container: id, names: await world.volumes.names(usedBy: id), removeAnonymous: true)
-            ContainerPaths(world.configuration, id: id).discard(pool: .shared)
+            ContainerPaths(world.configuration, id: id).discard()
             throw error
         }
     }
@@ -248,7 +245,7 @@ package actor ContainerStore {
 
     private func adopt(_ records: [ContainerRecord]) async {
         var found: [String: ContainerFound] = [:]
-        for record in records { found[record.id] = await ContainerFound.look(ContainerPaths(world.configuration, id: record.id)) }
+        for record in records { found[record.id] = await ContainerFound.look(record, world) }
         let endpoints = records.compactMap { record -> AdoptedEndpoint? in
             guard case .process = found[record.id], Container.usesBridge(record) else { return nil }
             return ContainerPaths(world.configuration, id: record.id).endpoint()
@@ -277,9 +274,11 @@ enum ContainerFound {
     case ended(ExitRecord)
     case nothing
 
-    static func look(_ paths: ContainerPaths) async -> ContainerFound {
+    static func look(_ record: ContainerRecord, _ world: ContainerStore.Surroundings) async -> ContainerFound {
+        let paths = ContainerPaths(world.configuration, id: record.id)
         guard Files.exists(paths.run) else { return .nothing }
-        if let connection = await Launcher.reconnect(directory: paths.run), let process = connection.process {
+        if let connection = await world.launcher.reconnect(directory: paths.run, cgroup: LaunchSpec.cgroup(of: record, world)),
+            let process = connection.process {
             return .process(connection, process)
         }
         return Launcher.exitRecord(directory: paths.run).map { .ended($0) } ?? .nothing

@@ -85,6 +85,7 @@ package actor Exec {
         let exit = await connection.exited()
         guard case .running = phase else { return }
         phase = .ended(Int(exit.exitCode))
+        await connection.monitorEnded()
         container.discardExec(id)
         await container.publish("exec_die", ["execID": id, "exitCode": "\(exit.exitCode)"])
     }
@@ -101,7 +102,8 @@ package actor Exec {
         guard case .running(let connection, _) = phase else {
             throw EngineError(.conflict, "exec process is not running")
         }
-        try connection.resize(rows: rows, columns: columns)
+        let size = try TerminalSize(rows, columns)
+        connection.resize(rows: size.rows, columns: size.columns)
     }
 
     package func inspect() -> ExecState {

@@ -129,7 +129,7 @@ struct LaunchSpec {
     /// The control groups of a container.
     static func cgroup(of record: ContainerRecord, _ world: ContainerStore.Surroundings) -> Cgroup {
         Cgroup(
-            hierarchies: world.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent, id: record.id)
+            hierarchies: world.launcher.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent, id: record.id)
     }
 
     static func cgroup(_ host: HostConfig, _ configuration: EngineConfiguration) -> CgroupSpec {

@@ -26,8 +26,7 @@ extension ImageStore {
     nonisolated func ingestLayer(from reader: consuming OwnedFD) async throws -> LayerRecord {
         let source = DescriptorBox(reader)
         return try await layers.newLayer { files in
-            guard let reader = source.take() else { throw CancellationError() }
-            let layer = try await self.feed(try LayerIngest(IngestRequest(files: files)), from: reader)
+            let layer = try await self.feed(try LayerIngest(IngestRequest(files: files)), from: try source.take())
             return LayerRecord(
                 diffID: layer.diffID, blobDigest: nil, blobSize: 0, mediaType: nil, size: layer.tarSize, repositories: [])
         }

@@ -11,9 +11,7 @@ extension ImageStore {
         let (stream, continuation) = AsyncThrowingStream<TransferEvent, any Error>.makeStream()
         let task = Task {
             do {
-                if let reader = source.take() {
-                    try await LoadJob(store: self) { continuation.yield($0) }.run(from: reader)
-                }
+                try await LoadJob(store: self) { continuation.yield($0) }.run(from: try source.take())
                 continuation.finish()
             } catch {
                 continuation.finish(throwing: error)
@@ -87,7 +85,7 @@ struct LoadJob: Sendable {
             guard let content = entry.content, content.source == .tar else { return [] }
             let file = try OwnedFD.open(tar, O_RDONLY)
             var bytes = [UInt8](repeating: 0, count: Int(entry.size))
-            let count = try bytes.withUnsafeMutableBytes { buffer throws(SystemError) in
+            let count = try bytes.withUnsafeMutableBytes { (buffer) throws -> Int in
                 try file.read(into: buffer, at: Int64(content.offset))
             }
             guard count == bytes.count else { throw EngineError(.invalidParameter, "invalid archive: \(name) is cut") }

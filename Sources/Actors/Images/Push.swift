@@ -162,7 +162,7 @@ struct PushJob: Sendable {
         while true {
             let block = try source.readBlock(bytesMax: 1 << 20)
             if block.isEmpty { break }
-            try block.withUnsafeBytes { bytes throws(LayerError) in try encoder.write(bytes, sink) }
+            try block.withUnsafeBytes { (bytes) throws -> Void in try encoder.write(bytes, sink) }
         }
         try encoder.finish(sink)
         return (hash.digest(), size)

@@ -46,7 +46,7 @@ struct lp_header {
 
 // Operations, in the order the child performs them. s0…s2 are string offsets (0: none), `list` a list of list_count.
 enum lp_code {
-    LP_OP_CGROUP = 1,      // a: descriptor of a cgroup.procs to enter
+    LP_OP_CGROUP = 1,      // a: descriptor of a tasks or cgroup.procs file to enter
     LP_OP_SETNS,           // a: descriptor, b: CLONE_NEW… flags; s0 instead of a: path of a namespace file
     LP_OP_UNSHARE,         // a: CLONE_NEW… flags
     LP_OP_LOOPBACK_UP,

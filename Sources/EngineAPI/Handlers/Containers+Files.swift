@@ -14,7 +14,7 @@ extension Containers {
     }
 
     static func export(_ call: Call) async throws -> Response {
-        let stream = OutgoingBox(try await call.container().export())
+        let stream = try await call.container().export()
         return Response(
             headers: ["Content-Type": "application/x-tar"], body: .stream { try await stream.send(to: $0) })
     }
@@ -37,7 +37,7 @@ extension Containers {
         let container = try await call.container()
         let path = try path(call)
         let status = try await container.statPath(path)
-        let stream = OutgoingBox(try await container.archive(path))
+        let stream = try await container.archive(path)
         return Response(
             headers: ["Content-Type": "application/x-tar", statHeader: encoded(status)],
             body: .stream { try await stream.send(to: $0) })

@@ -26,8 +26,7 @@ extension Containers {
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
             body: .takeover { stream in
                 if let history { try await replay(history, tty: tty) { try await stream.write($0) } }
-                guard let socket = box.take() else { return }
-                try await stream.splice(socket)
+                try await stream.splice(try box.take())
             })
     }
 

@@ -26,8 +26,7 @@ enum Execs {
         return Response(
             headers: ["Content-Type": type],
             body: .takeover { stream in
-                guard let socket = box.take() else { return }
-                try await stream.splice(socket)
+                try await stream.splice(try box.take())
             })
     }
 

@@ -107,7 +107,7 @@ enum Images {
     static func save(_ call: Call) async throws -> Response {
         let names = call.id.isEmpty ? call.request.query.all("names") : [call.id]
         guard !names.isEmpty else { throw EngineError(.invalidParameter, "no image was named") }
-        let stream = OutgoingBox(try await call.engine.images.save(names))
+        let stream = try await call.engine.images.save(names)
         return Response(
             headers: ["Content-Type": "application/x-tar"], body: .stream { try await stream.send(to: $0) })
     }

@@ -54,7 +54,7 @@ enum HostConfigWire {
         value.appendUnlessNull("Mounts", JSON(list: config.mounts, mount))
         value.append("MaskedPaths", JSON(config.maskedPaths ?? []))
         value.append("ReadonlyPaths", JSON(config.readonlyPaths ?? []))
-        value.appendUnlessNull("Init", JSON(config.`init`))
+        value.appendUnlessNull("Init", JSON(config.usesInit))
         return value
     }
 

@@ -103,11 +103,14 @@ package struct Cgroup: Sendable, Hashable {
         }
     }
 
-    /// Descriptors of the `cgroup.procs` a new process writes itself into; the version 2 directory goes to clone3(2) instead.
+    /// Descriptors of the version 1 files a new process writes itself into; the version 2 directory goes to clone3(2) instead.
+    ///
+    /// `tasks` and not `cgroup.procs`: a thread that moves itself needs no lock against every fork of the machine, whose
+    /// price is an RCU grace period (10 ms and more on a busy machine). The new process has one thread.
     func processFiles() throws(SystemError) -> [CInt] {
         var result: [CInt] = []
         for directory in Set(hierarchies.controllers.values.map { "\($0)/\(path)" }).sorted() {
-            result.append(try OwnedFD.open(directory + "/cgroup.procs", O_WRONLY).release())
+            result.append(try OwnedFD.open(directory + "/tasks", O_WRONLY).release())
         }
         return result
     }

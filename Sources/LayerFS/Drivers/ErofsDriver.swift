@@ -115,7 +115,7 @@ package struct ErofsDriver: LayerDriver {
         for (device, path) in zip(devices.devices, try devices.paths(layers)) where device.content == .sparse {
             do throws(SystemError) {
                 let file = try OwnedFD.open(path, O_WRONLY)
-                let size = Int(try file.status().st_size)
+                let size = Int(try file.nodeStatus().size)
                 let rounded = Erofs.round(size, to: Erofs.blockBytes)
                 if size == rounded { continue }
                 let descriptor = file.raw

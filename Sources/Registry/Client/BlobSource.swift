@@ -29,7 +29,7 @@ package struct BlobSource: Sendable {
     package static func file(_ path: String) throws(RegistryError) -> BlobSource {
         do throws(SystemError) {
             let file = OpenFile(try OwnedFD.open(path, O_RDONLY))
-            let byteCount = Int64(try file.descriptor.status().st_size)
+            let byteCount = try file.descriptor.nodeStatus().size
             return BlobSource(byteCount: byteCount) { offset, bytesMax in
                 try await BlockingPool.shared.run { () throws(SystemError) in try file.chunk(at: offset, bytesMax) }
             }
