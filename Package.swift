@@ -91,6 +91,6 @@ let package = Package(
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ActorsTests", ["Actors", "OCI", "Kernel"]),
-        tests("EngineTests", ["Kernel"]),
+        tests("EngineTests", []),
     ]
 )

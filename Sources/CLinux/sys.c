@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <sys/wait.h>
@@ -81,6 +82,7 @@ int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
     return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
 void cl_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
+int cl_socket_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int cl_setns(int fd, int type) { return setns(fd, type); }
 int cl_unshare(int flags) { return unshare(flags); }

@@ -47,7 +47,9 @@ struct ArgumentNormalizer {
             return
         }
         guard let text = value ?? rest.popFirst() else {
-            throw CLIError("flag needs an argument: \(name)", exitCode: 125)
+            var error = CLIError("flag needs an argument: \(name)", exitCode: 125)
+            error.flag = name
+            throw error
         }
         options.append("\(name)=\(text)")
     }
@@ -65,7 +67,9 @@ struct ArgumentNormalizer {
             }
             if letters.first == "=" { letters = letters.dropFirst() }
             guard let text = letters.isEmpty ? rest.popFirst() : String(letters) else {
-                throw CLIError("flag needs an argument: '\(letter)' in \(word)", exitCode: 125)
+                var error = CLIError("flag needs an argument: '\(letter)' in \(word)", exitCode: 125)
+                error.flag = "-\(letter)"
+                throw error
             }
             options.append("-\(letter)=\(text)")
             return
@@ -87,7 +91,8 @@ struct ArgumentNormalizer {
         case nil, "1", "t", "T", "true", "TRUE", "True": return true
         case "0", "f", "F", "false", "FALSE", "False": return false
         case let other?:
-            throw CLIError("invalid argument \"\(other)\" for \"\(name)\" flag: strconv.ParseBool: parsing \"\(other)\": invalid syntax", exitCode: 125)
+            let reason = "strconv.ParseBool: parsing \"\(other)\": invalid syntax"
+            throw CLIError("invalid argument \"\(other)\" for \"\(name)\" flag: \(reason)", exitCode: 125)
         }
     }
 }

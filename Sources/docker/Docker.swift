@@ -50,8 +50,6 @@ struct CommandEntry {
             let words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional)
                 .normalize(arguments)
             parsed = try C.parse(words)
-        } catch let error as CLIError {
-            throw error
         } catch {
             try Self.explain(C.self, error)
             return
@@ -61,29 +59,27 @@ struct CommandEntry {
 
     /// Prints help, or turns the parser's message into Docker's words.
     private static func explain<C: Command>(_ type: C.Type, _ error: any Error) throws(CLIError) {
+        if let failure = error as? CLIError {
+            throw failure.flag.flatMap { probe(type, $0) } ?? UsageFailure(usage: C.usage).shown(failure.message)
+        }
         if C.exitCode(for: error) == .success {
             let help = C.fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
             let body = help.drop { !$0.hasPrefix("ARGUMENTS") && !$0.hasPrefix("OPTIONS") }
             say("Usage:  docker \(C.usage)\n\n" + body.joined(separator: "\n"))
             return
         }
-        let verb = C.usage.split(separator: " ").prefix { $0.allSatisfy(\.isLowercase) }.joined(separator: " ")
-        var text = C.message(for: error)
-        if text.hasPrefix("Unknown option '"), let end = text.dropFirst(16).firstIndex(of: "'") {
-            let option = text[text.index(text.startIndex, offsetBy: 16)..<end].cut("=").0
-            text = option.hasPrefix("--")
-                ? "unknown flag: \(option)" : "unknown shorthand flag: '\(option.dropFirst())' in \(option)"
-        } else if text.hasPrefix("Missing expected argument") || text.hasPrefix("Unexpected argument")
-            || text.hasPrefix("1 unexpected argument") || text.contains("unexpected arguments")
-        {
-            text = "'docker \(verb)' \(text.lowercasedFirst.trimming { $0 == "." })"
+        throw UsageFailure(usage: C.usage).error(C.message(for: error))
+    }
+
+    /// The error of a flag the command does not have; `nil` when it has it.
+    private static func probe<C: Command>(_ type: C.Type, _ flag: String) -> CLIError? {
+        do {
+            _ = try C.parse(["\(flag)=1"])
+            return nil
+        } catch {
+            let text = C.message(for: error)
+            return text.hasPrefix("Unknown option '\(flag)") ? UsageFailure(usage: C.usage).error(text) : nil
         }
-        var failure = CLIError(
-            "\(text)\n\nUsage:  docker \(C.usage)", exitCode: ["run", "create"].contains(verb) ? 125 : 1)
-        failure.bare = !text.hasPrefix("unknown")
-        failure.helpFor = "docker \(verb)"
-        if !failure.bare { failure.message = text }
-        throw failure
     }
 }
 
@@ -123,9 +119,9 @@ enum Docker {
                 if name.hasPrefix("-H"), name.count > 2 {
                     settings.host = String(word.dropFirst(2))
                 } else {
-                    var error = CLIError(
-                        name.hasPrefix("--") ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)",
-                        exitCode: 125)
+                    let text = name.hasPrefix("--")
+                        ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)"
+                    var error = CLIError(text + "\n\nUsage:  docker [OPTIONS] COMMAND", exitCode: 125)
                     error.helpFor = "docker"
                     throw error
                 }
@@ -144,14 +140,16 @@ enum Docker {
         if let group = Commands.groups[verb] {
             guard let member = rest.popFirst(), !["-h", "--help"].contains(member) else {
                 let names = group.map { "  " + $0.name }.joined(separator: "\n")
-                return say("Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\nRun 'docker \(verb) COMMAND --help' for more information on a command.")
+                let more = "Run 'docker \(verb) COMMAND --help' for more information on a command."
+                return say("Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\n\(more)")
             }
             table = group
             name = member
         }
         guard let entry = table.first(where: { $0.name == name }) else {
             let typed = name == verb ? verb : "\(verb) \(name)"
-            var error = CLIError("unknown command: docker \(typed)")
+            let usage = name == verb ? "" : "\n\nUsage:  docker \(verb) COMMAND"
+            var error = CLIError("unknown command: docker \(typed)\(usage)")
             error.bare = false
             error.helpFor = name == verb ? "docker" : "docker \(verb)"
             throw error

@@ -123,18 +123,6 @@ import Testing
     }
 }
 
-/// A small generator of the same numbers everywhere.
-struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-    mutating func next() -> UInt64 {
-        state &+= 0x9E37_79B9_7F4A_7C15
-        var value = state
-        value = (value ^ value >> 30) &* 0xBF58_476D_1CE4_E5B9
-        value = (value ^ value >> 27) &* 0x94D0_49BB_1331_11EB
-        return value ^ value >> 31
-    }
-}
-
 /// A few entries over so few names that they meet often.
 func randomLayer(_ random: inout SplitMix) -> LayerBuilder {
     func path() -> String {

@@ -15,7 +15,7 @@ extension Container {
         if case .running(_, let process) = phase {
             let pid = process.pid
             return try await BlockingPool.shared.run {
-                try body(try OwnedFD.open("/proc/\(pid)/root", NodeAccess.path | O_DIRECTORY), path)
+                try body(try OwnedFD.open("/proc/\(pid)/root", NodeAccess.handleOfDirectory), path)
             }
         }
         let holder = record.mounts.filter { point in
@@ -24,7 +24,7 @@ extension Container {
         if let holder, Files.exists(holder.source + "/.") {
             let rest = String(path.dropFirst(holder.destination.count))
             return try await BlockingPool.shared.run {
-                try body(try OwnedFD.open(holder.source, NodeAccess.path | O_DIRECTORY), rest.isEmpty ? "/" : rest)
+                try body(try OwnedFD.open(holder.source, NodeAccess.handleOfDirectory), rest.isEmpty ? "/" : rest)
             }
         }
         let lower = try await world.layers.acquire(record.diffIDs)
@@ -48,21 +48,23 @@ extension Container {
     /// A tar of `path` (`docker cp` out).
     package func archive(_ path: String) async throws -> OutgoingStream {
         _ = try await statPath(path)
-        return try await outgoing(path) { root, path, sink in try FileTreeArchive(root: root).create(path, sink: sink) }
+        let (box, inside) = try await withRoot(of: path) { (DescriptorBox($0), $1) }
+        return try OutgoingStream.producing { writer in
+            try FileTreeArchive(root: try box.take()).create(inside, sink: PipeSink.to(writer.raw))
+        }
     }
 
     /// A tar of everything (`docker export`).
     package func export() async throws -> OutgoingStream {
         await publish("export")
-        return try await outgoing("/") { root, _, sink in try FileTreeArchive(root: root).export(sink: sink) }
-    }
-
-    private func outgoing(
-        _ path: String, _ produce: @escaping @Sendable (consuming OwnedFD, String, @escaping TarWriter.Sink) throws -> Void
-    ) async throws -> OutgoingStream {
-        let (box, inside) = try await withRoot(of: path) { (DescriptorBox($0), $1) }
+        let lower = try await world.layers.acquire(record.diffIDs)
+        let upper = paths.upper
+        await world.layers.release(record.diffIDs)
         return try OutgoingStream.producing { writer in
-            try produce(try box.take(), inside, PipeSink.to(writer.raw))
+            // The writable layer as the upper of two lowers: what the container mounted is not in it, and nothing is written.
+            let overlay = try FilesystemContext("overlay")
+            for layer in [upper, lower] { try overlay.set("lowerdir+", layer) }
+            try FileTreeArchive(root: try overlay.detached()).export(sink: PipeSink.to(writer.raw))
         }
     }
 

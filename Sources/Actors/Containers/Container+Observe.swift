@@ -31,7 +31,9 @@ extension Container {
         let (counters, interfaces) = await BlockingPool.shared.run {
             (cgroup.usage(), isHost ? [] : InterfaceCounters.read("/proc/\(pid)/net/dev"))
         }
+        let memory = UInt64(sysconf(Int32(_SC_PHYS_PAGES))) * UInt64(sysconf(Int32(_SC_PAGESIZE)))
         sample.counters = counters
+        sample.counters?.memoryLimit = min(counters.memoryLimit, memory)
         sample.interfaces = interfaces
         return sample
     }

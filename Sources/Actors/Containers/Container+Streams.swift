@@ -4,7 +4,12 @@ package import Kernel
 extension Container {
     /// A socket with the process's streams: Docker's multiplexed frames, or raw bytes with a TTY. Works before the start.
     package func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> OwnedFD {
-        let connection = try await prepare()
+        let connection: MonitorConnection
+        do { connection = try await prepare() } catch {
+            // The start that follows tells it; the client has nothing to read until then.
+            failedPreparation = error
+            return try SocketPair.ended()
+        }
         let wantsInput = stdin && record.config.openStdin == true
         return try connection.openAttach(stdin: wantsInput, stdout: stdout, stderr: stderr)
     }

@@ -54,6 +54,8 @@ package actor Container {
     private var pendingRestart: Task<Void, Never>?
     /// Ends when the last run's monitor and control groups are gone: its directory is free then.
     private var teardown: Task<Void, Never>?
+    /// Why the container could not be prepared for a client that attached before the start.
+    var failedPreparation: (any Error)?
     private var startedAt = ContinuousClock.now
     private var waiters: [Int: (WaitCondition, AsyncStream<WaitResult>.Continuation)] = [:]
     private var nextWaiter = 0
@@ -109,6 +111,10 @@ package actor Container {
         case .running: throw EngineError(.notModified, "")
         case .removed: throw EngineError.noSuchContainer(id)
         default: break
+        }
+        if let failure = failedPreparation {
+            failedPreparation = nil
+            throw await failedToStart(failure)
         }
         let process: StartedProcess
         let connection: MonitorConnection

@@ -245,7 +245,11 @@ package actor ContainerStore {
 
     private func adopt(_ records: [ContainerRecord]) async {
         var found: [String: ContainerFound] = [:]
-        for record in records { found[record.id] = await ContainerFound.look(record, world) }
+        let world = world
+        await withTaskGroup(of: (String, ContainerFound).self) { group in
+            for record in records { group.addTask { (record.id, await ContainerFound.look(record, world)) } }
+            for await (id, result) in group { found[id] = result }
+        }
         let endpoints = records.compactMap { record -> AdoptedEndpoint? in
             guard case .process = found[record.id], Container.usesBridge(record) else { return nil }
             return ContainerPaths(world.configuration, id: record.id).endpoint()
@@ -274,12 +278,21 @@ enum ContainerFound {
     case ended(ExitRecord)
     case nothing
 
+    /// A monitor tells at once what its process does; one that has not within a second never will.
+    private static let greetingInterval = Duration.milliseconds(2)
+    private static let greetingPolls = 500
+
     static func look(_ record: ContainerRecord, _ world: ContainerStore.Surroundings) async -> ContainerFound {
         let paths = ContainerPaths(world.configuration, id: record.id)
         guard Files.exists(paths.run) else { return .nothing }
-        if let connection = await world.launcher.reconnect(directory: paths.run, cgroup: LaunchSpec.cgroup(of: record, world)),
-            let process = connection.process {
-            return .process(connection, process)
+        let cgroup = LaunchSpec.cgroup(of: record, world)
+        if let connection = await world.launcher.reconnect(directory: paths.run, cgroup: cgroup) {
+            for _ in 0..<greetingPolls {
+                if let process = connection.process { return .process(connection, process) }
+                // Cancelled with the daemon's start.
+                guard (try? await Task.sleep(for: greetingInterval)) != nil else { break }
+                if Launcher.exitRecord(directory: paths.run) != nil { break }
+            }
         }
         return Launcher.exitRecord(directory: paths.run).map { .ended($0) } ?? .nothing
     }

@@ -61,8 +61,8 @@ struct ArchiveSource {
             for entry in try Self.names(path).reversed() { pending.append(("\(path)/\(entry)", prefix + entry)) }
         case .symbolicLink: member.link = try Self.target(path)
         case .characterDevice, .blockDevice:
-            member.deviceMajor = gnu_dev_major(status.st_rdev)
-            member.deviceMinor = gnu_dev_minor(status.st_rdev)
+            member.deviceMajor = DeviceNumber.major(status.st_rdev)
+            member.deviceMinor = DeviceNumber.minor(status.st_rdev)
         case .file, .hardLink, .fifo: break
         }
         if kind == .file { try open(path, status, &member) }
@@ -110,9 +110,9 @@ struct ArchiveSource {
 
     /// The target of a symbolic link.
     static func target(_ path: String) throws(CLIError) -> String {
-        var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-        let count = buffer.withUnsafeMutableBytes { readlink(path, $0.baseAddress, $0.count) }
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        let count = readlink(path, &buffer, buffer.count)
         guard count >= 0 else { throw CLIError("readlink \(path): \(systemMessage(errno).lowercasedFirst)") }
-        return String(decoding: buffer[..<count], as: UTF8.self)
+        return String(decoding: buffer[..<count].map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 }

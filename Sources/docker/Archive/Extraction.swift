@@ -77,7 +77,7 @@ struct Extraction {
         case .symbolicLink: guard symlinkat(member.link, folder.raw, name) == 0 else { throw failure("symlink", full) }
         case .characterDevice, .blockDevice, .fifo:
             let kind = member.kind == .fifo ? S_IFIFO : member.kind == .blockDevice ? S_IFBLK : S_IFCHR
-            let device = gnu_dev_makedev(member.deviceMajor, member.deviceMinor)
+            let device = DeviceNumber.make(member.deviceMajor, member.deviceMinor)
             guard mknodat(folder.raw, name, kind | member.mode, device) == 0 else { throw failure("mknod", full) }
         }
         let isLink = member.kind == .symbolicLink
@@ -109,11 +109,14 @@ struct Extraction {
         try finish(folder, name, nil, member.modified, full)
     }
 
+    /// UTIME_NOW of utimensat(2), a macro that does not import.
+    private static let timeNow = (1 << 30) - 1
+
     private func finish(
         _ folder: CInt, _ name: String, _ mode: mode_t?, _ modified: Int64, _ full: String
     ) throws(CLIError) {
         if let mode, fchmodat(folder, name, mode, 0) != 0 { throw failure("chmod", full) }
-        let times = [timespec(tv_sec: 0, tv_nsec: Int(UTIME_NOW)), timespec(tv_sec: time_t(modified), tv_nsec: 0)]
+        let times = [timespec(tv_sec: 0, tv_nsec: Self.timeNow), timespec(tv_sec: time_t(modified), tv_nsec: 0)]
         guard utimensat(folder, name, times, AT_SYMLINK_NOFOLLOW) == 0 else { throw failure("chtimes", full) }
     }
 }

@@ -11,21 +11,29 @@ enum Commands {
         .init("export", Export.self), .init("import", Import.self), .init("inspect", Inspect.self),
         .init("diff", Diff.self), .init("top", Top.self), .init("port", Port.self), .init("version", ShowVersion.self),
         .init("info", Info.self), .init("events", Events.self), .init("login", Login.self), .init("logout", Logout.self),
+        .init("cp", Copy.self), .init("stats", Stats.self), .init("update", Update.self),
     ]
     static let groups: [String: [CommandEntry]] = [
         "volume": [
             .init("ls", ListVolumes.self), .init("create", CreateVolume.self), .init("rm", RemoveVolumes.self),
-            .init("inspect", InspectKind<VolumeKind>.self),
+            .init("inspect", InspectKind<VolumeKind>.self), .init("prune", PruneVolumes.self),
         ],
-        "network": [.init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self)],
-        "system": [.init("info", Info.self), .init("events", Events.self)],
+        "network": [
+            .init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self), .init("prune", PruneNetworks.self),
+        ],
+        "system": [
+            .init("df", DiskUsage.self), .init("events", Events.self), .init("info", Info.self), .init("prune", PruneSystem.self),
+        ],
         "image": [
             .init("ls", ListImages.self), .init("rm", RemoveImages.self), .init("inspect", InspectKind<ImageKind>.self),
+            .init("prune", PruneImages.self),
         ] + shared(["pull", "push", "tag", "history", "save", "load", "import"]),
-        "container": [.init("ls", ListContainers.self), .init("inspect", InspectKind<ContainerKind>.self)]
-            + shared([
+        "container": [
+            .init("ls", ListContainers.self), .init("inspect", InspectKind<ContainerKind>.self),
+            .init("prune", PruneContainers.self),
+        ] + shared([
                 "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "rm", "rename", "attach",
-                "exec", "logs", "commit", "export", "diff", "top", "port",
+                "exec", "logs", "commit", "export", "diff", "top", "port", "cp", "stats", "update",
             ]),
     ]
 

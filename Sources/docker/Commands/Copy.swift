@@ -134,7 +134,6 @@ struct Copy: Command {
     private func put(
         _ client: Client, _ container: String, _ folder: String, _ next: () throws(CLIError) -> [UInt8]
     ) throws(CLIError) {
-        try client.negotiate()
         let more: [(String, String?)] = [("copyUIDGID", archive ? "true" : nil), ("noOverwriteDirNonDir", "true")]
         let response = try client.upload(
             "PUT", try archivePath(container, folder, more), type: "application/x-tar", next: next)

@@ -112,18 +112,21 @@ struct CreateBody {
         return .array(try options.mount.map { (spec) throws(CLIError) in try MountSpec.parse(spec) })
     }
 
-    private func restartPolicy() throws(CLIError) -> JSON {
-        let (name, count) = options.restart.cut(":")
-        let invalid = CLIError("invalid restart policy format: maximum retry count must be an integer", exitCode: 125)
-        var retries = 0
-        if let count {
-            guard let number = Int(count) else { throw invalid }
-            retries = number
-        }
-        if options.rm, !["no", ""].contains(name) {
-            throw CLIError("conflicting options: cannot specify both --restart and --rm", exitCode: 125)
+    /// `NAME[:RETRIES]`.
+    static func restartPolicy(_ text: String) throws(CLIError) -> JSON {
+        let (name, count) = text.cut(":")
+        guard let retries = Int(count ?? "0") else {
+            throw CLIError("invalid restart policy format: maximum retry count must be an integer", exitCode: 125)
         }
         return ["Name": .string(name), "MaximumRetryCount": JSON(retries)]
+    }
+
+    private func restartPolicy() throws(CLIError) -> JSON {
+        let policy = try Self.restartPolicy(options.restart)
+        if options.rm, !["no", ""].contains(policy.text("Name")) {
+            throw CLIError("conflicting options: cannot specify both --restart and --rm", exitCode: 125)
+        }
+        return policy
     }
 
     private func health() throws(CLIError) -> JSON? {

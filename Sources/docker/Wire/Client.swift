@@ -46,10 +46,16 @@ final class Client {
     private func exchange(_ request: Request, on own: Connection?) throws(CLIError) -> Response {
         var versioned = request
         versioned.path = prefix + request.path
-        if let connection = own ?? idle.popLast() {
-            // A kept connection may have been closed by the daemon meanwhile: then one fresh one is tried.
-            if let response = try? attempt(versioned, connection) { return response }
-            if own != nil { throw .unreachable(host.description) }
+        if let own { return try attempt(versioned, own) }
+        while let connection = idle.popLast() {
+            // The daemon may have closed a kept connection meanwhile. Nothing was asked on it yet, so another one will do.
+            guard !connection.isClosedByPeer else { continue }
+            do throws(CLIError) {
+                return try attempt(versioned, connection)
+            } catch {
+                // Only what changes nothing may be asked twice: a lost answer does not say that nothing was done.
+                guard ["GET", "HEAD"].contains(request.method) else { throw error }
+            }
         }
         return try attempt(versioned, try connect())
     }
@@ -71,6 +77,21 @@ final class Client {
 
     /// The version paths are sent with now.
     var negotiatedVersion: String { String(prefix.dropFirst(2)) }
+
+    /// Agrees on a version before a request whose body can be sent only once.
+    func negotiate() throws(CLIError) { try call("GET", "/version") }
+
+    /// Sends a request on a connection of its own, to be answered later: `finish` reads the answer.
+    func begin(_ method: String, _ path: String) throws(CLIError) -> Connection {
+        let connection = try connect()
+        try connection.send(Request(method: method, path: prefix + path).encoded())
+        return connection
+    }
+
+    /// Reads the answer of a `GET` that `begin` sent.
+    func finish(_ connection: Connection) throws(CLIError) -> Response {
+        try checked(try Response(from: connection, method: "GET"))
+    }
 
     /// Keeps a connection whose response has been read to its end.
     func recycle(_ response: Response) {

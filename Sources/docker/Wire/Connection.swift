@@ -15,6 +15,12 @@ final class Connection {
     /// Whether received bytes wait here, which poll(2) cannot see.
     var hasBuffered: Bool { start < buffer.count }
 
+    /// Whether the other end has closed, or sent what nobody asked for: nothing more can be asked here.
+    var isClosedByPeer: Bool {
+        var state = pollfd(fd: raw, events: Int16(POLLIN), revents: 0)
+        return poll(&state, 1, 0) != 0
+    }
+
     /// Connects; the error is the errno of connect(2), so that callers can tell "nobody listens" from the rest.
     init(to host: Host) throws(ConnectFailure) {
         switch host {

@@ -11,7 +11,7 @@ func archiveShell(_ script: String) throws -> String {
     let process = Process()
     process.executableURL = URL(fileURLWithPath: "/bin/sh")
     process.arguments = ["-euc", script]
-    let output = Pipe()
+    let output = Foundation.Pipe()
     process.standardOutput = output
     try process.run()
     let data = output.fileHandleForReading.readDataToEndOfFile()

@@ -1,0 +1,195 @@
+import ArgumentParser
+@preconcurrency import Glibc
+
+/// Asking before something is deleted, and telling what was.
+enum Prune {
+    /// Asks on standard output; anything but `y` is a no.
+    static func confirmed(_ warning: String) -> Bool {
+        print("WARNING! \(warning)\nAre you sure you want to continue? [y/N] ", terminator: "")
+        fflush(stdout)
+        return readLine()?.trimmed.lowercased() == "y"
+    }
+
+    /// The names under `title`, and an empty line; nothing when there are none.
+    static func tell(_ title: String, _ names: [String]) {
+        if !names.isEmpty { say("\(title):\n" + names.map { "\($0)\n" }.joined()) }
+    }
+
+    /// The last line.
+    static func total(_ bytes: Int64) { say("Total reclaimed space: \(Sizes.decimal(bytes))") }
+
+    /// Removes stopped containers; the bytes they took.
+    static func containers(_ client: Client, _ filters: [String]) throws(CLIError) -> Int64 {
+        let answer = try client.call("POST", "/containers/prune" + query([("filters", try Filters.encode(filters))]))
+        tell("Deleted Containers", (answer["ContainersDeleted"]?.elements ?? []).compactMap(\.string))
+        return answer.int("SpaceReclaimed")
+    }
+
+    /// Removes unused networks.
+    static func networks(_ client: Client, _ filters: [String]) throws(CLIError) {
+        let answer = try client.call("POST", "/networks/prune" + query([("filters", try Filters.encode(filters))]))
+        tell("Deleted Networks", (answer["NetworksDeleted"]?.elements ?? []).compactMap(\.string))
+    }
+
+    /// Removes unused volumes; the bytes they took.
+    static func volumes(_ client: Client, _ filters: [String]) throws(CLIError) -> Int64 {
+        let answer = try client.call("POST", "/volumes/prune" + query([("filters", try Filters.encode(filters))]))
+        tell("Deleted Volumes", (answer["VolumesDeleted"]?.elements ?? []).compactMap(\.string))
+        return answer.int("SpaceReclaimed")
+    }
+
+    /// Removes images nobody names, or with `all` those no container uses; the bytes they took.
+    static func images(_ client: Client, _ filters: [String], all: Bool) throws(CLIError) -> Int64 {
+        let encoded = try Filters.encode(filters + ["dangling=\(!all)"])
+        let answer = try client.call("POST", "/images/prune" + query([("filters", encoded)]))
+        tell("Deleted Images", (answer["ImagesDeleted"]?.elements ?? []).map { item in
+            item["Untagged"]?.string.map { "untagged: \($0)" } ?? "deleted: \(item.text("Deleted"))"
+        })
+        return answer.int("SpaceReclaimed")
+    }
+}
+
+/// `docker container prune`.
+struct PruneContainers: Command {
+    static let usage = "container prune [OPTIONS]"
+    static let switches = "f force"
+    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        guard force || Prune.confirmed("This will remove all stopped containers.") else { return }
+        Prune.total(try Prune.containers(try settings.client(), filter))
+    }
+}
+
+/// `docker image prune`.
+struct PruneImages: Command {
+    static let usage = "image prune [OPTIONS]"
+    static let switches = "a all f force"
+    @Flag(name: .shortAndLong, help: "Remove all unused images, not just dangling ones") var all = false
+    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let warning = all
+            ? "This will remove all images without at least one container associated to them."
+            : "This will remove all dangling images."
+        guard force || Prune.confirmed(warning) else { return }
+        Prune.total(try Prune.images(try settings.client(), filter, all: all))
+    }
+}
+
+/// `docker volume prune`.
+struct PruneVolumes: Command {
+    static let usage = "volume prune [OPTIONS]"
+    static let switches = "a all f force"
+    @Flag(name: .shortAndLong, help: "Remove all unused volumes, not just anonymous ones") var all = false
+    @Option(help: "Provide filter values (e.g. \"label=<label>\")") var filter: [String] = []
+    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let kind = all ? "all local" : "anonymous local"
+        guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else { return }
+        Prune.total(try Prune.volumes(try settings.client(), filter + (all ? ["all=true"] : [])))
+    }
+}
+
+/// `docker network prune`.
+struct PruneNetworks: Command {
+    static let usage = "network prune [OPTIONS]"
+    static let switches = "f force"
+    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let warning = "This will remove all custom networks not used by at least one container."
+        guard force || Prune.confirmed(warning) else { return }
+        try Prune.networks(try settings.client(), filter)
+    }
+}
+
+/// `docker system prune`.
+struct PruneSystem: Command {
+    static let usage = "system prune [OPTIONS]"
+    static let switches = "a all f force volumes"
+    @Flag(name: .shortAndLong, help: "Remove all unused images not just dangling ones") var all = false
+    @Option(help: "Provide filter values (e.g. \"label=<key>=<value>\")") var filter: [String] = []
+    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+    @Flag(help: "Prune anonymous volumes") var volumes = false
+
+    func run(_ settings: Settings) throws(CLIError) {
+        guard force || Prune.confirmed(warning) else { return }
+        let client = try settings.client()
+        var bytes = try Prune.containers(client, filter)
+        try Prune.networks(client, filter)
+        if volumes { bytes += try Prune.volumes(client, filter) }
+        bytes += try Prune.images(client, filter, all: all)
+        Prune.total(bytes)
+    }
+
+    private var warning: String {
+        var lines = ["all stopped containers", "all networks not used by at least one container"]
+        if volumes { lines.append("all anonymous volumes not used by at least one container") }
+        lines.append(all ? "all images without at least one container associated to them" : "all dangling images")
+        lines.append(all ? "all build cache" : "unused build cache")
+        return "This will remove:\n" + lines.map { "  - \($0)\n" }.joined()
+            + (filter.isEmpty ? "" : "\n  Items to be pruned will be filtered with:\n"
+                + filter.map { "  - \($0)\n" }.joined())
+    }
+}
+
+/// `docker system df`.
+struct DiskUsage: Command {
+    static let usage = "system df [OPTIONS]"
+    @Option(help: "Format output using a custom template") var format: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let usage = try settings.client().call("GET", "/system/df")
+        let containers = usage["Containers"]?.elements ?? []
+        let listing = Listing(
+            standard: "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
+            headers: ["TotalCount": "TOTAL"], identifier: "Type")
+        let rows = [
+            images(usage), Self.row(
+                "Containers", containers.count, containers.filter { ["running", "paused", "restarting"].contains($0.text("State")) }.count,
+                containers.reduce(0) { $0 + $1.int("SizeRw") },
+                containers.filter { !["running", "paused", "restarting"].contains($0.text("State")) }.reduce(0) { $0 + $1.int("SizeRw") }),
+            volumes(usage), buildCache(usage),
+        ]
+        print(try listing.render(rows, format: format), terminator: "")
+    }
+
+    private static func row(_ type: String, _ count: Int, _ active: Int, _ size: Int64, _ free: Int64) -> JSON {
+        let share = size > 0 ? " (\(free * 100 / size)%)" : ""
+        return [
+            "Active": .string(String(active)), "Reclaimable": .string(Sizes.decimal(free) + share),
+            "Size": .string(Sizes.decimal(size)), "TotalCount": .string(String(count)), "Type": .string(type),
+        ]
+    }
+
+    private func images(_ usage: JSON) -> JSON {
+        let images = usage["Images"]?.elements ?? []
+        let used = images.filter { $0.int("Containers") > 0 }
+        let bytes = used.filter { $0.int("Size") >= 0 && $0.int("SharedSize") >= 0 }
+            .reduce(Int64(0)) { $0 + $1.int("Size") - $1.int("SharedSize") }
+        let total = usage.int("LayersSize")
+        return Self.row("Images", images.count, used.count, total, max(0, total - bytes))
+    }
+
+    private func volumes(_ usage: JSON) -> JSON {
+        let volumes = usage["Volumes"]?.elements ?? []
+        func size(_ volume: JSON) -> Int64 { max(0, volume["UsageData"]?.int("Size") ?? 0) }
+        let unused = volumes.filter { ($0["UsageData"]?.int("RefCount") ?? 0) == 0 }
+        return Self.row(
+            "Local Volumes", volumes.count, volumes.count - unused.count, volumes.reduce(0) { $0 + size($1) },
+            unused.reduce(0) { $0 + size($1) })
+    }
+
+    private func buildCache(_ usage: JSON) -> JSON {
+        let records = usage["BuildCache"]?.elements ?? []
+        let unused = records.filter { !$0.flag("InUse") && !$0.flag("Shared") }
+        return Self.row(
+            "Build Cache", records.count, records.filter { $0.flag("InUse") }.count,
+            records.reduce(0) { $0 + $1.int("Size") }, unused.reduce(0) { $0 + $1.int("Size") })
+    }
+}

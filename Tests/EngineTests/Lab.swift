@@ -1,0 +1,172 @@
+import Foundation
+import Synchronization
+import Testing
+
+/// A registry on loopback and a daemon of its own in a directory of its own; everything goes when this does.
+final class Lab: Sendable {
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    static let binaries = ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.appending(path: ".build/debug").path
+
+    let directory: String
+    let registry: String
+    private let registryProcess: Process
+    private let daemon: Mutex<Process?>
+
+    /// What a command printed and how it ended.
+    struct Output: Sendable {
+        let code: Int32
+        let out: String
+        let err: String
+        /// Standard output without white space at its ends.
+        var text: String { out.trimmingCharacters(in: .whitespacesAndNewlines) }
+    }
+
+    init() throws {
+        directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: directory + "/registry", withIntermediateDirectories: true)
+        registry = "127.0.0.1:\(Int.random(in: 20_000...39_999))"
+        let configuration = """
+            version: 0.1
+            log: {level: error, accesslog: {disabled: true}}
+            storage: {filesystem: {rootdirectory: \(directory)/registry}}
+            http: {addr: "\(registry)"}
+
+            """
+        try configuration.write(toFile: directory + "/registry.yml", atomically: true, encoding: .utf8)
+        registryProcess = Process()
+        registryProcess.executableURL = URL(filePath: "/usr/bin/docker-registry")
+        registryProcess.arguments = ["serve", directory + "/registry.yml"]
+        registryProcess.environment = ["OTEL_TRACES_EXPORTER": "none"]
+        registryProcess.standardOutput = FileHandle.nullDevice
+        registryProcess.standardError = FileHandle.nullDevice
+        try registryProcess.run()
+        daemon = Mutex(nil)
+        try startDaemon()
+    }
+
+    deinit {
+        _ = try? docker("rm", "-f", (try? docker("ps", "-aq").text.split(separator: "\n").map(String.init)) ?? [])
+        daemon.withLock { $0?.terminate(); $0?.waitUntilExit() }
+        registryProcess.terminate()
+        registryProcess.waitUntilExit()
+        let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
+        for line in mounts.split(separator: "\n").reversed() {
+            let target = String(line.split(separator: " ")[4])
+            if target.hasPrefix(directory) { _ = try? Self.run("/bin/umount", ["-l", target]) }
+        }
+        try? FileManager.default.removeItem(atPath: directory)
+    }
+
+    // MARK: Daemon
+
+    func startDaemon() throws {
+        let process = Process()
+        process.executableURL = URL(filePath: Self.binaries + "/dockerd")
+        process.arguments = [
+            "-H", "unix://\(directory)/docker.sock", "--data-root", directory + "/root", "--exec-root", directory + "/run",
+            "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
+        ]
+        try "{}".write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
+        FileManager.default.createFile(atPath: directory + "/dockerd.log", contents: nil)
+        let log = FileHandle(forWritingAtPath: directory + "/dockerd.log") ?? .nullDevice
+        process.standardOutput = log
+        process.standardError = log
+        try process.run()
+        daemon.withLock { $0 = process }
+        for _ in 0..<200 {
+            if try docker("version").code == 0 { return }
+            usleep(50_000)
+        }
+        throw LabFailure("the daemon does not answer: " + ((try? String(contentsOfFile: directory + "/dockerd.log", encoding: .utf8)) ?? ""))
+    }
+
+    /// SIGKILL, as a crash would.
+    func killDaemon() {
+        daemon.withLock { process in
+            guard let running = process else { return }
+            kill(running.processIdentifier, SIGKILL)
+            running.waitUntilExit()
+            process = nil
+        }
+    }
+
+    // MARK: Commands
+
+    /// Our CLI against this lab's daemon.
+    @discardableResult
+    func docker(_ arguments: String..., input: String? = nil) throws -> Output {
+        try Self.run(Self.binaries + "/docker", arguments, environment: environment, input: input)
+    }
+
+    @discardableResult
+    func docker(_ first: String, _ second: String, _ rest: [String]) throws -> Output {
+        try Self.run(Self.binaries + "/docker", [first, second] + rest, environment: environment)
+    }
+
+    var environment: [String: String] {
+        ["DOCKER_HOST": "unix://\(directory)/docker.sock", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_CONFIG": directory + "/config"]
+    }
+
+    static func run(
+        _ path: String, _ arguments: [String], environment: [String: String]? = nil, input: String? = nil
+    ) throws -> Output {
+        let process = Process()
+        process.executableURL = URL(filePath: path)
+        process.arguments = arguments
+        if let environment { process.environment = environment }
+        let (out, err, inward) = (Pipe(), Pipe(), Pipe())
+        process.standardOutput = out
+        process.standardError = err
+        process.standardInput = input == nil ? FileHandle.nullDevice : inward
+        try process.run()
+        if let input {
+            inward.fileHandleForWriting.write(Data(input.utf8))
+            try inward.fileHandleForWriting.close()
+        }
+        let errors = Mutex(Data())
+        let reader = Thread { errors.withLock { $0 = err.fileHandleForReading.readDataToEndOfFile() } }
+        reader.start()
+        let output = out.fileHandleForReading.readDataToEndOfFile()
+        process.waitUntilExit()
+        while !reader.isFinished { usleep(1000) }
+        return Output(
+            code: process.terminationStatus, out: String(decoding: output, as: UTF8.self),
+            err: errors.withLock { String(decoding: $0, as: UTF8.self) })
+    }
+
+    // MARK: Images
+
+    /// A busybox image of two layers in the registry: the program, and a directory whose content volumes copy.
+    func makeImage(_ name: String = "box") throws {
+        let source = directory + "/source"
+        let files = FileManager.default
+        try files.createDirectory(atPath: source + "/1/bin", withIntermediateDirectories: true)
+        try files.createDirectory(atPath: source + "/1/etc", withIntermediateDirectories: true)
+        try files.createDirectory(atPath: source + "/2/seed/sub", withIntermediateDirectories: true)
+        try files.copyItem(atPath: "/bin/busybox", toPath: source + "/1/bin/busybox")
+        for applet in ["sh", "echo", "cat", "ls", "sleep", "true", "id", "stat", "head", "yes", "kill", "dd", "wc", "test", "rm", "ln"] {
+            try files.createSymbolicLink(atPath: source + "/1/bin/\(applet)", withDestinationPath: "busybox")
+        }
+        try "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n".write(
+            toFile: source + "/1/etc/passwd", atomically: true, encoding: .utf8)
+        try "root:x:0:\nuser:x:1000:\n".write(toFile: source + "/1/etc/group", atomically: true, encoding: .utf8)
+        try "seeded\n".write(toFile: source + "/2/seed/sub/file", atomically: true, encoding: .utf8)
+        let layout = directory + "/\(name).oci"
+        let made = try Self.run(
+            "/usr/bin/env", ["python3", Self.root.path + "/scripts/make-image", layout, "latest", #"["sh"]"#, source + "/1", source + "/2"])
+        guard made.code == 0 else { throw LabFailure(made.err) }
+        for _ in 0..<100 {
+            let copied = try Self.run(
+                "/usr/bin/skopeo",
+                ["copy", "-q", "--dest-tls-verify=false", "oci:\(layout):latest", "docker://\(registry)/\(name):latest"])
+            if copied.code == 0 { return }
+            usleep(50_000)
+        }
+        throw LabFailure("skopeo cannot fill the registry")
+    }
+}
+
+struct LabFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
