@@ -38,7 +38,7 @@ final class EngineTests {
         try run("-v", "data:/seed", image, "sh", "-c", "echo changed > /seed/sub/file")
         #expect(try run("-v", "data:/x:ro", image, "cat", "/x/sub/file").out == "changed\n")
         #expect(try run("-v", "data:/x:ro", image, "sh", "-c", "echo no > /x/y").code != 0)
-        try lab.docker("run", "--name", "maker", ["--network", "none", "-v", "data:/seed", image, "sh", "-c", "echo in > /layer; echo out > /seed/new"])
+        try lab.docker("run", "--name", ["maker", "--network", "none", "-v", "data:/seed", image, "sh", "-c", "echo in > /layer; echo out > /seed/new"])
         #expect(try lab.docker("commit", "maker", "made:1").code == 0)
         #expect(try run("made:1", "cat", "/layer").out == "in\n")
         #expect(try run("made:1", "test", "-e", "/seed/new").code == 1)

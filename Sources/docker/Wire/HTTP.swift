@@ -141,7 +141,8 @@ final class Response {
             if part.isEmpty {
                 let rest = lineBuffer
                 lineBuffer = []
-                return rest.allSatisfy { $0 <= 0x20 } ? nil : try JSONParser.parse(rest)
+                if rest.allSatisfy({ $0 <= 0x20 }) { return Optional<JSON>.none }
+                return try JSONParser.parse(rest)
             }
             lineBuffer += part
             guard lineBuffer.count <= Self.bodyBytesMax else { throw CLIError("the daemon's answer is too large") }
