@@ -26,7 +26,7 @@ final class EngineTests {
         let missing = try run(image, "nosuch")
         #expect(missing.code == 127)
         #expect(missing.err.contains("executable file not found in $PATH"))
-        #expect(try run(image, "sh", "-c", "kill -9 $$").code == 137)
+        #expect(try run("--init", image, "sh", "-c", "kill -9 $$").code == 137)
     }
 
     @Test func `standard input reaches the program and its end is seen`() throws {
@@ -80,12 +80,12 @@ final class EngineTests {
     }
 
     @Test func `changes show in diff and logs keep both streams`() throws {
-        try lab.docker("run", "--name", ["d", "--network", "none", image, "sh", "-c", "echo out; echo err >&2; echo x > /new; rm /etc/group"])
-        #expect(try lab.docker("diff", "d").out == "C /etc\nD /etc/group\nA /new\n")
-        let logs = try lab.docker("logs", "d")
+        try lab.docker("run", "--name", ["changed", "--network", "none", image, "sh", "-c", "echo out; echo err >&2; echo x > /new; rm /etc/group"])
+        #expect(try lab.docker("diff", "changed").out == "C /etc\nD /etc/group\nA /new\n")
+        let logs = try lab.docker("logs", "changed")
         #expect(logs.out == "out\n")
         #expect(logs.err == "err\n")
-        try lab.docker("rm", "d")
+        try lab.docker("rm", "changed")
     }
 
     @Test func `save and load bring an image back whole`() throws {
@@ -140,7 +140,7 @@ final class EngineTests {
     }
 
     @Test(arguments: [
-        (["create", "--name", "a/b", "x"], "Invalid container name"),
+        (["create", "--name", "a/b", "IMAGE"], "Invalid container name"),
         (["inspect", "nothing"], "nothing"),
         (["rm", "nothing"], "No such container: nothing"),
         (["rmi", "nothing"], "No such image: nothing:latest"),
@@ -151,7 +151,7 @@ final class EngineTests {
         (["run", "-v", "/a:/", "IMAGE"], "destination can't be '/'"),
         (["run", "--stop-signal", "NOPE", "IMAGE"], "Invalid signal: NOPE"),
         (["run", "--network", "nosuch", "IMAGE"], "network nosuch not found"),
-        (["run", "-u", "nobodyhere", "IMAGE", "true"], "unable to find user nobodyhere"),
+        (["run", "--network", "none", "-u", "nobodyhere", "IMAGE", "true"], "unable to find user nobodyhere"),
     ])
     func `bad input is refused in words that help`(_ arguments: [String], _ words: String) throws {
         let refused = try Lab.run(

@@ -44,6 +44,9 @@ package actor Exec {
     private let config: ExecConfig
     private var phase = Phase.created
     private var lastPID: Int32 = 0
+    /// A client that saw its streams end asks at once for the exit code, which may be a moment behind.
+    private static let inspectPolls = 20
+    private static let inspectInterval = Duration.milliseconds(5)
 
     init(_ container: Container, _ config: ExecConfig) {
         self.container = container
@@ -106,7 +109,10 @@ package actor Exec {
         connection.resize(rows: size.rows, columns: size.columns)
     }
 
-    package func inspect() -> ExecState {
+    package func inspect() async -> ExecState {
+        for _ in 0..<Self.inspectPolls {
+            guard case .running = phase, (try? await Task.sleep(for: Self.inspectInterval)) != nil else { break }
+        }
         var isRunning = false
         var exitCode: Int?
         var wasStarted = true

@@ -8,7 +8,7 @@ package import Kernel
 /// the list for `docker diff` and the layer for `docker commit`.
 package struct OverlayDiff: ~Copyable {
     private let upper: OwnedFD
-    private let lower: OwnedFD?
+    private let lower: LowerDirectory
     private let exclusions: DiffExclusions
 
     /// - Parameters:
@@ -16,7 +16,7 @@ package struct OverlayDiff: ~Copyable {
     ///   - lower: the mounted image below it; nil where there is none: everything is then added.
     package init(upper: consuming OwnedFD, lower: consuming OwnedFD?, exclusions: DiffExclusions = DiffExclusions()) {
         self.upper = upper
-        self.lower = lower
+        self.lower = LowerDirectory(adopting: lower)
         self.exclusions = exclusions
     }
 
@@ -87,7 +87,7 @@ package struct OverlayDiff: ~Copyable {
         _ visit: (Found, borrowing TreeWalk.Node) throws(LayerError) -> Void
     ) throws(LayerError) {
         var tree = try reading([]) { () throws(SystemError) in try TreeWalk(upper) }
-        var lowers = [try reading([]) { () throws(SystemError) in try LowerDirectory(root: lower) }]
+        var lowers = [lower]
         var pending: [Pending] = []
         func give(_ found: Found, _ node: borrowing TreeWalk.Node) throws(LayerError) {
             for parent in pending { try visit(.present(existed: true), parent.node) }

@@ -45,16 +45,8 @@ final class LowerDirectory {
 
     init() { directory = nil }
 
-    /// - Parameter root: the mounted image, or nil.
-    init(root: borrowing OwnedFD?) throws(SystemError) {
-        if root == nil {
-            directory = nil
-        } else {
-            directory = try root?.open(".", O_RDONLY | O_DIRECTORY)
-        }
-    }
-
-    private init(adopting directory: consuming OwnedFD) { self.directory = consume directory }
+    /// - Parameter directory: opened for reading.
+    init(adopting directory: consuming OwnedFD?) { self.directory = directory }
 
     /// What the image has under this name; nil for nothing.
     func status(of name: [UInt8]) throws(SystemError) -> NodeStatus? {
