@@ -48,7 +48,16 @@ final class Place: Sendable {
     }
 
     /// Sends "ping" to a server and waits for its "pong"; the address the server saw, or nil when nothing came back.
+    ///
+    /// Tries again: while the kernel brings a fresh link up it may lose the first packet, and datagrams are sent once.
     func ping(_ address: IPv4Address, _ port: UInt16, _ transport: Transport = .tcp, at server: NamespaceHandle) async throws -> IPv4Address? {
+        for _ in 0..<3 {
+            if let seen = try await pingOnce(address, port, transport, at: server) { return seen }
+        }
+        return nil
+    }
+
+    private func pingOnce(_ address: IPv4Address, _ port: UInt16, _ transport: Transport, at server: NamespaceHandle) async throws -> IPv4Address? {
         let client: NamespaceHandle? = try await run { () throws(SystemError) in
             let socket = try Traffic.socket(transport)
             do throws(SystemError) {
