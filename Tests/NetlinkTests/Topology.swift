@@ -82,7 +82,7 @@ enum Traffic {
         let kind = transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue
         let descriptor = OwnedFD(adopting: try checked("socket") { Glibc.socket(AF_INET, CInt(kind | SOCK_CLOEXEC.rawValue), 0) })
         let raw = descriptor.raw
-        var limit = timeval(tv_sec: 0, tv_usec: 500_000)
+        var limit = timeval(tv_sec: 1, tv_usec: 200_000)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
             try checked("setsockopt") { setsockopt(raw, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size)) }
         }

@@ -52,7 +52,7 @@ enum PullTrace {
         let totals = totals(stages)
         let wall = wallSeconds(stages)
         let parts = totals.map { "\($0.name) \(Sizes.formatted($0.seconds, "%.2f"))s" }.joined(separator: ", ")
-        let bytes = totals.first { $0.name == "write" }?.bytes ?? totals.map(\.bytes).max() ?? 0
+        let bytes = totals.first { $0.name == "store tar" }?.bytes ?? totals.map(\.bytes).max() ?? 0
         return "\(parts); wall \(Sizes.formatted(wall, "%.2f"))s, \(Sizes.formatted(Double(bytes) / 1e6 / max(wall, 1e-9), "%.1f")) MB/s"
     }
 

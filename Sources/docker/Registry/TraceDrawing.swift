@@ -5,8 +5,9 @@ struct TraceDrawing {
     private static let rowHeight = 12.0
     private static let laneGap = 10.0
     private static let colours = [
-        "wait": "#b8c0cc", "network wait": "#b8c0cc", "receive": "#4c8bf5", "hash": "#8e63ce", "inflate": "#f2994a",
-        "parse": "#e2b93b", "write": "#3aa76d", "sync": "#d9534f", "index": "#2aa5a0", "commit": "#c2578f",
+        "wait for input": "#b8c0cc", "wait for tar": "#d5dae2", "receive": "#4c8bf5", "sha256 blob": "#8e63ce",
+        "sha256 tar": "#b08be0", "decompress": "#f2994a", "parse": "#e2b93b", "store blob": "#2aa5a0", "store tar": "#3aa76d",
+        "commit": "#d9534f",
     ]
     private static let spare = ["#7a8ca3", "#b07d62", "#5c9ead", "#9a8c3f"]
 
@@ -55,7 +56,7 @@ struct TraceDrawing {
     }
 
     private func subtitle(_ layers: Int) -> String {
-        let bytes = PullTrace.totals(stages).first { $0.name == "write" }?.bytes ?? 0
+        let bytes = PullTrace.totals(stages).first { $0.name == "store tar" }?.bytes ?? 0
         return "\(layers) layers, \(Sizes.formatted(wall, "%.2f")) s wall, \(Sizes.decimal(bytes)) written, "
             + "\(Sizes.decimal(Double(bytes) / wall))/s"
     }
