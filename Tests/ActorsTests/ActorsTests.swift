@@ -1,1 +1,44 @@
 import Testing
+
+@testable import Actors
+
+struct RecordTests {
+    @Test func `times are written and read as Docker's`() throws {
+        let time = Timestamp(nanosecondsSince1970: 1_700_000_000_120_000_000)
+        #expect(time.text == "2023-11-14T22:13:20.12Z")
+        #expect(Timestamp(time.text) == time)
+        #expect(Timestamp("2023-11-14T23:13:20+01:00")?.seconds == 1_700_000_000)
+        #expect(Timestamp("yesterday") == nil)
+    }
+
+    @Test func `a log line comes back as it was written`() throws {
+        let line = Array(#"{"log":"a\"b\n\u00e9\ud83d\ude00","stream":"stderr","time":"2023-11-14T22:13:20Z"}"#.utf8)
+        let record = try #require(LogLine.parse(line[...]))
+        #expect(record.stream == .stderr)
+        #expect(String(decoding: record.bytes, as: UTF8.self) == "a\"b\né😀")
+        #expect(LogLine.parse(Array(#"{"log":"torn"#.utf8)[...]) == nil)
+    }
+
+    @Test func `the request's variables take the image's places`() {
+        #expect(ConfigMerge.environment(["A=1", "B=2"], ["B=3", "C=4", "A"]) == ["B=3", "C=4"])
+    }
+
+    @Test func `a restart waits longer each time and starts afresh after a good run`() {
+        var policy = RestartPolicy()
+        policy.name = "always"
+        var decision = RestartDecision()
+        func next(_ ran: Duration) -> Duration? {
+            decision.exited(policy: policy, code: 1, count: 0, ran: ran, stoppedByUser: false)
+        }
+        #expect(next(.zero) == .milliseconds(100))
+        #expect(next(.zero) == .milliseconds(200))
+        #expect(next(.seconds(11)) == .milliseconds(100))
+        #expect(decision.exited(policy: policy, code: 1, count: 0, ran: .zero, stoppedByUser: true) == nil)
+    }
+
+    @Test(arguments: [("SIGTERM", 15), ("kill", 9), ("12", 12), ("RTMIN+3", 37)])
+    func `signals have names and numbers`(_ name: String, _ number: Int32) throws {
+        #expect(try SignalName.number(name) == number)
+        #expect(throws: EngineError.self) { try SignalName.number("SIGNOPE") }
+    }
+}
