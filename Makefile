@@ -16,6 +16,7 @@ build: ## Release binaries in .build/release: docker, dockerd, docker-monitor.
 	$(SWIFT) build $(RELEASE)
 
 test: ## Every test, as root: real mounts, namespaces, registries.
+	$(SWIFT) build
 	$(SWIFT) build --build-tests
 	scripts/test
 
