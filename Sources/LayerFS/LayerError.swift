@@ -1,3 +1,4 @@
+import Glibc
 package import Kernel
 
 /// What went wrong with a layer: its bytes, its archive, or the disk under it.
@@ -30,8 +31,14 @@ package struct LayerError: Error, Sendable, CustomStringConvertible {
 
     /// A failed system call while `doing` something.
     package init(_ cause: SystemError, _ doing: String) {
-        self.init(.system, "\(doing): \(cause)", cause: cause)
+        let remedy = Self.isForSpace(cause) ? "; free some space there (docker system prune), then try again" : ""
+        self.init(.system, "\(doing): \(cause)\(remedy)", cause: cause)
     }
+
+    /// True when the file system or the quota is full.
+    package var isForSpace: Bool { cause.map(Self.isForSpace) ?? false }
+
+    private static func isForSpace(_ cause: SystemError) -> Bool { cause.code == ENOSPC || cause.code == EDQUOT }
 
     package var description: String { message }
 }

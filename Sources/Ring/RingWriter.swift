@@ -204,6 +204,9 @@ extension RingWriter {
         let start = off_t(reserved)
         // Too little space for the reserve may still be enough for the data, so a refusal only ends the reserving.
         guard posix_fallocate(descriptor, start, off_t(bytes)) == 0 else {
+            // What there was is reserved now, and others need it: this layer's members, the next layer. Nothing of ours
+            // is behind `start`.
+            _ = ftruncate(descriptor, start)
             reserved = Int64.max
             return
         }

@@ -4,18 +4,10 @@ import OCI
 import Testing
 
 struct IngestTests {
-    private static let tar = tarMember("d/", type: "5") + tarMember("d/f", body: [UInt8](repeating: 65, count: 900_000)) + tarEnd
+    private static let tar =
+        tarMember("d/", type: "5") + tarMember("d/f", body: [UInt8](repeating: 65, count: 900_000)) + tarEnd
 
-    private func send(_ bytes: [UInt8], to ingest: LayerIngest) async throws {
-        var index = 0
-        while index < bytes.count {
-            let count = bytes.withUnsafeBytes { (try? ingest.offer(UnsafeRawBufferPointer(rebasing: $0[index...]))) ?? 0 }
-            index += count
-            if index < bytes.count { try await ingest.waitUntilReady() }
-        }
-    }
-
-    @Test(arguments: [Compression.identity, .gzip, .zstd])
+    @Test(arguments: Compression.allCases)
     func `a layer is stored verbatim with its members`(compression: Compression) async throws {
         let scratch = try ScratchDirectory()
         let ingest = try LayerIngest(IngestRequest(files: scratch.files))
@@ -26,15 +18,43 @@ struct IngestTests {
         #expect(try EntryReader.readAll(scratch.files.entries) == (try members(Self.tar)))
     }
 
-    @Test func `a layer with a wrong digest leaves nothing behind`() async throws {
+    /// A promise about a layer's bytes, and how to break it.
+    enum Promise: CaseIterable {
+        case blob, diffID, smallerBlob, largerBlob
+
+        func request(_ files: LayerFiles, _ bytes: [UInt8], _ kept: IngestedLayer, isKept: Bool, partial: String? = nil)
+            throws -> IngestRequest
+        {
+            let other = try Digest("sha256:" + String(repeating: "0", count: 64))
+            var request = IngestRequest(
+                files: files, blob: kept.blobDigest, blobSize: Int64(bytes.count), diffID: kept.diffID)
+            if isKept { return request }
+            (request.partialBlob, request.keepBlob) = (partial, true)
+            switch self {
+            case .blob: request.blob = other
+            case .diffID: request.diffID = other
+            case .smallerBlob: request.blobSize = Int64(bytes.count - 1)
+            case .largerBlob: request.blobSize = Int64(bytes.count + 1)
+            }
+            return request
+        }
+    }
+
+    @Test(arguments: Promise.allCases, [Compression.identity, .gzip])
+    func `a layer that is not the promised one leaves nothing behind`(promise: Promise, compression: Compression)
+        async throws
+    {
+        let bytes = try compressed(Self.tar, compression)
         let scratch = try ScratchDirectory()
-        let wrong = try Digest("sha256:" + String(repeating: "0", count: 64))
-        let partial = scratch.path + "/partial"
-        let ingest = try LayerIngest(IngestRequest(files: scratch.files, diffID: wrong, partialBlob: partial))
-        try await send(Self.tar, to: ingest)
-        await #expect(throws: LayerError.self) { try await ingest.finish() }
-        #expect(try Files.list(scratch.files.directory).isEmpty)
-        #expect(!Files.exists(partial))
+        let layer = try await ingested(bytes, IngestRequest(files: scratch.files))
+        try Files.removeTree(scratch.files.directory)
+        try Files.makeDirectories(scratch.files.directory)
+        let refused = try promise.request(scratch.files, bytes, layer, isKept: false, partial: scratch.partial)
+        let error = await #expect(throws: LayerError.self) { try await ingested(bytes, refused) }
+        #expect(error?.code == .mismatch)
+        #expect(error?.message.contains("was promised; pull the layer again") == true)
+        #expect(try scratch.residue() == [])
+        #expect(try await ingested(bytes, promise.request(scratch.files, bytes, layer, isKept: true)) == layer)
     }
 
     @Test func `a cancelled layer is resumed from its partial blob`() async throws {

@@ -188,8 +188,10 @@ final class IngestPipeline: Sendable {
             return
         }
         for path in [request.files.tar, request.files.entries, request.files.sparse] { remove(path) }
-        // Bytes that were judged bad would fail again; those that were only interrupted are worth keeping.
-        if error.code != .system, error.code != .cancelled, let path = request.partialBlob { remove(path) }
+        // Bytes that were judged bad would fail again, and on a full disk the space is needed; those that were only
+        // interrupted are worth keeping.
+        let isInterrupted = error.code == .cancelled || (error.code == .system && !error.isForSpace)
+        if !isInterrupted, let path = request.partialBlob { remove(path) }
     }
 
     /// A file that cannot be removed is found by whoever empties the private directory.

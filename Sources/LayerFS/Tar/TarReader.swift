@@ -24,6 +24,8 @@ package struct TarLimits: Sendable, Hashable {
     /// Bytes of an extended attribute's name and value at most (xattr(7)).
     static let attributeNameBytesMax = 255
     static let attributeValueBytesMax = 64 << 10
+    /// Bytes of the names of all attributes of one member at most (XATTR_LIST_MAX): overlayfs could not copy up more.
+    static let attributeListBytesMax = 64 << 10
 }
 
 /// A streaming tar parser: bytes are pushed in, members come out. It keeps no content.

@@ -13,6 +13,13 @@ struct PAXRecords: Sendable {
         var realSize: UInt64?
         /// Offset and length in turn.
         var map: [UInt64] = []
+        /// How many segments formats 0.0 and 0.1 promise.
+        var segmentCount: UInt64?
+
+        static let keys: Set<String> = [
+            "GNU.sparse.major", "GNU.sparse.minor", "GNU.sparse.name", "GNU.sparse.realsize", "GNU.sparse.size",
+            "GNU.sparse.numblocks", "GNU.sparse.offset", "GNU.sparse.numbytes", "GNU.sparse.map",
+        ]
     }
 
     var path: [UInt8]?
@@ -23,8 +30,23 @@ struct PAXRecords: Sendable {
     var mtime: Time?
     var deviceMajor: UInt32?
     var deviceMinor: UInt32?
-    var attributes: [LayerEntry.Attribute] = []
+    private(set) var attributes: [LayerEntry.Attribute] = []
+    /// Where in ``attributes`` a name is: a header may hold tens of thousands, and one name again and again.
+    private var attributePositions: [[UInt8]: Int] = [:]
+    /// Bytes of all names, as listxattr(2) counts them.
+    private(set) var attributeNameBytes = 0
     var sparse: Sparse?
+
+    /// Adds an attribute; of one name given twice the later value counts.
+    mutating func set(_ attribute: LayerEntry.Attribute) {
+        if let position = attributePositions[attribute.name] {
+            attributes[position] = attribute
+        } else {
+            attributePositions[attribute.name] = attributes.count
+            attributeNameBytes += attribute.name.count + 1
+            attributes.append(attribute)
+        }
+    }
 }
 
 extension TarReader {
@@ -38,9 +60,11 @@ extension TarReader {
             try parse(body, into: &records)
             local = records
         case .global:
-            var records = global
+            // Owner and time can be common to members. Names, sizes and attributes cannot, and would pile up.
+            var records = PAXRecords()
+            (records.uid, records.gid, records.mtime) = (global.uid, global.gid, global.mtime)
             try parse(body, into: &records)
-            global = records
+            (global.uid, global.gid, global.mtime) = (records.uid, records.gid, records.mtime)
         case .longName: local.path = Array(body.prefix { $0 != 0 })
         case .longLink: local.link = Array(body.prefix { $0 != 0 })
         }
@@ -96,8 +120,11 @@ extension TarReader {
     private func applySparse(
         _ key: String, _ value: ArraySlice<UInt8>, to records: inout PAXRecords
     ) throws(LayerError) {
-        var sparse = records.sparse ?? PAXRecords.Sparse()
+        guard PAXRecords.Sparse.keys.contains(key) else { return }
+        // Taken, not copied: the map may have half a million numbers.
+        var sparse = records.sparse.take() ?? PAXRecords.Sparse()
         switch key {
+        case "GNU.sparse.numblocks": sparse.segmentCount = try number(value, key)
         case "GNU.sparse.major": sparse.major = try small(value, key)
         case "GNU.sparse.minor": sparse.minor = try small(value, key)
         case "GNU.sparse.name": sparse.name = try name(value)
@@ -112,7 +139,7 @@ extension TarReader {
                 guard let part = TarNumber.decimal(part) else { throw bad(key) }
                 sparse.map.append(part)
             }
-        default: return
+        default: break
         }
         records.sparse = sparse
     }
@@ -131,8 +158,12 @@ extension TarReader {
         }
         // overlayfs would obey these; a layer must not speak to it.
         if name.starts(with: "trusted.overlay.".utf8) || name.starts(with: "user.overlay.".utf8) { return }
-        records.attributes.removeAll { $0.name == name }
-        records.attributes.append(LayerEntry.Attribute(name: name, value: value))
+        records.set(LayerEntry.Attribute(name: name, value: value))
+        guard records.attributeNameBytes <= TarLimits.attributeListBytesMax else {
+            throw LayerError(
+                .limit,
+                "tar archive at byte \(offset): names of extended attributes of more than \(TarLimits.attributeListBytesMax) bytes")
+        }
     }
 
     /// A name; an empty value takes back what was said before.

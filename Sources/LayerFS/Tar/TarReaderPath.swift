@@ -2,9 +2,11 @@ import OCI
 
 /// The rules for names inside a layer.
 enum TarPath {
-    /// `raw` without leading `/`, empty and `.` components, and trailing `/`; empty for the root.
+    /// `raw` without leading `/`, empty, `.` and `..` components, and trailing `/`; empty for the root.
     ///
-    /// - Throws: ``LayerError``: `.malformed` for an empty name, a NUL or a `..` component, `.limit` when too long.
+    /// A `..` takes back the component before it, whatever that is on the disk, as every engine reads it.
+    ///
+    /// - Throws: ``LayerError``: `.malformed` for an empty name, a NUL or a `..` above the root, `.limit` when too long.
     static func clean(_ raw: [UInt8], at position: UInt64) throws(LayerError) -> [UInt8] {
         guard !raw.isEmpty else { throw LayerError(.malformed, "tar archive at byte \(position): a member without a name") }
         guard raw.count <= TarLimits.pathBytesMax else { throw tooLong(raw, TarLimits.pathBytesMax, at: position) }
@@ -19,15 +21,29 @@ enum TarPath {
             if count == 0 || (count == 1 && raw[start] == 0x2E) {
                 isClean = isClean && count == 0 && index == raw.count && index > 1
             } else if count == 2, raw[start] == 0x2E, raw[start + 1] == 0x2E {
-                throw LayerError(
-                    .malformed, "tar archive at byte \(position): name \(quoted(raw)) leads out of the layer by a .. component")
+                isClean = false
             } else if count > TarLimits.nameBytesMax {
                 throw tooLong(raw, TarLimits.nameBytesMax, at: position)
             }
             start = index + 1
         }
         if isClean { return raw.last == 0x2F ? raw.dropLast() : raw }
-        return Array(raw.split(separator: 0x2F).filter { !($0.count == 1 && $0.first == 0x2E) }.joined(separator: [0x2F]))
+        return try resolved(raw, at: position)
+    }
+
+    private static func resolved(_ raw: [UInt8], at position: UInt64) throws(LayerError) -> [UInt8] {
+        var components: [ArraySlice<UInt8>] = []
+        for component in raw.split(separator: 0x2F) where !component.elementsEqual([0x2E]) {
+            guard component.elementsEqual([0x2E, 0x2E]) else {
+                components.append(component)
+                continue
+            }
+            guard components.popLast() != nil else {
+                throw LayerError(
+                    .malformed, "tar archive at byte \(position): name \(quoted(raw)) leads out of the layer by a .. component")
+            }
+        }
+        return Array(components.joined(separator: [0x2F]))
     }
 
     /// A symbolic link's target, which may point anywhere: it is resolved inside the container.

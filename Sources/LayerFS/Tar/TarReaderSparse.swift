@@ -130,7 +130,8 @@ extension TarReader {
         case (1, 0):
             phase = .sparseMap
         case (0, _):
-            guard records.map.count % 2 == 0 else { throw malformed("the map of a sparse file is cut", at: start) }
+            guard records.map.count % 2 == 0, records.segmentCount ?? UInt64(records.map.count / 2) == records.map.count / 2
+            else { throw malformed("the map of a sparse file is cut", at: start) }
             for index in stride(from: 0, to: records.map.count, by: 2) {
                 try appendSegment(records.map[index], records.map[index + 1])
             }
