@@ -48,7 +48,7 @@ struct Call: Sendable {
         let fraction = parts.count > 1 ? parts[1].prefix(9) : ""
         let padded = fraction + String(repeating: "0", count: 9 - fraction.count)
         guard let seconds = Int64(parts[0]), let nanoseconds = Int64(padded), nanoseconds >= 0,
-            abs(seconds) < Int64.max / 1_000_000_000
+            seconds.magnitude < UInt64(Int64.max / 1_000_000_000)
         else { throw EngineError(.invalidParameter, "invalid value \"\(text)\" of parameter \(name): must be a time") }
         return Timestamp(nanosecondsSince1970: seconds * 1_000_000_000 + nanoseconds)
     }

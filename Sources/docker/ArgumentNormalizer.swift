@@ -51,7 +51,12 @@ struct ArgumentNormalizer {
             error.flag = name
             throw error
         }
-        options.append("\(name)=\(text)")
+        append(name, text, &options)
+    }
+
+    /// The parser takes `--name=` for a missing value, so an empty one stands in a word of its own.
+    private func append(_ name: String, _ text: String, _ options: inout [String]) {
+        options += text.isEmpty ? [name, ""] : ["\(name)=\(text)"]
     }
 
     private func short(_ word: String, _ rest: inout ArraySlice<String>, _ options: inout [String]) throws(CLIError) {
@@ -71,7 +76,7 @@ struct ArgumentNormalizer {
                 error.flag = "-\(letter)"
                 throw error
             }
-            options.append("-\(letter)=\(text)")
+            append("-\(letter)", text, &options)
             return
         }
     }

@@ -6,6 +6,8 @@ struct CLIError: Error, Equatable {
     var exitCode: CInt = 1
     /// The command whose `--help` is recommended below the message, such as `docker run`.
     var helpFor: String?
+    /// How the line that recommends it begins: Docker says `See` where too few arguments were given.
+    var helpWord = "Run"
     /// The HTTP status when a daemon refused, for callers that treat 304 or 404 as an answer.
     var status: Int?
     /// The flag a value is missing for, with its dashes: it may as well be unknown to the command.
@@ -34,7 +36,7 @@ struct CLIError: Error, Equatable {
     /// The text for standard error, ending in a newline.
     var rendered: String {
         var text = (bare ? "" : "docker: ") + message + "\n"
-        if let helpFor { text += "\nRun '\(helpFor) --help' for more information\n" }
+        if let helpFor { text += "\n\(helpWord) '\(helpFor) --help' for more information\n" }
         return text
     }
 }

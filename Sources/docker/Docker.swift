@@ -46,11 +46,15 @@ struct CommandEntry {
         _ type: C.Type, _ arguments: [String], _ settings: Settings
     ) throws(CLIError) {
         let parsed: C
+        var words: [String] = []
         do {
-            let words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional)
-                .normalize(arguments)
+            words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional).normalize(arguments)
             parsed = try C.parse(words)
         } catch {
+            // A flag nobody knows took the next word for its value: what is wrong is the flag, not the missing word.
+            for word in words.prefix(while: { $0 != "--" }) where word.hasPrefix("-") && word.contains("=") {
+                if let unknown = Self.probe(C.self, word.cut("=").0) { throw unknown }
+            }
             try Self.explain(C.self, error)
             return
         }
@@ -73,13 +77,14 @@ struct CommandEntry {
 
     /// The error of a flag the command does not have; `nil` when it has it.
     private static func probe<C: Command>(_ type: C.Type, _ flag: String) -> CLIError? {
-        do {
-            _ = try C.parse(["\(flag)=1"])
-            return nil
-        } catch {
-            let text = C.message(for: error)
-            return text.hasPrefix("Unknown option '\(flag)") ? UsageFailure(usage: C.usage).error(text) : nil
+        // Missing arguments are told before unknown flags, so some are given.
+        for arguments in [[], ["--", "x"], ["--", "x", "y"]] {
+            do { _ = try C.parse(["\(flag)=1"] + arguments) } catch {
+                let text = C.message(for: error)
+                if text.hasPrefix("Unknown option '\(flag)") { return UsageFailure(usage: C.usage).error(text) }
+            }
         }
+        return nil
     }
 }
 
@@ -127,7 +132,8 @@ enum Docker {
                 }
             }
         }
-        guard let verb = rest.popFirst(), verb != "help" else { return say(Help.text) }
+        guard let verb = rest.popFirst() else { return complain(Help.text) }
+        if verb == "help" { return say(Help.text) }
         try lookUp(verb, rest, settings)
     }
 

@@ -16,9 +16,7 @@ struct UsageFailure {
                 ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)")
         }
         if message.hasPrefix("Missing expected argument") || message.contains("nexpected argument") {
-            var failure = shown("docker: 'docker \(verb)' \(expectation)")
-            failure.exitCode = 1
-            return failure
+            return tooFew()
         }
         if message.hasPrefix("The value '"), let value = Self.quoted(message.dropFirst(11)),
             let flag = message.split(separator: "'").dropFirst(2).first(where: { $0.hasPrefix("-") })
@@ -33,6 +31,14 @@ struct UsageFailure {
     func shown(_ text: String) -> CLIError {
         var failure = CLIError("\(text)\n\nUsage:  docker \(usage)", exitCode: 125)
         failure.helpFor = "docker \(verb)"
+        return failure
+    }
+
+    /// The error for a wrong number of arguments.
+    func tooFew() -> CLIError {
+        var failure = shown("docker: 'docker \(verb)' \(expectation)")
+        failure.exitCode = 1
+        failure.helpWord = expectation.hasPrefix("requires at least") && !expectation.contains(" and ") ? "See" : "Run"
         return failure
     }
 

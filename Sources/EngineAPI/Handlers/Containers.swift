@@ -53,8 +53,17 @@ enum Containers {
         let request = CreateRequest(
             name: call.text("name"), config: body.config, hostConfig: body.hostConfig ?? HostConfig(),
             endpoints: body.endpoints, platform: platform)
-        let result = try await call.engine.containers.create(request)
+        let result: CreateResult
+        do { result = try await call.engine.containers.create(request) } catch let error as EngineError {
+            throw Self.refusal(error)
+        }
         return Call.json(["Id": .string(result.id), "Warnings": JSON(result.warnings)], status: 201)
+    }
+
+    /// Clients pull the image when a creation answers 404, so whatever else is missing is an invalid parameter.
+    private static func refusal(_ error: EngineError) -> EngineError {
+        let isImage = error.message.hasPrefix("No such image") || error.message.hasPrefix("image with reference")
+        return error.code == .notFound && !isImage ? EngineError(.invalidParameter, error.message) : error
     }
 
     static func start(_ call: Call) async throws -> Response {

@@ -1,6 +1,7 @@
 import Actors
 import HTTP
 import Kernel
+import NIOCore
 
 /// Further processes in running containers.
 enum Execs {
@@ -18,9 +19,14 @@ enum Execs {
         let size = wire.consoleSize ?? []
         let rows = size.count == 2 ? size[0] : 0
         let columns = size.count == 2 ? size[1] : 0
-        guard let streams = try await exec.start(detach: wire.detach ?? false, rows: rows, columns: columns) else {
-            return Response(200)
+        let isDetached = wire.detach ?? false
+        let streams: OwnedFD?
+        do {
+            streams = try await exec.start(detach: isDetached, rows: rows, columns: columns)
+        } catch where !isDetached {
+            return refusal(error, state.config.tty, call.version)
         }
+        guard let streams else { return Response(200) }
         let type = StreamFrame.contentType(tty: state.config.tty, version: call.version)
         let box = DescriptorBox(streams)
         return Response(
@@ -28,6 +34,16 @@ enum Execs {
             body: .takeover { stream in
                 try await stream.splice(try box.take())
             })
+    }
+
+    /// Docker's clients know no refusal here: they upgrade, read the reason as output, then ask for the exit code.
+    private static func refusal(_ error: any Error, _ tty: Bool, _ version: APIVersion) -> Response {
+        var text = ByteBuffer()
+        let message = Array("\(APIError.describe(error).message)\r\n".utf8)
+        if tty { text.writeBytes(message) } else { StreamFrame.append(1, message, to: &text) }
+        return Response(
+            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: version)],
+            body: .takeover { [text] stream in try await stream.write(text) })
     }
 
     static func resize(_ call: Call) async throws -> Response {

@@ -104,9 +104,9 @@ enum System {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await body() }
             group.addTask {
-                let rest = time - Timestamp.now().nanosecondsSince1970
+                let (rest, isPast) = time.subtractingReportingOverflow(Timestamp.now().nanosecondsSince1970)
                 // Cancelled: the other side ended first.
-                try? await Task.sleep(for: .nanoseconds(max(0, rest)))
+                try? await Task.sleep(for: .nanoseconds(isPast ? 0 : max(0, rest)))
             }
             try await group.next()
             group.cancelAll()

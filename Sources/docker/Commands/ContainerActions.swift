@@ -40,7 +40,7 @@ struct Start: Command {
                     say(name)
                 }
             } catch where error.message.isEmpty {
-                throw CLIError("failed to start containers: \(names.joined(separator: ", "))")
+                throw CLIError("Error: failed to start containers: \(names.joined(separator: ", "))")
             }
             return
         }
@@ -72,10 +72,10 @@ struct Attach: Command {
         let client = try settings.client()
         let info = try client.call("GET", try containerPath(name) + "/json")
         guard info["State"]?.flag("Running") ?? false else {
-            throw CLIError("cannot attach to a stopped container, start it first")
+            throw CLIError("You cannot attach to a stopped container, start it first")
         }
         if info["State"]?.flag("Paused") ?? false {
-            throw CLIError("cannot attach to a paused container, unpause it first")
+            throw CLIError("You cannot attach to a paused container, unpause it first")
         }
         let tty = info["Config"]?.flag("Tty") ?? false
         let input = !noStdin && (info["Config"]?.flag("OpenStdin") ?? false)
@@ -204,6 +204,12 @@ struct Rename: Command {
     @Argument(help: "Container") var name: String
     @Argument(help: "New name") var newName: String
     func run(_ settings: Settings) throws(CLIError) {
-        try settings.client().call("POST", try containerPath(name) + "/rename" + query([("name", newName)]))
+        let client = try settings.client()
+        do throws(CLIError) {
+            try client.call("POST", try containerPath(name) + "/rename" + query([("name", newName)]))
+        } catch {
+            complain(error.message)
+            throw CLIError("Error: failed to rename container named \(name)")
+        }
     }
 }

@@ -45,50 +45,7 @@ struct Port: Command {
                 found = true
             }
         }
-        if !found, let wanted { throw CLIError("no public port '\(wanted)' published for \(name)") }
-    }
-}
-
-/// `docker version`.
-struct ShowVersion: Command {
-    static let usage = "version [OPTIONS]"
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
-    func run(_ settings: Settings) throws(CLIError) {
-        let client = try settings.client()
-        let server = try client.call("GET", "/version")
-        let own: JSON = [
-            "Version": .string(Version.client), "ApiVersion": .string(client.negotiatedVersion),
-            "GitCommit": .string(Version.build), "Os": "linux", "Arch": .string(server.text("Arch")),
-        ]
-        if let format {
-            let both: JSON = ["Client": own, "Server": server]
-            return say(format == "json" ? both.encoded(escapingHTML: false) : try Template(format).render(both))
-        }
-        say("Client:\n Version:           \(Version.client)\n API version:       \(client.negotiatedVersion)\n Git commit:        \(Version.build)")
-        say("\nServer:\n Engine:\n  Version:          \(server.text("Version"))")
-        say("  API version:      \(server.text("ApiVersion")) (minimum version \(server.text("MinAPIVersion")))")
-        say("  OS/Arch:          \(server.text("Os"))/\(server.text("Arch"))")
-    }
-}
-
-/// `docker info`.
-struct Info: Command {
-    static let usage = "info [OPTIONS]"
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
-    func run(_ settings: Settings) throws(CLIError) {
-        let info = try settings.client().call("GET", "/info")
-        if let format { return say(format == "json" ? info.encoded(escapingHTML: false) : try Template(format).render(info)) }
-        let lines: [(String, String)] = [
-            ("Containers", String(info.int("Containers"))), (" Running", String(info.int("ContainersRunning"))),
-            (" Paused", String(info.int("ContainersPaused"))), (" Stopped", String(info.int("ContainersStopped"))),
-            ("Images", String(info.int("Images"))), ("Server Version", info.text("ServerVersion")),
-            ("Storage Driver", info.text("Driver")), ("Logging Driver", info.text("LoggingDriver")),
-            ("Cgroup Driver", info.text("CgroupDriver")), ("Cgroup Version", info.text("CgroupVersion")),
-            ("Kernel Version", info.text("KernelVersion")), ("Operating System", info.text("OperatingSystem")),
-            ("CPUs", String(info.int("NCPU"))), ("Total Memory", Sizes.binary(Double(info.int("MemTotal")))),
-            ("Name", info.text("Name")), ("ID", info.text("ID")), ("Docker Root Dir", info.text("DockerRootDir")),
-        ]
-        say("Server:\n" + lines.map { " \($0.0): \($0.1)" }.joined(separator: "\n"))
+        if !found, let port { throw CLIError("Error: No public port '\(port)' published for \(name)") }
     }
 }
 
@@ -101,9 +58,11 @@ struct Events: Command {
     @Option(help: "Stream events until this timestamp") var until: String?
     func run(_ settings: Settings) throws(CLIError) {
         let parameters = [
-            ("filters", try Filters.encode(filter)), ("since", since.map(Times.apiTimestamp)), ("until", until.map(Times.apiTimestamp)),
+            ("filters", try Filters.encode(filter)), ("since", try since.map(Times.apiTimestamp)),
+            ("until", try until.map(Times.apiTimestamp)),
         ]
-        let response = try settings.client().open("GET", "/events" + query(parameters))
+        let client = try settings.client()
+        let response = try client.open("GET", "/events" + query(parameters))
         let template: Template? = try format.map { (text) throws(CLIError) in try Template(text == "json" ? "{{json .}}" : text) }
         while let event = try response.nextMessage() {
             if let template { writeLine(try template.render(event)) } else { writeLine(text(event)) }

@@ -18,22 +18,21 @@ struct Exec: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         guard words.count >= 2 else {
-            var error = CLIError("'docker exec' requires at least 2 arguments\n\nUsage:  docker \(Self.usage)")
-            error.helpFor = "docker exec"
-            throw error
+            throw UsageFailure(usage: Self.usage).tooFew()
         }
         if tty, interactive, !detach, !Terminal.isTerminal(0) { throw CLIError("the input device is not a TTY") }
         let client = try settings.client()
-        let body: JSON = [
-            "User": .string(user), "Privileged": .bool(privileged), "Tty": .bool(tty),
-            "AttachStdin": .bool(interactive && !detach), "AttachStderr": .bool(!detach), "AttachStdout": .bool(!detach),
-            "Detach": .bool(detach), "DetachKeys": .string(detachKeys),
-            "Env": try KeyValues.environment(files: envFile, values: env), "WorkingDir": .string(workdir),
-            "Cmd": JSON(strings: words.dropFirst()),
-        ]
+        let body = CreateBody.object([
+            ("User", .string(user)), ("Privileged", .bool(privileged)), ("Tty", .bool(tty)),
+            ("ConsoleSize", tty ? CreateBody.consoleSize() : nil), ("AttachStdin", .bool(interactive && !detach)),
+            ("AttachStderr", .bool(!detach)), ("AttachStdout", .bool(!detach)), ("Detach", .bool(detach)),
+            ("DetachKeys", .string(detachKeys)), ("Env", try KeyValues.environment(files: envFile, values: env)),
+            ("WorkingDir", .string(workdir)), ("Cmd", JSON(strings: words.dropFirst())),
+        ])
         let id = try client.call("POST", try containerPath(words[0]) + "/exec", body).text("Id")
         guard !id.isEmpty else { throw CLIError("exec ID empty") }
-        let start: JSON = ["Detach": .bool(detach), "Tty": .bool(tty)]
+        let size: JSON? = tty ? CreateBody.consoleSize() : nil
+        let start = CreateBody.object([("Detach", .bool(detach)), ("Tty", .bool(tty)), ("ConsoleSize", size)])
         if detach {
             try client.call("POST", "/exec/\(id)/start", start)
             return
@@ -43,16 +42,7 @@ struct Exec: Command {
 
     private func attach(_ client: Client, _ id: String, _ body: JSON) throws(CLIError) {
         let keys = try DetachKeys(detachKeys)
-        let stream: Response
-        do throws(CLIError) {
-            stream = try client.hijack("/exec/\(id)/start", body)
-        } catch {
-            let text = error.message.lowercased()
-            var copy = error
-            if text.contains("executable file not found") || text.contains("no such file") { copy.exitCode = 127 }
-            if text.contains("permission denied") { copy.exitCode = 126 }
-            throw copy
-        }
+        let stream = try client.hijack("/exec/\(id)/start", body)
         let options = Session.Options(
             multiplexed: !tty, input: interactive, tty: tty, proxiesSignals: false, detachKeys: keys)
         var session = Session(
@@ -79,13 +69,21 @@ struct Logs: Command {
     @Option(help: "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)") var until: String?
     @Argument(help: "Container") var name: String
 
+    private func time(_ text: String, _ flag: String) throws(CLIError) -> String {
+        do throws(CLIError) { return try Times.apiTimestamp(text) } catch {
+            throw CLIError("invalid value for \"\(flag)\": \(error.message)")
+        }
+    }
+
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         let info = try client.call("GET", try containerPath(name) + "/json")
+        let since = try since.map { (text) throws(CLIError) in try time(text, "since") }
+        let until = try until.map { (text) throws(CLIError) in try time(text, "until") }
         let parameters: [(String, String?)] = [
-            ("details", details ? "1" : nil), ("follow", follow ? "1" : nil), ("since", since.map(Times.apiTimestamp)),
+            ("details", details ? "1" : nil), ("follow", follow ? "1" : nil), ("since", since),
             ("stderr", "1"), ("stdout", "1"), ("tail", tail), ("timestamps", timestamps ? "1" : nil),
-            ("until", until.map(Times.apiTimestamp)),
+            ("until", until),
         ]
         let response = try client.open("GET", "/containers/\(info.text("Id"))/logs" + query(parameters))
         let raw = info["Config"]?.flag("Tty") ?? false

@@ -31,9 +31,8 @@ struct ListImages: Command {
     }
 
     private func rows(_ image: JSON, _ showDigest: Bool) -> [JSON] {
-        var tags = (image["RepoTags"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>:<none>" }
+        let tags = (image["RepoTags"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>:<none>" }
         let digests = (image["RepoDigests"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>@<none>" }
-        if quiet, !tags.isEmpty { tags = [tags[0]] }
         guard !tags.isEmpty else {
             let pairs = digests.isEmpty ? ["<none>@<none>"] : (showDigest ? digests : [digests[0]])
             return pairs.map { row(image, $0.cut("@").0, "<none>", $0.cut("@").1 ?? "<none>") }
@@ -72,7 +71,9 @@ struct RemoveImages: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
-        let flags = query([("force", force ? "1" : nil), ("noprune", noPrune ? "1" : nil)])
+        let flags = query(
+            [("force", force ? "1" : nil), ("noprune", noPrune ? "1" : nil)]
+                + (try platform.map { (text) throws(CLIError) in ("platforms", try PlatformName.json(text)) }))
         try forEach(names) { (name) throws(CLIError) in
             do throws(CLIError) {
                 for item in try client.call("DELETE", imagePath(name) + flags).elements {
@@ -91,8 +92,11 @@ struct Tag: Command {
     @Argument(help: "Source") var source: String
     @Argument(help: "Target") var target: String
     func run(_ settings: Settings) throws(CLIError) {
-        let name = try ImageName(parsing: target)
-        try settings.client().call("POST", imagePath(source) + "/tag" + query([("repo", name.familiar), ("tag", name.tag ?? "latest")]))
+        let name: ImageName
+        do throws(CLIError) { name = try ImageName(parsing: target) } catch {
+            throw CLIError("Error parsing reference: \"\(target)\" is not a valid repository/tag: \(error.message)")
+        }
+        try settings.client().call("POST", imagePath(source) + "/tag" + query([("repo", name.full), ("tag", name.tag ?? "latest")]))
     }
 }
 
@@ -108,7 +112,7 @@ struct History: Command {
     @Argument(help: "Image") var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
-        let list = try settings.client().call("GET", imagePath(name) + "/history")
+        let list = try settings.client().call("GET", imagePath(name) + "/history" + query([("platform", try platform.map(PlatformName.json))]))
         let listing = Listing(
             standard: "table {{.ID}}\t{{\(noHuman ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
             headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID")
@@ -142,7 +146,7 @@ struct Commit: Command {
         let name = try reference.map { (text) throws(CLIError) in try ImageName(parsing: text) }
         var pairs: [(String, String?)] = [("author", author), ("comment", message), ("container", container)]
         pairs += change.map { ("changes", $0) }
-        pairs += [("pause", noPause ? "0" : nil), ("repo", name?.familiar), ("tag", name.map { $0.tag ?? "latest" })]
+        pairs += [("pause", noPause ? "0" : nil), ("repo", name?.full), ("tag", name.map { $0.tag ?? "latest" })]
         say(try settings.client().call("POST", "/commit" + query(pairs)).text("Id"))
     }
 }
@@ -155,7 +159,8 @@ struct Save: Command {
     @Argument(help: "Images") var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Download.check(output, "save")
-        let response = try settings.client().open("GET", "/images/get" + query(names.map { ("names", $0) }))
+        let response = try settings.client().open("GET", "/images/get" + query(
+            names.map { ("names", $0) } + (try platform.map { (text) throws(CLIError) in ("platform", try PlatformName.json(text)) })))
         try Download.write(response, to: output)
     }
 }
@@ -183,8 +188,9 @@ struct Load: Command {
         if input == nil, Terminal.isTerminal(0) { throw CLIError("requested load from stdin, but stdin is empty") }
         let source = try Upload(path: input)
         let quietly = quiet || !Terminal.isTerminal(1)
+        let platforms = try platform.map { (text) throws(CLIError) -> (String, String?) in ("platform", try PlatformName.json(text)) }
         let response = try settings.client().upload(
-            "POST", "/images/load?quiet=\(quietly ? 1 : 0)", type: "application/x-tar", next: source.next)
+            "POST", "/images/load" + query([("quiet", quietly ? "1" : "0")] + platforms), type: "application/x-tar", next: source.next)
         try Upload.show(response)
     }
 }

@@ -20,26 +20,39 @@ enum Inspector {
     ) throws(CLIError) {
         let client = try settings.client()
         let wanted = kinds.filter { kind == nil || kind?.isEmpty == true || $0.name == kind }
-        guard !wanted.isEmpty else { throw CLIError("unknown type: \"\(kind ?? "")\"") }
+        guard !wanted.isEmpty else { 
+            throw CLIError(
+                "unknown type: \"\(kind ?? "")\": must be one of \"container\", \"image\", \"network\", \"volume\"")
+         }
         let template: Template? = try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in try Template(text) }
         var found: [JSON] = []
         var failures: [String] = []
         for name in names {
             do throws(CLIError) {
                 found.append(try look(client, name, wanted, size, specific: kind))
-            } catch where error.status == 404 {
+            } catch {
+                // As Docker: what was found is printed, whatever stopped the rest.
                 failures.append(error.message)
             }
         }
         if let template {
-            for value in found { say(try template.render(value)) }
-            if found.isEmpty { say("") }
+            try show(found, template)
         } else if format == "json" {
             say(JSON.array(found).encoded(escapingHTML: false))
         } else {
             say(found.isEmpty ? "[]" : JSON.array(found).indented())
         }
         guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
+    }
+
+    private static func show(_ found: [JSON], _ template: Template) throws(CLIError) {
+        if found.isEmpty { say("") }
+        for value in found {
+            do throws(CLIError) { say(try template.render(value, missingKeysFail: true)) } catch {
+                say("")
+                throw CLIError("template parsing error: \(error.message)")
+            }
+        }
     }
 
     private static func look(
@@ -59,7 +72,7 @@ enum Inspector {
             error.status = 404
             throw error
         }
-        throw CLIError("error: no such object: \(name)", status: 404)
+        throw CLIError("Error: No such object: \(name)", status: 404)
     }
 }
 

@@ -16,9 +16,9 @@ struct ListContainers: Command {
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         let count = latest && last == -1 ? 1 : last
-        let sized = size || format?.contains(".Size") == true
+        let sized = size || format?.contains(".Size") == true || format?.contains("json .}}") == true
         let parameters: [(String, String?)] = [
-            ("all", all || count > 0 ? "1" : nil), ("filters", try Filters.encode(filter)),
+            ("all", all ? "1" : nil), ("filters", try Filters.encode(filter)),
             ("limit", count > 0 ? String(count) : nil), ("size", sized ? "1" : nil),
         ]
         let list = try client.call("GET", "/containers/json" + query(parameters))

@@ -11,25 +11,72 @@ struct Login: Command {
     @Argument(help: "Server") var server: String?
 
     func run(_ settings: Settings) throws(CLIError) {
-        let key = server.map { $0 == "docker.io" ? ConfigFile.hubKey : $0 } ?? ConfigFile.hubKey
-        var secret = password
         if passwordStdin {
-            guard username != nil else { throw CLIError("the --password-stdin option requires --username") }
-            secret = try String(decoding: readFile("/dev/stdin", limit: 1 << 16), as: UTF8.self).trimming(\.isNewline)
+            guard password == nil else {
+                throw CLIError("conflicting options: cannot specify both --password and --password-stdin")
+            }
+            guard username != nil else { throw CLIError("the --password-stdin option requires --username to be set") }
         }
-        var user = username
-        if user == nil {
-            fputs("Username: ", stderr)
-            user = readLine()?.trimmed
-        }
-        if secret == nil { secret = Terminal.readSecret("Password: ") }
-        guard let user, !user.isEmpty, let secret, !secret.isEmpty else { throw CLIError("username and password are required") }
-        let body: JSON = ["username": .string(user), "password": .string(secret), "serveraddress": .string(key)]
-        let answer = try settings.client().call("POST", "/auth", body)
-        let token = answer["IdentityToken"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        if password != nil { complain("WARNING! Using --password via the CLI is insecure. Use --password-stdin.") }
+        let key = ConfigFile.key(server)
         var config = try ConfigFile(folder: settings.folder)
-        try config.store(key, user: user, secret: secret, token: token)
-        say(answer.text("Status").isEmpty ? "Login Succeeded" : answer.text("Status"))
+        let client = try settings.client()
+        let secret = passwordStdin
+            ? try String(decoding: readFile("/dev/stdin", limit: 1 << 16), as: UTF8.self).trimming(\.isNewline) : password
+        if username == nil, secret == nil, let known = try known(config, key) {
+            return say(try exchange(client, known).status)
+        }
+        let (user, typed) = try asked(username, secret)
+        let answer = try exchange(client, ["username": .string(user), "password": .string(typed), "serveraddress": .string(key)])
+        do throws(CLIError) {
+            try config.store(key, user: user, secret: typed, token: answer.token)
+        } catch {
+            throw CLIError("Error saving credentials: \(error.message)")
+        }
+        if config.helper(for: key) == nil {
+            complain(
+                """
+
+                WARNING! Your credentials are stored unencrypted in '\(config.path)'.
+                Configure a credential helper to remove this warning. See
+                https://docs.docker.com/go/credential-store/
+
+                """)
+        }
+        say(answer.status)
+    }
+
+    /// What an earlier login left, said aloud; nil when there is nothing to use.
+    private func known(_ config: ConfigFile, _ key: String) throws(CLIError) -> JSON? {
+        let auth = try config.auth(for: key)
+        guard !auth.text("username").isEmpty, !auth.text("password").isEmpty else { return nil }
+        say("Authenticating with existing credentials... [Username: \(auth.text("username"))]\n")
+        say(" Info -> To login with a different account, run 'docker logout' followed by 'docker login'\n\n")
+        return auth
+    }
+
+    /// The daemon's verdict on credentials, and the token it gives for them if it does.
+    private func exchange(_ client: Client, _ auth: JSON) throws(CLIError) -> (status: String, token: String?) {
+        let answer = try client.call("POST", "/auth", auth)
+        let status = answer.text("Status")
+        return (status.isEmpty ? "Login Succeeded" : status, answer["IdentityToken"]?.string.flatMap { $0.isEmpty ? nil : $0 })
+    }
+
+    /// Asks for what was not given; only a terminal can answer.
+    private func asked(_ username: String?, _ secret: String?) throws(CLIError) -> (user: String, secret: String) {
+        if let username, !username.isEmpty, let secret, !secret.isEmpty { return (username, secret) }
+        guard !passwordStdin, Terminal.isTerminal(0) else {
+            throw CLIError("Error: Cannot perform an interactive login from a non TTY device")
+        }
+        var user = username ?? ""
+        if user.isEmpty {
+            fputs("Username: ", stderr)
+            user = readLine()?.trimmed ?? ""
+        }
+        guard !user.isEmpty else { throw CLIError("Error: Non-null Username Required") }
+        let typed = secret.flatMap { $0.isEmpty ? nil : $0 } ?? Terminal.readSecret("Password: ") ?? ""
+        guard !typed.isEmpty else { throw CLIError("Error: Password Required") }
+        return (user, typed)
     }
 }
 
@@ -38,8 +85,9 @@ struct Logout: Command {
     static let usage = "logout [SERVER]"
     @Argument(help: "Server") var server: String?
     func run(_ settings: Settings) throws(CLIError) {
-        let key = server.map { $0 == "docker.io" ? ConfigFile.hubKey : $0 } ?? ConfigFile.hubKey
+        let key = ConfigFile.key(server)
         var config = try ConfigFile(folder: settings.folder)
-        say(try config.erase(key) ? "Removing login credentials for \(key)" : "Not logged in to \(key)")
+        say("Removing login credentials for \(key)")
+        try config.erase(key)
     }
 }

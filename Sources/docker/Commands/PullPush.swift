@@ -24,7 +24,7 @@ struct Pull: Command {
             image, platform: platform, progress: quiet ? nil : ProgressView(descriptor: 1), all: allTags)
         if verbose { say(PullTrace.summary(stages)) }
         if let trace { try write(stages, to: trace, image) }
-        say(allTags ? image.full : image.full + image.suffix)
+        say(allTags ? image.full : image.whole)
     }
 
     private func write(_ stages: [PullTrace.Stage], to path: String, _ image: ImageName) throws(CLIError) {
@@ -47,15 +47,21 @@ struct Push: Command {
     @Flag(name: .shortAndLong, help: "Suppress verbose output") var quiet = false
     @Argument(help: "The image") var name: String
 
+    private static let platformNote = """
+        Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.
+                Other components, like attestations, will not be included.
+        """
+
     func run(_ settings: Settings) throws(CLIError) {
         let image = try ImageName(parsing: name)
         if allTags, image.tag != nil { throw CLIError("tag can't be used with --all-tags/-a") }
+        if platform != nil { complain(Self.platformNote) }
         if !quiet, !allTags, image.tag == nil { say("Using default tag: latest") }
         let client = try settings.client()
         let header = try ConfigFile(folder: settings.folder).header(for: image)
         let path = "/images/\(escaped(image.familiar, keeping: "/:"))/push"
         let tag = allTags ? nil : image.tag ?? "latest"
-        let response = try client.open("POST", path + query([("tag", tag), ("platform", platform)]), headers: [header])
+        let response = try client.open("POST", path + query([("tag", tag), ("platform", try platform.map(PlatformName.json))]), headers: [header])
         var view = quiet ? nil : ProgressView(descriptor: 1)
         defer { view?.finish() }
         while let message = try response.nextMessage() {

@@ -13,37 +13,37 @@ struct Run: Command {
     @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy = false
 
     func run(_ settings: Settings) throws(CLIError) {
-        do throws(CLIError) {
-            try perform(settings)
-        } catch {
-            throw error.message.isEmpty ? error : Self.classified(error)
-        }
-    }
-
-    /// Docker's exit codes: 127 program not found, 126 not executable, 125 everything else.
-    private static func classified(_ error: CLIError) -> CLIError {
-        let text = error.message.lowercased()
-        let code: CInt =
-            text.contains("executable file not found") || text.contains("no such file or directory")
-                || text.contains("system cannot find the file") ? 127 : text.contains("permission denied") && error.status != nil ? 126 : 125
-        return error.inRun("docker run", error.status == 400 || error.status == 500 ? code : 125)
-    }
-
-    private func perform(_ settings: Settings) throws(CLIError) {
+        let body = CreateBody(options: container, detached: detach)
+        let document = try body.checked(Self.usage)
         if detach, !container.attach.isEmpty {
             throw CLIError("conflicting options: cannot specify both --attach and --detach")
         }
         if container.tty, container.interactive, !detach, !Terminal.isTerminal(0) {
-            throw CLIError("the input device is not a TTY", exitCode: 1)
+            throw CLIError("the input device is not a TTY")
         }
+        do throws(CLIError) {
+            try perform(settings, body, document)
+        } catch {
+            throw error.message.isEmpty ? error : error.inRun("docker run", Self.exitCode(error.message.lowercased()))
+        }
+    }
+
+    /// Docker's exit codes: 127 program not found, 126 not executable, 125 everything else.
+    private static func exitCode(_ text: String) -> CInt {
+        let isMissing = ["executable file not found", "no such file or directory", "system cannot find the file specified"]
+            .contains { text.contains($0) }
+        if isMissing { return 127 }
+        return text.contains("permission denied") || text.contains("is a directory") ? 126 : 125
+    }
+
+    private func perform(_ settings: Settings, _ body: CreateBody, _ document: JSON) throws(CLIError) {
         let keys = try DetachKeys(detachKeys)
         let client = try settings.client()
-        let id = try ContainerCreation(client: client, settings: settings, options: container).create(detached: detach)
+        let id = try ContainerCreation(client: client, settings: settings, options: container).create(document)
         if detach {
             try client.call("POST", "/containers/\(id)/start")
             return say(id)
         }
-        let body = CreateBody(options: container, detached: false)
         let input = try body.attaches("stdin")
         let output = try body.attaches("stdout")
         let errors = try body.attaches("stderr")
@@ -66,11 +66,8 @@ struct Create: Command {
     @OptionGroup var container: ContainerOptions
 
     func run(_ settings: Settings) throws(CLIError) {
+        let document = try CreateBody(options: container, detached: false).checked(Self.usage)
         let client = try settings.client()
-        do throws(CLIError) {
-            say(try ContainerCreation(client: client, settings: settings, options: container).create(detached: false))
-        } catch {
-            throw error.inRun("docker create", error.message.hasPrefix("Error response") ? 1 : 125)
-        }
+        say(try ContainerCreation(client: client, settings: settings, options: container).create(document))
     }
 }

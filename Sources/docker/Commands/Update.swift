@@ -41,17 +41,17 @@ struct Update: Command {
 
     /// The members that were asked to change.
     private func changes() throws(CLIError) -> [JSON.Member] {
-        func size(_ text: String?) throws(CLIError) -> JSON? {
+        func size(_ text: String?, _ flag: String) throws(CLIError) -> JSON? {
             guard let text else { return nil }
-            return JSON(try CreateBody.size(text))
+            return JSON(try CreateBody.size(text, flag))
         }
         let members: [(String, JSON?)] = [
             ("BlkioWeight", blkioWeight.map { JSON($0) }), ("CpuPeriod", cpuPeriod.map { JSON($0) }),
             ("CpuQuota", cpuQuota.map { JSON($0) }), ("CpuRealtimePeriod", cpuRtPeriod.map { JSON($0) }),
             ("CpuRealtimeRuntime", cpuRtRuntime.map { JSON($0) }), ("CpuShares", cpuShares.map { JSON($0) }),
             ("NanoCpus", cpus == nil ? nil : JSON(try ResourceSpec.nanoCPUs(cpus))), ("CpusetCpus", cpusetCpus.map { .string($0) }),
-            ("CpusetMems", cpusetMems.map { .string($0) }), ("Memory", try size(memory)),
-            ("MemoryReservation", try size(memoryReservation)), ("MemorySwap", try size(memorySwap)),
+            ("CpusetMems", cpusetMems.map { .string($0) }), ("Memory", try size(memory, "-m, --memory")),
+            ("MemoryReservation", try size(memoryReservation, "--memory-reservation")), ("MemorySwap", try size(memorySwap, "--memory-swap")),
             ("PidsLimit", pidsLimit.map { JSON($0) }),
             ("RestartPolicy", try restart.map { (text) throws(CLIError) in try CreateBody.restartPolicy(text) }),
         ]

@@ -18,7 +18,7 @@ struct AttachedContainer {
         let attaching = try client.begin(
             Request(method: "POST", path: "/containers/\(id)/attach" + query(streams), upgrade: true))
         let waiting = try client.begin(
-            Request(method: "POST", path: "/containers/\(id)/wait" + query([("condition", condition)])))
+            Request(method: "POST", path: "/containers/\(id)/wait" + query([("condition", condition.isEmpty ? nil : condition)])))
         let stream = try client.checked(try Response(from: attaching, method: "POST"))
         return AttachedContainer(client: client, id: id, stream: stream, wait: waiting)
     }

@@ -6,25 +6,24 @@ struct ContainerCreation {
     let settings: Settings
     let options: ContainerOptions
 
-    /// The new container's identifier.
-    func create(detached: Bool) throws(CLIError) -> String {
-        let body = try CreateBody(options: options, detached: detached).document()
+    /// Creates the container `body` describes.
+    ///
+    /// - Returns: its identifier.
+    func create(_ body: JSON) throws(CLIError) -> String {
         guard let image = options.words.first else { return "" }
         guard ["always", "missing", "never"].contains(options.pull) else {
-            throw CLIError("invalid pull option: '\(options.pull)': must be one of \"always\", \"missing\" or \"never\"", exitCode: 125)
+            throw CLIError("invalid pull option: '\(options.pull)': must be one of \"always\", \"missing\" or \"never\"")
         }
-        if let path = options.cidfile, access(path, F_OK) == 0 {
-            throw CLIError("container ID file found, make sure the other container isn't running or delete \(path)")
-        }
+        let reference = image.isHexadecimalDigest ? nil : try ImageName(parsing: image)
+        try checkIDFile()
         if options.pull == "always" { try pull(image) }
         let path = "/containers/create" + query([("name", options.name), ("platform", options.platform)])
         let answer: JSON
         do throws(CLIError) {
             answer = try client.call("POST", path, body)
         } catch {
-            guard error.status == 404, options.pull == "missing", error.message.lowercased().contains("no such image"),
-                let name = try? ImageName(parsing: image)
-            else { throw error }
+            // As Docker: the image, or the image for that platform, is what a creation can miss.
+            guard error.status == 404, options.pull == "missing", let name = reference else { throw error }
             if !options.quiet { complain("Unable to find image '\(name.familiar)\(name.suffix)' locally") }
             try pull(image)
             answer = try client.call("POST", path, body)
@@ -33,6 +32,17 @@ struct ContainerCreation {
         let id = answer.text("Id")
         if let path = options.cidfile { try writeFileAtomically(path, Array(id.utf8), mode: 0o644) }
         return id
+    }
+
+    /// Tells before anything is created when the identifier could not be written.
+    private func checkIDFile() throws(CLIError) {
+        guard let path = options.cidfile else { return }
+        guard access(path, F_OK) != 0 else {
+            throw CLIError("container ID file found, make sure the other container isn't running or delete \(path)")
+        }
+        guard access(CopyPath.split(CopyPath.clean(path)).folder, W_OK) == 0 else {
+            throw CLIError("failed to create the container ID file: open \(path): \(systemMessage(errno).lowercasedFirst)")
+        }
     }
 
     private func pull(_ image: String) throws(CLIError) {

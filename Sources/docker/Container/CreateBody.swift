@@ -14,6 +14,16 @@ struct CreateBody {
         return options.attach.contains { $0.lowercased() == stream }
     }
 
+    /// The whole document; an error carries what Docker prints around it: the usage line for a bad flag, the command else.
+    func checked(_ usage: String) throws(CLIError) -> JSON {
+        do throws(CLIError) {
+            return try document()
+        } catch {
+            if error.message.hasPrefix("invalid argument ") { throw UsageFailure(usage: usage).shown(error.message) }
+            throw error.inRun("docker \(usage.cut(" ").0)", 125)
+        }
+    }
+
     /// The whole document.
     func document() throws(CLIError) -> JSON {
         let o = options
@@ -48,15 +58,17 @@ struct CreateBody {
     private func hostConfig(_ ports: PortSpecs) throws(CLIError) -> JSON {
         let o = options
         let security = try SecuritySpec(o.securityOpt)
+        try checkModes()
+        let capabilities = CapabilitySpec(add: o.capAdd, drop: o.capDrop)
         var members: [(String, JSON?)] = [
             ("Binds", try binds()), ("ContainerIDFile", .string(o.cidfile ?? "")),
             ("LogConfig", ["Type": .string(o.logDriver), "Config": JSON(map: KeyValues.map(o.logOpt))]),
             ("NetworkMode", .string(try NetworkSpec(o).mode)), ("PortBindings", ports.bindings),
             ("RestartPolicy", try restartPolicy()), ("AutoRemove", .bool(o.rm)),
             ("VolumeDriver", .string(o.volumeDriver)), ("VolumesFrom", Self.list(o.volumesFrom)),
-            ("ConsoleSize", consoleSize()), ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
-            ("CapAdd", Self.list(o.capAdd)), ("CapDrop", Self.list(o.capDrop)), ("CgroupnsMode", .string(o.cgroupns)),
-            ("Dns", JSON(strings: o.dns)), ("DnsOptions", JSON(strings: o.dnsOption)),
+            ("ConsoleSize", o.tty ? Self.consoleSize() : [0, 0]), ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
+            ("CapAdd", Self.list(capabilities.add)), ("CapDrop", Self.list(capabilities.drop)), ("CgroupnsMode", .string(o.cgroupns)),
+            ("Dns", JSON(strings: try o.dns.map(Self.address))), ("DnsOptions", JSON(strings: o.dnsOption)),
             ("DnsSearch", JSON(strings: o.dnsSearch)), ("ExtraHosts", Self.list(try o.addHost.map(Self.extraHost))),
             ("GroupAdd", Self.list(o.groupAdd)), ("IpcMode", .string(o.ipc)), ("Links", Self.list(o.link)),
             ("OomScoreAdj", JSON(o.oomScoreAdj)), ("PidMode", .string(o.pid)), ("Privileged", .bool(o.privileged)),
@@ -66,8 +78,8 @@ struct CreateBody {
             ("SecurityOpt", Self.list(security.options)),
             ("StorageOpt", o.storageOpt.isEmpty ? nil : JSON(map: KeyValues.map(o.storageOpt))),
             ("Tmpfs", o.tmpfs.isEmpty ? nil : tmpfs()), ("UTSMode", .string(o.uts)), ("UsernsMode", .string(o.userns)),
-            ("ShmSize", JSON(try Self.size(o.shmSize))),
-            ("Sysctls", o.sysctl.isEmpty ? nil : JSON(map: KeyValues.map(o.sysctl))),
+            ("ShmSize", JSON(try Self.size(o.shmSize, "--shm-size"))),
+            ("Sysctls", o.sysctl.isEmpty ? nil : JSON(map: KeyValues.map(try o.sysctl.map(Self.kernelSetting)))),
             ("Runtime", o.runtime.map { .string($0) }), ("Mounts", try mounts()),
             ("MaskedPaths", security.showsSystemPaths ? .array([]) : nil),
             ("ReadonlyPaths", security.showsSystemPaths ? .array([]) : nil),
@@ -80,14 +92,50 @@ struct CreateBody {
     static func list(_ values: [String]) -> JSON { values.isEmpty ? .null : JSON(strings: values) }
 
     /// Bytes of an optional size; 0 when not given.
-    static func size(_ text: String?) throws(CLIError) -> Int64 {
+    ///
+    /// - Parameter flag: the option's names, for the error.
+    static func size(_ text: String?, _ flag: String) throws(CLIError) -> Int64 {
         guard let text else { return 0 }
-        return text == "-1" ? -1 : try Sizes.parse(text)
+        if text == "-1" { return -1 }
+        do throws(CLIError) { return try Sizes.parse(text) } catch {
+            throw CLIError("invalid argument \"\(text)\" for \"\(flag)\" flag: \(error.message)", exitCode: 125)
+        }
     }
 
-    private func consoleSize() -> JSON {
-        guard options.tty, let size = Terminal.size(1) else { return [0, 0] }
+    /// Rows and columns of the terminal on standard output; zeros when it is none.
+    static func consoleSize() -> JSON {
+        guard let size = Terminal.size(1) else { return [0, 0] }
         return [JSON(size.rows), JSON(size.columns)]
+    }
+
+    /// Namespaces that can only be the host's, another container's or their own.
+    private func checkModes() throws(CLIError) {
+        let o = options
+        let isContainers = o.pid.hasPrefix("container:") && o.pid.utf8.count > 10
+        guard ["", "host"].contains(o.pid) || isContainers else { throw CLIError("--pid: invalid PID mode") }
+        guard ["", "host"].contains(o.uts) else { throw CLIError("--uts: invalid UTS mode") }
+        guard ["", "host"].contains(o.userns) else { throw CLIError("--userns: invalid USER mode") }
+        guard ["", "host", "private"].contains(o.cgroupns) else { throw CLIError("--cgroupns: invalid CGROUP mode") }
+    }
+
+    private static func address(_ text: String) throws(CLIError) -> String {
+        guard text.isIPAddress else {
+            throw CLIError("invalid argument \"\(text)\" for \"--dns\" flag: IP address is not correctly formatted: \(text)")
+        }
+        return text
+    }
+
+    /// A setting that a container has for itself.
+    private static func kernelSetting(_ text: String) throws(CLIError) -> String {
+        let own: Set = [
+            "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+            "kernel.shm_rmid_forced",
+        ]
+        let (name, value) = text.cut("=")
+        guard value != nil, own.contains(name) || name.hasPrefix("net.") || name.hasPrefix("fs.mqueue.") else {
+            throw CLIError("invalid argument \"\(text)\" for \"--sysctl\" flag: sysctl '\(text)' is not allowed")
+        }
+        return text
     }
 
     private static func extraHost(_ text: String) throws(CLIError) -> String {

@@ -1,6 +1,6 @@
 /// `KEY=VALUE` options and the files of them.
 enum KeyValues {
-    /// The environment: files first, then single values. A bare `KEY` takes its value from this process, or is left out.
+    /// The environment: files first, then single values. A bare `KEY` takes its value from this process.
     static func environment(files: [String], values: [String]) throws(CLIError) -> JSON {
         var lines: [String] = []
         for file in files { lines += try read(file) }
@@ -9,11 +9,8 @@ enum KeyValues {
             guard !line.hasPrefix("="), !line.isEmpty else {
                 throw CLIError("invalid argument \"\(line)\" for \"-e, --env\" flag: invalid environment variable: \(line)", exitCode: 125)
             }
-            if line.contains("=") {
-                list.append(line)
-            } else if let value = docker.environment(line) {
-                list.append("\(line)=\(value)")
-            }
+            // A name alone that is not set here goes as it is: the daemon takes it out of the image's environment.
+            list.append(line.contains("=") ? line : docker.environment(line).map { "\(line)=\($0)" } ?? line)
         }
         return CreateBody.list(list)
     }

@@ -5,7 +5,7 @@ enum MountSpec {
     /// A `-v SOURCE:TARGET[:OPTIONS]`, its relative source made absolute.
     static func bind(_ spec: String) throws(CLIError) -> String {
         let (source, rest) = spec.cut(":")
-        guard let rest, !source.isEmpty else { throw CLIError("invalid spec: \(spec): empty section between colons", exitCode: 125) }
+        guard let rest, !source.isEmpty, !rest.isEmpty, !rest.hasSuffix(":"), !rest.hasPrefix(":") else { throw CLIError("invalid spec: \(spec): empty section between colons", exitCode: 125) }
         guard source.hasPrefix(".") || source.hasPrefix("~") else { return spec }
         return "\(absolute(source)):\(rest)"
     }
@@ -39,8 +39,12 @@ enum MountSpec {
         for field in fields(spec) {
             let (key, value) = field.cut("=")
             let name = key.lowercased()
-            let flag = value == nil || ["true", "1"].contains(value?.lowercased() ?? "")
-            if value == nil, !["readonly", "ro", "volume-nocopy", "bind-nonrecursive"].contains(name) {
+            let isSwitch = ["readonly", "ro", "volume-nocopy", "bind-nonrecursive"].contains(name)
+            let flag = value.map { ["true", "1"].contains($0.lowercased()) } ?? true
+            if isSwitch, let value, !flag, !["false", "0"].contains(value.lowercased()) {
+                throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(value)")
+            }
+            if value == nil, !isSwitch {
                 throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid field '\(field)' must be a key=value pair", exitCode: 125)
             }
             let text = value ?? ""
@@ -66,12 +70,21 @@ enum MountSpec {
             case "volume-driver": driverName = text
             case "volume-opt": let (option, value) = text.cut("="); driver[option] = value ?? ""
             case "image-subpath": image["Subpath"] = .string(text)
-            case "tmpfs-size": tmpfs["SizeBytes"] = JSON(try Sizes.parse(text))
-            case "tmpfs-mode": tmpfs["Mode"] = JSON(Int(text, radix: 8) ?? 0)
+            case "tmpfs-size":
+                guard let size = try? Sizes.parse(text) else {
+                    throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
+                }
+                tmpfs["SizeBytes"] = JSON(size)
+            case "tmpfs-mode":
+                guard let mode = UInt32(text, radix: 8) else {
+                    throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
+                }
+                tmpfs["Mode"] = JSON(mode)
             default:
                 throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: unexpected key '\(key)' in '\(field)'", exitCode: 125)
             }
         }
+        try checkRecursion(spec, readOnly: top["ReadOnly"] != nil, bind)
         guard top["Target"] != nil else {
             throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: target is required", exitCode: 125)
         }
@@ -84,6 +97,19 @@ enum MountSpec {
         for (name, part) in [("BindOptions", bind), ("VolumeOptions", volume), ("TmpfsOptions", tmpfs), ("ImageOptions", image)]
         where !part.isEmpty { top[name] = object(part) }
         return object(top)
+    }
+
+    /// The kinds of recursive read-only need `readonly`, and the forced one a propagation that cannot undo it.
+    private static func checkRecursion(_ spec: String, readOnly: Bool, _ bind: [String: JSON]) throws(CLIError) {
+        func invalid(_ kind: String, _ needed: String) -> CLIError {
+            CLIError(
+                "invalid argument \"\(spec)\" for \"--mount\" flag: option 'bind-recursive=\(kind)' requires "
+                    + "'\(needed)' to be specified in conjunction", exitCode: 125)
+        }
+        if bind["ReadOnlyNonRecursive"] != nil, !readOnly { throw invalid("writable", "readonly") }
+        guard bind["ReadOnlyForceRecursive"] != nil else { return }
+        guard readOnly else { throw invalid("readonly", "readonly") }
+        guard bind["Propagation"]?.string == "rprivate" else { throw invalid("readonly", "bind-propagation=rprivate") }
     }
 
     private static func object(_ members: [String: JSON]) -> JSON {
@@ -114,6 +140,7 @@ struct NetworkSpec {
     private let options: ContainerOptions
     private var aliases: [String]
     private var settings: [String: String] = [:]
+    private var driverOptions: [String: String] = [:]
 
     init(_ options: ContainerOptions) throws(CLIError) {
         self.options = options
@@ -128,7 +155,13 @@ struct NetworkSpec {
         }
         for field in MountSpec.fields(first) {
             let (key, value) = field.cut("=")
-            if key == "alias" { aliases.append(value ?? "") } else { settings[key] = value ?? "" }
+            switch key {
+            case "alias": aliases.append(value ?? "")
+            case "driver-opt":
+                let (option, setting) = (value ?? "").cut("=")
+                driverOptions[option] = setting ?? ""
+            default: settings[key] = value ?? ""
+            }
         }
         guard let name = settings["name"] else {
             throw CLIError("invalid argument \"\(first)\" for \"--network\" flag: missing network name", exitCode: 125)
@@ -147,6 +180,7 @@ struct NetworkSpec {
             endpoint.append(("IPAMConfig", CreateBody.object(config)))
         }
         if !options.link.isEmpty, mode != "default" { endpoint.append(("Links", JSON(strings: options.link))) }
+        if !driverOptions.isEmpty { endpoint.append(("DriverOpts", JSON(map: driverOptions))) }
         if !aliases.isEmpty { endpoint.append(("Aliases", JSON(strings: aliases))) }
         if let address = settings["mac-address"] ?? options.macAddress { endpoint.append(("MacAddress", .string(address))) }
         var members: [JSON.Member] = [.init(name: mode, value: CreateBody.object(endpoint))]

@@ -17,20 +17,28 @@ struct Listing {
         text = Self.unescaped(text)
         // A whole row goes through Go's own encoder, which escapes `<`, `>` and `&`; single fields do not.
         if text == "{{json .}}" { return rows.map { $0.encoded() + "\n" }.joined() }
-        guard text.hasPrefix("table") else {
-            let template = try Template(text)
-            var out = ""
-            for row in rows { out += try template.render(row, methods: methods) + "\n" }
-            return out
+        let isTable = text.hasPrefix("table")
+        let template: Template
+        do throws(CLIError) { template = try Template(isTable ? String(text.dropFirst(5)).trimmed : text) } catch {
+            throw CLIError("failed to parse template: \(error.message.droppingPrefix("template parsing error: "))")
         }
-        return try table(String(text.dropFirst(5)).trimmed, rows)
+        do throws(CLIError) { return try isTable ? table(template, rows) : lines(template, rows) } catch {
+            throw CLIError("failed to execute template: \(error.message)")
+        }
     }
 
-    private func table(_ text: String, _ rows: [JSON]) throws(CLIError) -> String {
-        let template = try Template(text)
+    private func lines(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
+        var out = ""
+        for row in rows { out += try template.render(row, methods: methods) + "\n" }
+        return out
+    }
+
+    private func table(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
         let names = (rows.first?.members.map(\.name) ?? []) + template.fieldNames
         let header = JSON.object(names.map { .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0))) })
-        var table = Table(try template.render(header).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+        // A method's column is named after its argument: `{{.Label "a"}}` is the column `a`.
+        let titles = methods.mapValues { _ in { @Sendable (_: JSON, arguments: [JSON]) in arguments.first ?? .null } }
+        var table = Table(try template.render(header, methods: titles).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
         for row in rows {
             table.add(try template.render(row, methods: methods).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
         }
@@ -79,7 +87,9 @@ enum Filters {
         for filter in filters {
             let (name, value) = filter.cut("=")
             guard let value else {
-                throw CLIError("invalid argument \"\(filter)\" for \"-f, --filter\" flag: invalid filter '\(filter)'", exitCode: 125)
+                throw CLIError(
+                    "invalid argument \"\(filter)\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
+                    exitCode: 125)
             }
             let key = name.trimmed.lowercased()
             if let index = map.firstIndex(where: { $0.0 == key }) { map[index].1.append(value.trimmed) } else { map.append((key, [value.trimmed])) }

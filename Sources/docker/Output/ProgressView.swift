@@ -15,6 +15,8 @@ struct ProgressView {
     private var layers: [Layer] = []
     private var linesDrawn = 0
     private var received: [String: (current: Int64, total: Int64)] = [:]
+    /// When a layer's bytes began to come, and how many were there already.
+    private var starts: [String: (time: Double, bytes: Int64)] = [:]
     private var begun: Double?
     private var drawnAt = 0.0
 
@@ -45,6 +47,7 @@ struct ProgressView {
         let isDownload = status == "Downloading" || status == "Pushing"
         if isDownload {
             if begun == nil { begun = Times.now }
+            if starts[id] == nil { starts[id] = (Times.now, current) }
             received[id] = (current, total)
         } else if let known = received[id], known.current < known.total, status.contains("complete") || status.contains("Verifying") {
             received[id]?.current = known.total
@@ -85,10 +88,21 @@ struct ProgressView {
         guard layer.current > 0 || layer.total > 0 else { return "\(layer.id): \(layer.status) " }
         let amounts = layer.total > 0
             ? "\(Sizes.decimal(layer.current))/\(Sizes.decimal(layer.total))" : Sizes.decimal(layer.current)
-        guard layer.total > 0, columns > 110 else { return "\(layer.id): \(layer.status)  \(amounts)" }
-        let done = min(50, Int(layer.current * 50 / layer.total))
-        let bar = String(repeating: "=", count: done) + (done < 50 ? ">" : "")
-        return "\(layer.id): \(layer.status) [\(bar)\(String(repeating: " ", count: max(0, 50 - bar.count)))]  \(amounts)"
+        let pace = layer.downloading ? self.pace(layer) : ""
+        let cells = min(50, columns - 70)
+        guard layer.total > 0, cells >= 10 else { return "\(layer.id): \(layer.status)  \(amounts)\(pace)" }
+        let done = min(cells, Int(Double(max(0, layer.current)) / Double(layer.total) * Double(cells)))
+        let bar = String(repeating: "=", count: done) + (done < cells ? ">" : "")
+        return "\(layer.id): \(layer.status) [\(bar)\(String(repeating: " ", count: max(0, cells - bar.count)))]  \(amounts)\(pace)"
+    }
+
+    /// A layer's speed and how long it will take at that; nothing until it can be told.
+    private func pace(_ layer: Layer) -> String {
+        guard let start = starts[layer.id], layer.current > start.bytes else { return "" }
+        let speed = Double(layer.current - start.bytes) / max(Times.now - start.time, 0.05)
+        let rate = "  \(Sizes.decimal(speed, digits: 3))/s"
+        guard layer.total > layer.current else { return rate }
+        return rate + "  ETA \(Int((Double(layer.total - layer.current) / speed).rounded(.up)))s"
     }
 
     private func totalLine(_ now: Double) -> String? {

@@ -27,8 +27,12 @@ struct Template {
     }
 
     /// The text for one value.
-    func render(_ value: JSON, methods: TemplateEvaluator.Methods = [:]) throws(CLIError) -> String {
-        var evaluator = TemplateEvaluator(root: value, methods: methods)
+    ///
+    /// - Parameter missingKeysFail: a member that is not there is an error, except in maps whose keys users choose.
+    func render(
+        _ value: JSON, methods: TemplateEvaluator.Methods = [:], missingKeysFail: Bool = false
+    ) throws(CLIError) -> String {
+        var evaluator = TemplateEvaluator(root: value, methods: methods, missingKeysFail: missingKeysFail)
         return try evaluator.render(nodes, value)
     }
 

@@ -5,14 +5,27 @@ struct TemplateEvaluator {
 
     static let functions: Set<String> = [
         "json", "println", "print", "printf", "join", "upper", "lower", "title", "split", "index", "len", "eq", "ne", "lt", "le",
-        "gt", "ge", "and", "or", "not", "pad", "truncate", "table",
+        "gt", "ge", "and", "or", "not", "pad", "truncate", "table", "slice",
     ]
 
     private let root: JSON
     private let methods: Methods
     private var variables: [String: JSON] = [:]
 
-    init(root: JSON, methods: Methods) {
+    private let missingKeysFail: Bool
+    /// Members whose own members are named by users.
+    private static let maps: Set = [
+        "Annotations", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports", "StorageOpt",
+        "Sysctls", "Tmpfs", "Volumes",
+    ]
+    /// Members that Docker's types hold as pointers; other absent values are lists.
+    private static let pointers: Set = [
+        "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init", "ManifestDescriptor", "MemorySwappiness", "OomKillDisable",
+        "PidsLimit", "SizeRootFs", "SizeRw", "Status", "StopTimeout", "UsageData",
+    ]
+
+    init(root: JSON, methods: Methods, missingKeysFail: Bool = false) {
+        self.missingKeysFail = missingKeysFail
         self.root = root
         self.methods = methods
         variables["$"] = root
@@ -23,13 +36,21 @@ struct TemplateEvaluator {
         for node in nodes {
             switch node {
             case .text(let text): out += text
-            case .output(let calls): out += Self.text(try pipeline(calls, dot))
+            case .output(let calls): out += Self.shown(try pipeline(calls, dot), calls)
             case .assign(let name, let calls): variables[name] = try pipeline(calls, dot)
             case .branch(let kind, let names, let calls, let then, let otherwise):
                 out += try branch(kind, names, try pipeline(calls, dot), then, otherwise, dot)
             }
         }
         return out
+    }
+
+    /// What `{{.Path}}` prints for a null, which JSON has for several of Go's empty values.
+    private static func shown(_ value: JSON, _ calls: [Template.Call]) -> String {
+        guard value == .null, calls.count == 1, calls[0].operands.count == 1, case .path(let names) = calls[0].operands[0],
+            let name = names.last, !pointers.contains(name)
+        else { return text(value) }
+        return maps.contains(name) ? "map[]" : "[]"
     }
 
     private mutating func branch(
@@ -86,8 +107,15 @@ struct TemplateEvaluator {
 
     private func walk(_ start: JSON, _ names: [String]) throws(CLIError) -> JSON {
         var value = start
+        var above: String?
         for name in names {
+            defer { above = name }
             guard let next = value[name] else {
+                if missingKeysFail, !Self.maps.contains(above ?? ""), case .object = value {
+                    let path = "." + names.joined(separator: ".")
+                    let column = 2 + names.prefix { $0 != name }.reduce(0) { $0 + $1.utf8.count + 1 }
+                    throw CLIError("template: :1:\(column): executing \"\" at <\(path)>: map has no entry for key \"\(name)\"")
+                }
                 // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
                 if case .object = value {
                     if value == root, start == root, !methods.isEmpty {
@@ -126,6 +154,7 @@ struct TemplateEvaluator {
         case "or": return arguments.first { Self.isTrue($0) } ?? arguments.last ?? .null
         case "not": return .bool(!Self.isTrue(first))
         case "pad": return .string(text(0).isEmpty ? "" : String(repeating: " ", count: max(0, number(1))) + text(0) + String(repeating: " ", count: max(0, number(2))))
+        case "slice": return Self.slice(first, number(1), arguments.count > 2 ? number(2) : Int.max)
         case "truncate": return .string(String(text(0).prefix(max(0, number(1)))))
         default: return .string("")
         }
@@ -161,25 +190,69 @@ struct TemplateEvaluator {
         return text.split(separator: character, omittingEmptySubsequences: false).map(String.init)
     }
 
+    private static func slice(_ value: JSON, _ start: Int, _ end: Int) -> JSON {
+        func bounds(_ count: Int) -> Range<Int> { let low = min(max(0, start), count); return low..<max(low, min(end, count)) }
+        guard let text = value.string else { return .array(Array(value.elements[bounds(value.elements.count)])) }
+        let bytes = Array(text.utf8)
+        return .string(String(decoding: bytes[bounds(bytes.count)], as: UTF8.self))
+    }
+
+    /// Go's Printf with flags, width and precision.
     private static func printf(_ arguments: [JSON]) -> String {
         var rest = arguments.dropFirst()
         var out = ""
-        var verb = false
-        for character in text(arguments.first ?? .null) {
-            if verb {
-                verb = false
-                switch character {
-                case "%": out += "%"
-                case "q": out += (rest.popFirst().map { JSON.string(text($0)).encoded(escapingHTML: false) }) ?? ""
-                default: out += rest.popFirst().map(text) ?? ""
-                }
-            } else if character == "%" {
-                verb = true
-            } else {
+        var format = text(arguments.first ?? .null)[...]
+        while let character = format.popFirst() {
+            guard character == "%" else {
                 out.append(character)
+                continue
+            }
+            let flags = format.prefix { "-+# 0".contains($0) }
+            format = format.dropFirst(flags.count)
+            let width = format.prefix { $0.isNumber }
+            format = format.dropFirst(width.count)
+            var precision: Int?
+            if format.first == "." {
+                let digits = format.dropFirst().prefix { $0.isNumber }
+                format = format.dropFirst(1 + digits.count)
+                precision = Int(digits) ?? 0
+            }
+            guard let verb = format.popFirst() else { return out + "%!(NOVERB)" }
+            if verb == "%" {
+                out += "%"
+            } else {
+                let shown = rest.popFirst().map { printed($0, verb, precision) } ?? "%!\(verb)(MISSING)"
+                out += padded(shown, Int(width) ?? 0, left: flags.contains("-"), zeros: flags.contains("0"))
             }
         }
         return out
+    }
+
+    private static func printed(_ value: JSON, _ verb: Character, _ precision: Int?) -> String {
+        switch verb {
+        case "q": return JSON.string(text(value)).encoded(escapingHTML: false)
+        case "T":
+            switch value {
+            case .null: return "<nil>"
+            case .bool: return "bool"
+            case .number: return value.int == nil ? "float64" : "int"
+            case .string: return "string"
+            case .array: return "[]interface {}"
+            case .object: return "map[string]interface {}"
+            }
+        case "x":
+            if let number = value.int { return String(number, radix: 16) }
+            return text(value).utf8.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
+        case "f": return Sizes.formatted(value.double ?? 0, "%.\(min(precision ?? 6, 20))f")
+        default: return precision.map { String(text(value).prefix($0)) } ?? text(value)
+        }
+    }
+
+    private static func padded(_ text: String, _ width: Int, left: Bool, zeros: Bool) -> String {
+        let missing = min(width, 1000) - text.count
+        guard missing > 0 else { return text }
+        let fill = String(repeating: zeros && !left ? "0" : " ", count: missing)
+        return left ? text + fill : fill + text
     }
 
     /// Go's truth: empty, zero, false and nil are false.

@@ -5,7 +5,7 @@ struct ConfigFile {
     /// Where Docker keeps the credentials of Docker Hub.
     static let hubKey = "https://index.docker.io/v1/"
 
-    private let path: String
+    let path: String
     private var document: JSON
 
     /// Reads the file of a folder; an absent file is an empty one.
@@ -15,11 +15,19 @@ struct ConfigFile {
             document = .object([])
             return
         }
-        do {
-            document = try JSONParser.parse(try readFile(path, limit: 1 << 20))
-        } catch {
-            throw CLIError("error loading config file: \(path): \(error.message)")
+        let bytes = try readFile(path, limit: 1 << 20)
+        do throws(CLIError) { document = try JSONParser.parse(bytes) } catch {
+            // As Docker: commands that need no credentials go on.
+            complain("WARNING: Error parsing config file (\(path)): \(error.message)")
+            document = .object([])
         }
+    }
+
+    /// The key of a server as typed: its host, or Docker Hub's address.
+    static func key(_ server: String?) -> String {
+        guard let server, !server.isEmpty else { return hubKey }
+        let host = hostName(server)
+        return ["docker.io", "index.docker.io"].contains(host) ? hubKey : host
     }
 
     /// A registry's credentials as the API's AuthConfig; an empty object for anonymous access.
@@ -52,8 +60,11 @@ struct ConfigFile {
     mutating func store(_ key: String, user: String, secret: String, token: String?) throws(CLIError) {
         if let helper = helper(for: key) {
             let entry: JSON = ["ServerURL": .string(key), "Username": .string(token == nil ? user : "<token>"), "Secret": .string(token ?? secret)]
-            _ = try Self.run("docker-credential-\(helper)", "store", input: entry.encoded(escapingHTML: false))
-            return
+            let answer = try Self.run("docker-credential-\(helper)", "store", input: entry.encoded(escapingHTML: false))
+            guard answer.code == 0 else { throw Self.failure("storing", answer) }
+            // The empty entry tells other clients where to look.
+            setAuth(key, .object([]))
+            return try save()
         }
         var entry: [JSON.Member] = [.init(name: "auth", value: .string(Base64.encode(Array("\(user):\(token == nil ? secret : "")".utf8))))]
         if let token { entry.append(.init(name: "identitytoken", value: .string(token))) }
@@ -61,18 +72,23 @@ struct ConfigFile {
         try save()
     }
 
-    /// Forgets a registry's credentials; false when there were none.
-    mutating func erase(_ key: String) throws(CLIError) -> Bool {
-        if let helper = helper(for: key) { _ = try Self.run("docker-credential-\(helper)", "erase", input: key) }
-        guard document["auths"]?[key] != nil else { return helper(for: key) != nil }
-        setAuth(key, nil)
-        try save()
-        return true
+    /// Forgets a registry's credentials, under all names clients may have stored them.
+    mutating func erase(_ key: String) throws(CLIError) {
+        let names = key == Self.hubKey ? [key] : [key, "http://\(key)", "https://\(key)"]
+        if let helper = helper(for: key) {
+            // A helper refuses to erase what it does not have, which is what is wanted.
+            for name in names { _ = try Self.run("docker-credential-\(helper)", "erase", input: name) }
+        }
+        let auths = document["auths"]
+        let known = names.filter { auths?[$0] != nil }
+        for name in known { setAuth(name, nil) }
+        if !known.isEmpty { try save() }
     }
 
     private mutating func setAuth(_ key: String, _ value: JSON?) {
         var auths = (document["auths"]?.members ?? []).filter { $0.name != key }
         if let value { auths.append(.init(name: key, value: value)) }
+        auths.sort { $0.name < $1.name }
         var members = document.members
         let entry = JSON.Member(name: "auths", value: .object(auths))
         if let index = members.firstIndex(where: { $0.name == "auths" }) { members[index] = entry } else { members.insert(entry, at: 0) }
@@ -81,10 +97,11 @@ struct ConfigFile {
 
     private func save() throws(CLIError) {
         mkdir(String(path.dropLast("/config.json".count)), 0o700)
-        try writeFileAtomically(path, Array((document.indented("\t") + "\n").utf8), mode: 0o600)
+        try writeFileAtomically(path, Array(document.indented("\t").utf8), mode: 0o600)
     }
 
-    private func helper(for key: String) -> String? {
+    /// The credential helper of a registry: `X` of `docker-credential-X`.
+    func helper(for key: String) -> String? {
         let helpers = document["credHelpers"]
         return helpers?[key]?.string ?? helpers?[Self.hostName(key)]?.string ?? document["credsStore"]?.string
     }
@@ -96,10 +113,14 @@ struct ConfigFile {
 
     private func fromHelper(_ helper: String, _ key: String) throws(CLIError) -> JSON {
         let program = "docker-credential-\(helper)"
-        let answer = try Self.run(program, "get", input: key)
+        let answer: (code: CInt, output: String)
+        do throws(CLIError) { answer = try Self.run(program, "get", input: key) } catch {
+            // As Docker: without the helper the registry is asked anonymously, and says so if that is not enough.
+            return .object([])
+        }
         guard answer.code == 0 else {
             if answer.output.contains("credentials not found") { return .object([]) }
-            throw CLIError("error getting credentials - err: exit status \(answer.code), out: `\(answer.output.trimmed)`")
+            throw Self.failure("getting", answer)
         }
         let entry = try JSONParser.parse(answer.output)
         let user = entry.text("Username")
@@ -107,6 +128,10 @@ struct ConfigFile {
             return ["identitytoken": .string(entry.text("Secret")), "serveraddress": .string(key)]
         }
         return ["username": .string(user), "password": .string(entry.text("Secret")), "serveraddress": .string(key)]
+    }
+
+    private static func failure(_ doing: String, _ answer: (code: CInt, output: String)) -> CLIError {
+        CLIError("error \(doing) credentials - err: exit status \(answer.code), out: `\(answer.output.trimmed)`")
     }
 
     /// Runs a credential helper with `input` on its standard input.
@@ -128,9 +153,11 @@ struct ConfigFile {
         let code = posix_spawnp(&pid, program, &actions, nil, words + [nil], environ)
         childEnd = nil
         guard code == 0 else {
-            throw CLIError("error getting credentials - err: exec: \"\(program)\": \(systemMessage(code).lowercasedFirst)")
+            let reason = code == ENOENT ? "executable file not found in $PATH" : systemMessage(code).lowercasedFirst
+            throw CLIError("error storing credentials - err: exec: \"\(program)\": \(reason), out: ``")
         }
-        if let descriptor = toChild?.write.raw { try writeAll(descriptor, Array(input.utf8)) }
+        // A helper that ended without reading says why by its output and exit code.
+        if let descriptor = toChild?.write.raw { try? writeAll(descriptor, Array(input.utf8)) }
         toChild = nil  // the helper reads to the end of its input
         var bytes: [UInt8] = []
         while true {

@@ -1,3 +1,8 @@
+extension String {
+    /// Whether this is a whole image identifier and not a name.
+    var isHexadecimalDigest: Bool { utf8.count == 64 && utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0 } }
+}
+
 /// An image reference as users type it, in the forms Docker needs.
 struct ImageName: Equatable {
     /// The registry's host, `docker.io` when none was given.
@@ -62,6 +67,9 @@ struct ImageName: Equatable {
 
     /// `:tag` or `@digest`, `:latest` when neither was given.
     var suffix: String { digest.map { "@\($0)" } ?? ":\(tag ?? "latest")" }
+
+    /// As it was typed, with what was left out: `docker.io/library/alpine:3@sha256:…`.
+    var whole: String { digest == nil ? full + suffix : full + (tag.map { ":\($0)" } ?? "") + suffix }
 
     /// What the API's `tag` parameter takes.
     var tagOrDigest: String { digest ?? tag ?? "latest" }

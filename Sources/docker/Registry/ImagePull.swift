@@ -1,3 +1,19 @@
+/// `--platform` where the API takes an OCI platform object.
+enum PlatformName {
+    /// `linux/arm/v7` as JSON.
+    static func json(_ text: String) throws(CLIError) -> String {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        guard (1...3).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }) else {
+            throw CLIError("invalid platform: \"\(text)\": want os/arch[/variant], such as linux/amd64")
+        }
+        let members = [
+            ("architecture", parts.count > 1 ? JSON.string(parts[1]) : nil), ("os", .string(parts[0])),
+            ("variant", parts.count > 2 ? .string(parts[2]) : nil),
+        ]
+        return CreateBody.object(members).encoded()
+    }
+}
+
 /// Pulls one image and shows how it goes.
 struct ImagePull {
     let client: Client

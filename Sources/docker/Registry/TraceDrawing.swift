@@ -1,13 +1,14 @@
 /// Draws a pull as a self-contained SVG: a swim lane per layer, a row per stage in it, a time axis and totals.
 struct TraceDrawing {
-    private static let left = 150.0
+    private static let left = 170.0
     private static let width = 1000.0
     private static let rowHeight = 12.0
     private static let laneGap = 10.0
     private static let colours = [
-        "wait for input": "#b8c0cc", "wait for tar": "#d5dae2", "receive": "#4c8bf5", "sha256 blob": "#8e63ce",
-        "sha256 tar": "#b08be0", "decompress": "#f2994a", "parse": "#e2b93b", "store blob": "#2aa5a0", "store tar": "#3aa76d",
-        "commit": "#d9534f",
+        "resolve": "#7a8ca3", "network wait": "#9db7e8", "receive": "#4c8bf5", "hash blob": "#8e63ce", "hash tar": "#b08be0",
+        "inflate": "#f2994a", "parse": "#e2b93b", "write blob": "#2aa5a0", "write tar": "#3aa76d", "sync": "#d9534f",
+        "index": "#b07d62", "commit": "#a33b38", "wait for input block": "#c4cad3", "wait for input": "#c4cad3",
+        "wait for tar block": "#c4cad3", "wait for tar": "#c4cad3",
     ]
     private static let spare = ["#7a8ca3", "#b07d62", "#5c9ead", "#9a8c3f"]
 
@@ -56,16 +57,19 @@ struct TraceDrawing {
     }
 
     private func subtitle(_ layers: Int) -> String {
-        let bytes = PullTrace.totals(stages).first { $0.name == "store tar" }?.bytes ?? 0
-        return "\(layers) layers, \(Sizes.formatted(wall, "%.2f")) s wall, \(Sizes.decimal(bytes)) written, "
+        let bytes = PullTrace.tarBytes(stages)
+        return "\(layers - (stages.contains { $0.layer == "image" } ? 1 : 0)) layers, \(Sizes.formatted(wall, "%.2f")) s wall, \(Sizes.decimal(bytes)) written, "
             + "\(Sizes.decimal(Double(bytes) / wall))/s"
     }
 
     private func bar(_ stage: PullTrace.Stage, _ names: [String], _ y: Double) -> String {
         let x = Self.left + Double(stage.start &- origin) / 1e9 / wall * Self.width
         let width = max(stage.seconds / wall * Self.width, 0.6)
-        let note = "\(stage.name): \(Sizes.formatted(stage.seconds * 1e3, "%.1f")) ms, \(Sizes.decimal(stage.bytes))"
-        return "<rect x=\"\(n(x))\" y=\"\(n(y))\" width=\"\(n(width))\" height=\"\(n(Self.rowHeight - 2))\" rx=\"1.5\" fill=\"\(colour(stage.name, names))\"><title>\(xml(note))</title></rect>\n"
+        let busy = Sizes.formatted(stage.busySeconds * 1e3, "%.1f")
+        let note = "\(stage.name): busy \(busy) of \(Sizes.formatted(stage.seconds * 1e3, "%.1f")) ms, \(Sizes.decimal(stage.bytes))"
+        // The fuller the colour, the busier the stage was in that stretch.
+        let opacity = 0.25 + 0.75 * stage.busySeconds / max(stage.seconds, 1e-9)
+        return "<rect x=\"\(n(x))\" y=\"\(n(y))\" width=\"\(n(width))\" height=\"\(n(Self.rowHeight - 2))\" rx=\"1.5\" fill=\"\(colour(stage.name, names))\" fill-opacity=\"\(n(min(opacity, 1)))\"><title>\(xml(note))</title></rect>\n"
     }
 
     private func axis(_ bottom: Double) -> String {
@@ -90,7 +94,7 @@ struct TraceDrawing {
     private func legend(_ names: [String], _ top: Double) -> (text: String, bottom: Double) {
         let totals = PullTrace.totals(stages)
         let longest = max(totals.map(\.seconds).max() ?? 0, 1e-9)
-        var out = "<text x=\"24\" y=\"\(n(top - 12))\" class=\"sub\">Total per stage, all layers</text>\n"
+        var out = "<text x=\"24\" y=\"\(n(top - 12))\" class=\"sub\">Busy time per stage, all layers together (bars above: the fuller the colour, the busier)</text>\n"
         var y = top
         for total in totals {
             let width = max(total.seconds / longest * 500, 1)

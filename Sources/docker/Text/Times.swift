@@ -2,34 +2,46 @@
 
 /// Points in time as Docker prints and reads them.
 enum Times {
-    /// Seconds since 1970 of an RFC 3339 text, with the fraction; `nil` when malformed.
-    static func parse(_ text: String) -> Double? {
-        let characters = Array(text.utf8)
-        guard characters.count >= 19 else { return nil }
-        func number(_ range: Range<Int>) -> Int? { Int(String(decoding: characters[range], as: UTF8.self)) }
-        guard let year = number(0..<4), let month = number(5..<7), let day = number(8..<10), let hour = number(11..<13),
-            let minute = number(14..<16), let second = number(17..<19)
+    /// A date, or a date and time down to the nanosecond, with or without a zone: without one it is local time.
+    ///
+    /// - Returns: seconds and nanoseconds since 1970; `nil` when malformed.
+    static func instant(_ text: String) -> (seconds: Int, nanoseconds: Int)? {
+        let (date, time) = text.cut("T")
+        let days = date.split(separator: "-", omittingEmptySubsequences: false)
+        guard days.map(\.utf8.count) == [4, 2, 2], let year = Int(days[0]), let month = Int(days[1]), let day = Int(days[2]),
+            (1...12).contains(month), (1...31).contains(day)
         else { return nil }
-        var rest = String(decoding: characters[19...], as: UTF8.self)[...]
-        var fraction = 0.0
-        if rest.first == "." {
-            let digits = rest.dropFirst().prefix(while: \.isNumber)
-            fraction = Double("0.\(digits)") ?? 0
-            rest = rest.dropFirst(1 + digits.count)
-        }
-        var offset = 0
-        if let sign = rest.first, sign == "+" || sign == "-" {
-            let parts = rest.dropFirst().split(separator: ":").compactMap { Int($0) }
-            if parts.count == 2 { offset = (parts[0] * 60 + parts[1]) * 60 * (sign == "-" ? -1 : 1) }
-        }
+        let (clock, zone) = zone(of: time ?? "")
+        let (whole, fraction) = clock.cut(".")
+        let parts = whole.split(separator: ":", omittingEmptySubsequences: time == nil)
+        let numbers = parts.compactMap { $0.utf8.count == 2 ? Int($0) : nil }
+        guard numbers.count == parts.count, numbers.count <= 3, zip(numbers, [24, 60, 61]).allSatisfy({ $0 < $1 && $0 >= 0 })
+        else { return nil }
+        let digits = (fraction ?? "").prefix(9)
+        guard let nanoseconds = Int(digits + String(repeating: "0", count: 9 - digits.count)), nanoseconds >= 0 else { return nil }
         var broken = tm()
         broken.tm_year = CInt(clamping: year - 1900)
         broken.tm_mon = CInt(clamping: month - 1)
         broken.tm_mday = CInt(clamping: day)
-        broken.tm_hour = CInt(clamping: hour)
-        broken.tm_min = CInt(clamping: minute)
-        broken.tm_sec = CInt(clamping: second)
-        return Double(timegm(&broken) - offset) + fraction
+        broken.tm_hour = CInt(clamping: numbers.first ?? 0)
+        broken.tm_min = CInt(clamping: numbers.count > 1 ? numbers[1] : 0)
+        broken.tm_sec = CInt(clamping: numbers.count > 2 ? numbers[2] : 0)
+        broken.tm_isdst = -1
+        guard let zone else { return (mktime(&broken), nanoseconds) }
+        return offsetSeconds(zone).map { (timegm(&broken) - $0, nanoseconds) }
+    }
+
+    /// A time of day and the zone behind it: `Z`, `+01:00` or `-01:00`.
+    private static func zone(of time: String) -> (clock: String, zone: String?) {
+        guard let start = time.firstIndex(where: { "Z+-".contains($0) }) else { return (time, nil) }
+        return (String(time[..<start]), String(time[start...]))
+    }
+
+    private static func offsetSeconds(_ zone: String) -> Int? {
+        if zone == "Z" { return 0 }
+        let parts = zone.dropFirst().split(separator: ":").compactMap { UInt8($0) }
+        guard parts.count == 2 else { return nil }
+        return (Int(parts[0]) * 60 + Int(parts[1])) * 60 * (zone.hasPrefix("-") ? -1 : 1)
     }
 
     /// Now, in seconds since 1970.
@@ -82,15 +94,20 @@ enum Times {
         return local(seconds, "%Y-%m-%dT%H:%M:%S") + fraction + suffix
     }
 
-    /// Turns what users give to `--since` and `--until` (a date, seconds, or a Go duration back from now) into seconds.
-    static func apiTimestamp(_ text: String) -> String {
-        if let duration = goDuration(text) { return formattedSeconds(now - Double(duration) / 1e9) }
-        if let seconds = parse(text.contains("T") && text.utf8.count == 10 ? text : text) { return formattedSeconds(seconds) }
-        if text.utf8.count == 10, let seconds = parse(text + "T00:00:00Z") { return formattedSeconds(seconds) }
+    /// Turns what users give to `--since` and `--until` (a date, seconds since 1970, or a Go duration back from now) into
+    /// seconds since 1970.
+    static func apiTimestamp(_ text: String) throws(CLIError) -> String {
+        if let duration = goDuration(text) { return String(Int(now) - Int(duration / 1_000_000_000)) }
+        if let instant = instant(text) {
+            let fraction = String(instant.nanoseconds)
+            return "\(instant.seconds)." + String(repeating: "0", count: 9 - fraction.utf8.count) + fraction
+        }
+        let (seconds, fraction) = text.cut(".")
+        guard Int64(seconds) != nil, fraction == nil || UInt64(fraction ?? "") != nil else {
+            throw CLIError("failed to parse value as time or duration: \"\(text)\"")
+        }
         return text
     }
-
-    private static func formattedSeconds(_ seconds: Double) -> String { Sizes.formatted(seconds, "%.9f") }
 
     /// Nanoseconds of a Go duration such as `1h30m`, `500ms`; `nil` when it is none.
     static func goDuration(_ text: String) -> Int64? {

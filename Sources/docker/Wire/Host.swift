@@ -1,3 +1,5 @@
+@preconcurrency import Glibc
+
 /// Where a daemon listens.
 enum Host: Equatable, Sendable {
     /// A unix socket's path.
@@ -37,6 +39,14 @@ enum Host: Equatable, Sendable {
         case .unix(let path): "unix://\(path)"
         case .tcp(let name, let port): "tcp://\(name):\(port)"
         }
+    }
+}
+
+extension String {
+    /// Whether this is an IPv4 or IPv6 address in its usual notation.
+    var isIPAddress: Bool {
+        var bytes = in6_addr()
+        return inet_pton(AF_INET, self, &bytes) == 1 || inet_pton(AF_INET6, self, &bytes) == 1
     }
 }
 

@@ -99,4 +99,7 @@ func openPipe() throws(CLIError) -> (read: Descriptor, write: Descriptor) {
 extension String {
     /// As Go prints errno texts: without the capital.
     var lowercasedFirst: String { prefix(1).lowercased() + dropFirst() }
+
+    /// The text without `prefix` at its beginning.
+    func droppingPrefix(_ prefix: String) -> String { hasPrefix(prefix) ? String(dropFirst(prefix.count)) : self }
 }

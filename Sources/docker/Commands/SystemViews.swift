@@ -1,0 +1,145 @@
+import ArgumentParser
+
+/// `docker version`.
+struct ShowVersion: Command {
+    static let usage = "version [OPTIONS]"
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+
+    #if arch(arm64)
+    private static let architecture = "arm64"
+    #else
+    private static let architecture = "amd64"
+    #endif
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let client = try settings.client()
+        var server = JSON.null
+        var failure: CLIError?
+        do throws(CLIError) { server = try client.call("GET", "/version") } catch { failure = error }
+        let own: JSON = [
+            "Version": .string(Version.client), "ApiVersion": .string(client.negotiatedVersion),
+            "DefaultAPIVersion": .string(Client.apiVersion), "GitCommit": .string(Version.build), "Os": "linux",
+            "Arch": .string(Self.architecture), "Context": "default",
+        ]
+        if let format {
+            let both: JSON = ["Client": own, "Server": server]
+            let template = format == "json" ? "{{json .}}" : format
+            say(try Template(template).render(both, missingKeysFail: server != .null))
+        } else {
+            say(Self.lines("Client:", " ", own, client: true))
+            if server != .null { say(Self.serverLines(server)) }
+        }
+        if let failure { throw failure }
+    }
+
+    private static func serverLines(_ server: JSON) -> String {
+        let name = server["Platform"]?.text("Name") ?? ""
+        let components = (server["Components"]?.elements ?? []).filter { $0.text("Name") != "Engine" }
+        let others = components.map { part in
+            let details = (part["Details"]?.members ?? []).map { row("  \($0.name):", 18, $0.value.string ?? "") }
+            return ([" \(part.text("Name")):", row("  Version:", 18, part.text("Version"))] + details).joined(separator: "\n")
+        }
+        let head = "\nServer:\(name.isEmpty ? "" : " \(name)")\n"
+        return ([head + lines(" Engine:", "  ", server, client: false)] + others).joined(separator: "\n")
+    }
+
+    /// The lines of one side; what a side does not say is left out.
+    private static func lines(_ title: String, _ indent: String, _ side: JSON, client: Bool) -> String {
+        let least = side.text("MinAPIVersion")
+        let api = side.text("ApiVersion") + (client || least.isEmpty ? "" : " (minimum version \(least))")
+        var rows = [
+            ("Version", side.text("Version")), ("API version", api), ("Go version", side.text("GoVersion")),
+            ("Git commit", side.text("GitCommit")), ("Built", side.text("BuildTime")),
+            ("OS/Arch", "\(side.text("Os"))/\(side.text("Arch"))"),
+        ]
+        rows.append(client ? ("Context", side.text("Context")) : ("Experimental", String(side.flag("Experimental"))))
+        return ([title] + rows.filter { !$0.1.isEmpty }.map { row("\(indent)\($0.0):", 20, $0.1) })
+            .joined(separator: "\n")
+    }
+
+    private static func row(_ name: String, _ width: Int, _ value: String) -> String {
+        name + String(repeating: " ", count: max(1, width - name.utf8.count)) + value
+    }
+}
+
+/// `docker info`.
+struct Info: Command {
+    static let usage = "info [OPTIONS]"
+    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let client: JSON = [
+            "Debug": false, "Version": .string(Version.client), "GitCommit": .string(Version.build), "Context": "default",
+            "Plugins": [], "Warnings": .null,
+        ]
+        var info = JSON.object([])
+        var failure: CLIError?
+        do throws(CLIError) { info = try settings.client().call("GET", "/info") } catch { failure = error }
+        if let format {
+            let whole = JSON.object(info.members + [.init(name: "ClientInfo", value: client)])
+            say(try Template(format == "json" ? "{{json .}}" : format).render(whole, missingKeysFail: failure == nil))
+        } else {
+            say("Client:\n Version:    \(Version.client)\n Context:    default\n Debug Mode: false\n\nServer:")
+            if failure == nil { say((Self.head(info) + Self.machine(info) + Self.registries(info)).joined(separator: "\n") + "\n") }
+            for warning in info["Warnings"]?.elements ?? [] { complain(warning.string ?? "") }
+        }
+        if let failure { throw failure }
+    }
+
+    private static func head(_ info: JSON) -> [String] {
+        var lines = [
+            " Containers: \(info.int("Containers"))", "  Running: \(info.int("ContainersRunning"))",
+            "  Paused: \(info.int("ContainersPaused"))", "  Stopped: \(info.int("ContainersStopped"))",
+            " Images: \(info.int("Images"))", " Server Version: \(info.text("ServerVersion"))",
+            " Storage Driver: \(info.text("Driver"))",
+        ]
+        for pair in info["DriverStatus"]?.elements ?? [] {
+            lines.append("  " + pair.elements.map { $0.string ?? "" }.joined(separator: ": "))
+        }
+        for (title, name) in [("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"), ("Cgroup Version", "CgroupVersion")] {
+            lines.append(" \(title): \(info.text(name))")
+        }
+        let plugins = info["Plugins"]
+        lines.append(" Plugins:")
+        for name in ["Volume", "Network", "Log"] { lines.append("  \(name): \(list(plugins?[name]))") }
+        lines.append(" Swarm: \(info["Swarm"]?.text("LocalNodeState") ?? "inactive")")
+        lines.append(" Runtimes: " + (info["Runtimes"]?.members ?? []).map(\.name).sorted().joined(separator: " "))
+        return lines + [" Default Runtime: \(info.text("DefaultRuntime"))", " Init Binary: \(info.text("InitBinary"))"]
+    }
+
+    private static func machine(_ info: JSON) -> [String] {
+        var lines: [String] = []
+        let security = (info["SecurityOptions"]?.elements ?? []).compactMap(\.string)
+        if !security.isEmpty { lines.append(" Security Options:") }
+        for option in security {
+            for (index, field) in option.split(separator: ",").enumerated() {
+                let (name, value) = field.cut("=")
+                let title = name == "profile" ? "Profile" : name
+                lines.append(index == 0 ? "  \(value ?? name)" : "   \(title): \(value ?? "")")
+            }
+        }
+        return lines + [
+            " Kernel Version: \(info.text("KernelVersion"))", " Operating System: \(info.text("OperatingSystem"))",
+            " OSType: \(info.text("OSType"))", " Architecture: \(info.text("Architecture"))", " CPUs: \(info.int("NCPU"))",
+            " Total Memory: \(Sizes.binary(Double(info.int("MemTotal"))))", " Name: \(info.text("Name"))",
+            " ID: \(info.text("ID"))", " Docker Root Dir: \(info.text("DockerRootDir"))",
+            " Debug Mode: \(info.flag("Debug"))",
+        ]
+    }
+
+    private static func registries(_ info: JSON) -> [String] {
+        var lines: [String] = []
+        let labels = (info["Labels"]?.elements ?? []).compactMap(\.string)
+        if !labels.isEmpty { lines += [" Labels:"] + labels.map { "  \($0)" } }
+        lines.append(" Experimental: \(info.flag("ExperimentalBuild"))")
+        let config = info["RegistryConfig"]
+        let insecure = (config?["IndexConfigs"]?.members ?? []).filter { $0.value["Secure"] == false }.map(\.name)
+            + (config?["InsecureRegistryCIDRs"]?.elements ?? []).compactMap(\.string)
+        if !insecure.isEmpty { lines += [" Insecure Registries:"] + insecure.map { "  \($0)" } }
+        let mirrors = (config?["Mirrors"]?.elements ?? []).compactMap(\.string)
+        if !mirrors.isEmpty { lines += [" Registry Mirrors:"] + mirrors.map { "  \($0)" } }
+        return lines + [" Live Restore Enabled: \(info.flag("LiveRestoreEnabled"))"]
+    }
+
+    private static func list(_ value: JSON?) -> String { (value?.elements ?? []).compactMap(\.string).joined(separator: " ") }
+}
