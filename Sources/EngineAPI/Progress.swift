@@ -90,7 +90,7 @@ enum Progress {
                         layer.spans.map { span in
                             [
                                 "layer": .string(layer.layer), "stage": .string(span.stage), "start": .uint(span.start),
-                                "end": .uint(span.end), "bytes": .int(span.bytes),
+                                "end": .uint(span.end), "bytes": .int(span.bytes), "busy": .uint(span.busy),
                             ]
                         }
                     })

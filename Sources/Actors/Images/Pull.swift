@@ -73,6 +73,8 @@ struct PullJob: Sendable {
     func run() async throws {
         let reference = request.reference.tagged
         tell(TransferEvent("Pulling from \(Self.shownPath(reference))", id: reference.tag ?? reference.digest?.description))
+        var spans: [TraceSpan] = []
+        var start = TraceClock.now()
         let image = try await store.client.resolve(
             reference, platform: request.platform ?? .host, credentials: request.credentials)
         let configBytes = try await store.client.fetchSmall(
@@ -80,15 +82,20 @@ struct PullJob: Sendable {
         let config = try Self.config(configBytes, image.manifest)
         let known = try? await store.image(image.manifest.config.digest.description)
         let diffIDs = config.rootfs.diffIDs
+        spans.append(TraceSpan("resolve", from: start))
         await store.layers.pin(diffIDs)
         do {
             let trace = try await layers(image, diffIDs)
+            start = TraceClock.now()
             try await store.layers.prepare(diffIDs)
+            spans.append(TraceSpan("index", from: start))
+            start = TraceClock.now()
             try await commit(image, config, configBytes, reference)
+            spans.append(TraceSpan("commit", from: start))
             await store.layers.unpin(diffIDs)
             if request.trace {
                 var event = TransferEvent("")
-                event.aux = .trace(trace)
+                event.aux = .trace([LayerTrace(layer: LayerTrace.image, spans: spans)] + trace)
                 tell(event)
             }
         } catch {

@@ -31,8 +31,11 @@ package struct TransferEvent: Sendable {
     }
 }
 
-/// The stages of one layer's way in.
+/// The stages of one layer's way in, or of the image around its layers.
 package struct LayerTrace: Sendable {
+    /// What stands for a layer where the whole image was worked on.
+    static let image = "image"
+
     /// The short digest of the layer as pulled.
     package let layer: String
     package let spans: [TraceSpan]

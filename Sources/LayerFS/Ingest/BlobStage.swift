@@ -42,7 +42,9 @@ struct BlobStage: ~Copyable {
         releaseBlocks()
         // The producer may be waiting for blocks that are on their way to the disk.
         if pipeline.isInputDry, let inFlight = writer?.inFlight, inFlight > 0 {
+            let start = IngestRecorder.now()
             try storing { writer throws(SystemError) in try writer.reap(waitFor: inFlight) }
+            recorder.note(.writeBlob, since: start)
             releaseBlocks()
         }
         let start = IngestRecorder.now()
@@ -130,7 +132,7 @@ struct BlobStage: ~Copyable {
             } else {
                 let start = IngestRecorder.now()
                 try storing { writer throws(SystemError) in try writer.write(block: piece.block, count: piece.count) }
-                recorder.note(.storeBlob, since: start, bytes: piece.count)
+                recorder.note(.writeBlob, since: start, bytes: piece.count)
             }
         }
         try decode(bytes)
@@ -150,7 +152,7 @@ struct BlobStage: ~Copyable {
             let block = pipeline.tar[piece.block]
             let start = IngestRecorder.now()
             let step = try decoder.decode(rest, into: UnsafeMutableRawBufferPointer(rebasing: block[piece.count...]))
-            recorder.note(.decompress, since: start, bytes: step.produced)
+            recorder.note(.inflate, since: start, bytes: step.produced)
             rest = UnsafeRawBufferPointer(rebasing: rest[step.consumed...])
             piece.count += step.produced
             output = piece
@@ -170,7 +172,7 @@ struct BlobStage: ~Copyable {
         if let output { return output }
         let start = IngestRecorder.now()
         let block = try pipeline.takeFreeTarBlock()
-        recorder.note(.waitForInput, since: start)
+        recorder.note(.waitForTarBlock, since: start)
         return IngestPipeline.Piece(block: block, count: 0)
     }
 
@@ -205,7 +207,7 @@ struct BlobStage: ~Copyable {
         guard request.keepBlob, request.partialBlob != nil else { return }
         let start = IngestRecorder.now()
         try storing { writer throws(SystemError) in try writer.finish(durable: true) }
-        recorder.note(.commit, since: start)
+        recorder.note(.sync, since: start)
     }
 
     /// After an interruption: stores what was handed in already, and cuts the partial blob to what is there without a hole.

@@ -21,6 +21,7 @@ package final class LayerIngest: Sendable {
     package func resume() async throws(LayerError) -> Int64 {
         pipeline.start(replays: true)
         try await waitUntilReady()
+        pipeline.recorder.producerLeaves()
         return pipeline.change { $0.replayed } ?? 0
     }
 
@@ -29,11 +30,16 @@ package final class LayerIngest: Sendable {
     /// - Throws: ``LayerError`` of any stage, as soon as it is known.
     package func write(_ bytes: UnsafeRawBufferPointer) async throws(LayerError) {
         var rest = bytes
+        let recorder = pipeline.recorder
+        recorder.producerArrives()
+        defer { recorder.producerLeaves() }
         while true {
             let count = try offer(rest)
             if count == rest.count { return }
             rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+            let start = IngestRecorder.now()
             try await waitUntilReady()
+            recorder.note(.waitForInputBlock, since: start)
         }
     }
 
@@ -78,9 +84,10 @@ package final class LayerIngest: Sendable {
 
     /// Says that all bytes are in, and waits until the layer is durable and verified.
     ///
-    /// - Throws: ``LayerError``; `.mismatch` when a digest or size is not the promised one. Nothing is left but, after `.system`
-    ///   and `.cancelled`, the partial blob.
+    /// - Throws: ``LayerError``; `.mismatch` when a digest or size is not the promised one. Nothing is left but, after `.cancelled`
+    ///   and `.system` other than a full disk, the partial blob.
     package func finish() async throws(LayerError) -> IngestedLayer {
+        pipeline.recorder.producerArrives()
         pipeline.start(replays: false)
         pipeline.change { state in
             guard state.outcome == nil, !state.inputEnded else { return }
@@ -102,7 +109,7 @@ package final class LayerIngest: Sendable {
 
     package var counters: IngestCounters { pipeline.recorder.counters }
 
-    /// What each stage did when, in order of start; close spans of one stage are one.
+    /// What each stage did when, in order of start; close spans of one stage are one, and say how long it worked in them.
     package var trace: [TraceSpan] { pipeline.recorder.trace }
 
     private func outcome() async -> Result<IngestedLayer, LayerError> {

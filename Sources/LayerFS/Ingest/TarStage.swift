@@ -45,7 +45,7 @@ struct TarStage: ~Copyable {
             } catch {
                 throw LayerError(error, "storing the layer")
             }
-            recorder.note(.storeTar, since: start, bytes: piece.count)
+            recorder.note(.writeTar, since: start, bytes: piece.count)
         }
         try finish()
     }
@@ -54,7 +54,9 @@ struct TarStage: ~Copyable {
         pipeline.release(tar: writer.takeCompleted())
         // The first thread may be waiting for blocks that are on their way to the disk.
         if writer.inFlight > 0, pipeline.isTarDry {
+            let start = IngestRecorder.now()
             do throws(SystemError) { try writer.reap(waitFor: writer.inFlight) } catch { throw LayerError(error, "storing the layer") }
+            recorder.note(.writeTar, since: start)
             pipeline.release(tar: writer.takeCompleted())
         }
         let start = IngestRecorder.now()
@@ -80,7 +82,7 @@ struct TarStage: ~Copyable {
         try reader.finish()
         try entries.finish()
         do throws(SystemError) { try writer.finish(durable: true) } catch { throw LayerError(error, "storing the layer") }
-        recorder.note(.commit, since: start)
+        recorder.note(.sync, since: start)
         let result = IngestPipeline.TarResult(
             digest: digest, size: size, entryCount: reader.entryCount, sparseSize: Int64(clamping: reader.sparseSize))
         pipeline.change { $0.tar = result }
