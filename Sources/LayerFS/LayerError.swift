@@ -38,7 +38,10 @@ package struct LayerError: Error, Sendable, CustomStringConvertible {
     /// True when the file system or the quota is full.
     package var isForSpace: Bool { cause.map(Self.isForSpace) ?? false }
 
-    private static func isForSpace(_ cause: SystemError) -> Bool { cause.code == ENOSPC || cause.code == EDQUOT }
+    /// Attributes beyond what a file system keeps of one inode are ENOSPC, too, and no space helps.
+    private static func isForSpace(_ cause: SystemError) -> Bool {
+        (cause.code == ENOSPC || cause.code == EDQUOT) && cause.call != "setxattr"
+    }
 
     package var description: String { message }
 }

@@ -8,6 +8,8 @@ final class Stage {
     private var targets: [(any LayerDriver, String)] = []
     private var overlays: [String] = []
     private var count = 0
+    /// The upper directory of the last overlay.
+    private(set) var upper = ""
 
     init() throws {
         var template = Array("/var/tmp/layerfs-test-XXXXXX".utf8CString)
@@ -57,7 +59,9 @@ final class Stage {
         let merged = try fresh("merged")
         let context = try FilesystemContext("overlay")
         try context.set("lowerdir", lower)
-        try context.set("upperdir", try fresh("upper"))
+        upper = try fresh("upper")
+        try checked("chmod") { chmod(upper, 0o755) }
+        try context.set("upperdir", upper)
         try context.set("workdir", try fresh("work"))
         try context.mount(at: merged, readOnly: false)
         overlays.append(merged)

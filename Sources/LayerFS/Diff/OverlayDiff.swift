@@ -123,7 +123,9 @@ package struct OverlayDiff: ~Copyable {
             let below = try reading(path) { () throws(SystemError) in merges ? try beside.child(node.name) : LowerDirectory() }
             // What an opaque directory hides is not there for its children, but it is for the report of what is gone.
             lowers.append(below)
-            if let existing, merges, mark == .none, isSame(node.status, existing, path) {
+            if let existing, merges, mark == .none, isSame(node.status, existing, path),
+                try reading(path, { () throws(SystemError) in try below.hasAttributes(of: node.handle) })
+            {
                 pending.append(Pending(node))
                 continue
             }

@@ -13,6 +13,9 @@ enum OverlayMark: Hashable {
 
     private static let prefix = Array("trusted.overlay.".utf8)
 
+    /// True for the name of an attribute that is overlayfs's own.
+    static func isOverlays(_ attribute: [UInt8]) -> Bool { attribute.starts(with: prefix) }
+
     /// Reads the marks of the object that `handle` holds.
     init(_ handle: borrowing OwnedFD, _ status: NodeStatus) throws(SystemError) {
         if status.kind == .character {
@@ -59,6 +62,15 @@ final class LowerDirectory {
     func child(_ name: [UInt8]) throws(SystemError) -> LowerDirectory {
         guard let child = try directory?.open(node: name, NodeAccess.directory) else { return LowerDirectory() }
         return LowerDirectory(adopting: child)
+    }
+
+    /// Whether this directory has the extended attributes of `upper`, but for overlay's own.
+    func hasAttributes(of upper: borrowing OwnedFD) throws(SystemError) -> Bool {
+        guard let lower = try directory?.attributeNames() else { return false }
+        let names = Set(try upper.attributeNames().filter { !OverlayMark.isOverlays($0) })
+        guard names == Set(lower.filter { !OverlayMark.isOverlays($0) }) else { return false }
+        for name in names where try upper.attribute(name) != directory?.attribute(name) { return false }
+        return true
     }
 
     /// Names here that the directory `upper` does not have.
