@@ -9,6 +9,10 @@ final class Lab: Sendable {
 
     let directory: String
     let registry: String
+    /// Where the daemon keeps its state.
+    let dataRoot: String
+    /// What daemon.json holds.
+    private let configuration: String
     private let registryProcess: Process
     private let daemon: Mutex<Process?>
 
@@ -21,18 +25,23 @@ final class Lab: Sendable {
         var text: String { out.trimmingCharacters(in: .whitespacesAndNewlines) }
     }
 
-    init() throws {
+    /// - Parameters:
+    ///   - configuration: of the daemon, as daemon.json has it.
+    ///   - dataRoot: nil for a directory of the lab's own.
+    init(configuration: String = "{}", dataRoot: String? = nil) throws {
         directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
+        self.configuration = configuration
+        self.dataRoot = dataRoot ?? directory + "/root"
         try FileManager.default.createDirectory(atPath: directory + "/registry", withIntermediateDirectories: true)
         registry = "127.0.0.1:\(Int.random(in: 20_000...39_999))"
-        let configuration = """
+        let registryConfiguration = """
             version: 0.1
             log: {level: error, accesslog: {disabled: true}}
             storage: {filesystem: {rootdirectory: \(directory)/registry}}
             http: {addr: "\(registry)"}
 
             """
-        try configuration.write(toFile: directory + "/registry.yml", atomically: true, encoding: .utf8)
+        try registryConfiguration.write(toFile: directory + "/registry.yml", atomically: true, encoding: .utf8)
         registryProcess = Process()
         registryProcess.executableURL = URL(filePath: "/usr/bin/docker-registry")
         registryProcess.arguments = ["serve", directory + "/registry.yml"]
@@ -63,10 +72,10 @@ final class Lab: Sendable {
         let process = Process()
         process.executableURL = URL(filePath: Self.binaries + "/dockerd")
         process.arguments = [
-            "-H", "unix://\(directory)/docker.sock", "--data-root", directory + "/root", "--exec-root", directory + "/run",
+            "-H", "unix://\(directory)/docker.sock", "--data-root", dataRoot, "--exec-root", directory + "/run",
             "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
         ]
-        try "{}".write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
+        try configuration.write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
         FileManager.default.createFile(atPath: directory + "/dockerd.log", contents: nil)
         let log = FileHandle(forWritingAtPath: directory + "/dockerd.log") ?? .nullDevice
         process.standardOutput = log
@@ -79,6 +88,9 @@ final class Lab: Sendable {
         }
         throw LabFailure("the daemon does not answer: " + ((try? String(contentsOfFile: directory + "/dockerd.log", encoding: .utf8)) ?? ""))
     }
+
+    /// The running daemon's process id; 0 when none runs.
+    var daemonPID: Int32 { daemon.withLock { $0?.processIdentifier ?? 0 } }
 
     /// SIGKILL, as a crash would.
     func killDaemon() {

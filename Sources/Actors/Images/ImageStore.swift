@@ -285,12 +285,16 @@ package actor ImageStore {
     }
 
     /// Removes layers that neither an image nor a container needs.
-    func collect() async throws {
+    ///
+    /// - Returns: bytes of layers removed.
+    @discardableResult
+    func collect() async throws -> Int64 {
         let chains = images.values.map(\.config.rootfs.diffIDs) + userChains.values
-        try await layers.collect(keeping: chains)
+        return try await layers.collect(keeping: chains)
     }
 
-    /// Removes images without a name, or with filter `dangling=false` all that no container uses.
+    /// Removes images without a name, or with filter `dangling=false` all that no container uses; and what pulls that
+    /// failed or were interrupted have left for their next try.
     package func prune(filters: [String: [String]]) async throws -> (removed: [RemovedImage], spaceReclaimed: Int64) {
         try await load()
         let all = filters["dangling"].map { !Filter.isTrue($0) } ?? false
@@ -302,6 +306,11 @@ package actor ImageStore {
             let digests = repoDigests.filter { $0.value == image.record.id }.keys.sorted()
             removed += try await untag(image.record, names: names, digestNames: digests, deletes: true)
             freed += image.record.size
+        }
+        freed += try await collect()
+        let partials = configuration.dataRoot + "/blobs/partial"
+        freed += try await BlockingPool.shared.run { () throws(SystemError) in
+            try PartialBlob.removeAbandoned(in: partials)
         }
         return (removed, freed)
     }

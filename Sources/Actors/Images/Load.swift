@@ -124,18 +124,17 @@ struct LoadJob: Sendable {
     private func wanted(_ members: Members) throws -> [Wanted] {
         let manifests = try ociManifests(members)
         if let bytes = try members.document("manifest.json") {
-            let list: [DockerManifest]
-            do { list = try JSONDecoder().decode([DockerManifest].self, from: Data(bytes)) } catch {
-                throw EngineError(.invalidParameter, "invalid archive: manifest.json is not well formed")
-            }
+            let list = try Self.decode([DockerManifest].self, bytes, "manifest.json", is: .array)
             guard list.count <= Self.imagesMax else {
                 throw EngineError(.invalidParameter, "invalid archive: more than \(Self.imagesMax) images")
             }
             return list.map { item in
                 var wanted = Wanted(config: item.config, layers: item.layers, tags: item.repoTags ?? [])
-                wanted.manifest = manifests.first { Self.path($0.manifest.config.digest) == item.config }.map {
-                    ($0.bytes, $0.type, $0.manifest.layers)
-                }
+                // The same image in the archive's other form: with layers of its own it is another.
+                wanted.manifest = manifests.first {
+                    Self.path($0.manifest.config.digest) == item.config
+                        && $0.manifest.layers.map { Self.path($0.digest) } == item.layers
+                }.map { ($0.bytes, $0.type, $0.manifest.layers) }
                 return wanted
             }
         }
@@ -150,23 +149,30 @@ struct LoadJob: Sendable {
         }
     }
 
+    private static func decode<Value: Decodable>(
+        _ type: Value.Type, _ bytes: [UInt8], _ name: String, is top: StrictJSON.Top = .object
+    ) throws -> Value {
+        do { return try ImageDocument.decode(type, bytes, is: top) } catch {
+            throw EngineError(.invalidParameter, "invalid archive: \(name) is not well formed: \(error.message)")
+        }
+    }
+
     private static func path(_ digest: Digest) -> String { "blobs/\(digest.algorithm.rawValue)/\(digest.hex)" }
 
     private typealias Found = (bytes: [UInt8], type: String, manifest: Manifest, name: String?)
 
     private func ociManifests(_ members: Members) throws -> [Found] {
         guard let bytes = try members.document("index.json") else { return [] }
-        guard let index = try? JSONDecoder().decode(ImageIndex.self, from: Data(bytes)) else {
-            throw EngineError(.invalidParameter, "invalid archive: index.json is not well formed")
-        }
+        let index = try Self.decode(ImageIndex.self, bytes, "index.json")
         return try index.manifests.prefix(Self.imagesMax).compactMap { descriptor -> Found? in
             guard MediaType.manifests.contains(descriptor.mediaType), let bytes = try members.document(Self.path(descriptor.digest))
             else { return nil }
             guard SHA256Bytes.digest(bytes) == descriptor.digest else {
                 throw EngineError(.invalidParameter, "invalid archive: manifest \(descriptor.digest) has other bytes")
             }
-            guard let manifest = try? JSONDecoder().decode(Manifest.self, from: Data(bytes)) else {
-                throw EngineError(.invalidParameter, "invalid archive: manifest \(descriptor.digest) is not well formed")
+            let manifest = try Self.decode(Manifest.self, bytes, "manifest \(descriptor.digest)")
+            guard manifest.config.size >= 0, manifest.layers.allSatisfy({ $0.size >= 0 }) else {
+                throw EngineError(.invalidParameter, "invalid archive: manifest \(descriptor.digest) has a negative size")
             }
             let annotations = descriptor.annotations ?? [:]
             let name = annotations["io.containerd.image.name"]
@@ -181,8 +187,9 @@ struct LoadJob: Sendable {
         guard let bytes = try members.document(wanted.config) else {
             throw EngineError(.invalidParameter, "invalid archive: \(OCIError.quoted(wanted.config)) is missing")
         }
-        guard let config = try? JSONDecoder().decode(ImageConfig.self, from: Data(bytes)) else {
-            throw EngineError(.invalidParameter, "invalid archive: \(OCIError.quoted(wanted.config)) is no image configuration")
+        let config = try Self.decode(ImageConfig.self, bytes, "configuration \(OCIError.quoted(wanted.config))")
+        if wanted.manifest != nil, Self.path(SHA256Bytes.digest(bytes)) != wanted.config {
+            throw EngineError(.invalidParameter, "invalid archive: \(OCIError.quoted(wanted.config)) has other bytes")
         }
         let diffIDs = config.rootfs.diffIDs
         guard diffIDs.count == wanted.layers.count else {
@@ -216,23 +223,25 @@ struct LoadJob: Sendable {
         let keepsBlob = isCompressed && store.configuration.keepBlobs
         let tar = members.tar
         _ = try await store.layers.layer(diffID, progress: { _ in }) { files, _ in
-            let partial = descriptor.map { store.layers.partialPath($0.digest) }
+            let partial = descriptor.map { PartialBlob($0.digest, of: diffID, in: store.layers) }
             var request = IngestRequest(files: files)
             request.diffID = diffID
             if keepsBlob, let descriptor, let partial {
-                unlink(partial)
+                // The archive has all of it; what a pull may have left is of no use here.
+                unlink(partial.path)
                 request.blob = descriptor.digest
                 request.blobSize = descriptor.size
-                request.partialBlob = partial
+                request.partialBlob = partial.path
                 request.keepBlob = true
             }
             let ingest = try LayerIngest(request)
             let range = try FileRange(tar, offset: Int64(content.offset), count: Int64(entry.size))
-            let layer = try await store.feed(ingest, from: range)
-            if keepsBlob, let descriptor, let partial {
-                let target = store.layers.blobPath(descriptor.digest)
-                try checked("rename", target) { rename(partial, target) }
+            let layer: IngestedLayer
+            do { layer = try await store.feed(ingest, from: range) } catch {
+                if keepsBlob, let partial { unlink(partial.path) }
+                throw error
             }
+            if keepsBlob, let partial { try partial.complete() }
             return LayerRecord(
                 diffID: layer.diffID, blobDigest: keepsBlob ? descriptor?.digest : nil,
                 blobSize: keepsBlob ? descriptor?.size ?? 0 : 0, mediaType: keepsBlob ? descriptor?.mediaType : nil,

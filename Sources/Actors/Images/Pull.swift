@@ -116,8 +116,14 @@ struct PullJob: Sendable {
 
     private static func config(_ bytes: [UInt8], _ manifest: Manifest) throws -> ImageConfig {
         let config: ImageConfig
-        do { config = try JSONDecoder().decode(ImageConfig.self, from: Data(bytes)) } catch {
-            throw EngineError(.invalidParameter, "the image's configuration is not well formed: \(error)")
+        do { config = try ImageDocument.decode(ImageConfig.self, bytes) } catch {
+            let type = manifest.config.mediaType
+            guard [MediaType.ociConfig, MediaType.dockerConfig].contains(type) else {
+                throw EngineError(
+                    .invalidParameter, "unsupported media type \(OCIError.quoted(type)): this is not a container image")
+            }
+            throw EngineError(
+                .invalidParameter, "the image's configuration \(manifest.config.digest) is not well formed: \(error)")
         }
         guard config.rootfs.diffIDs.count == manifest.layers.count else {
             throw EngineError(
@@ -133,7 +139,9 @@ struct PullJob: Sendable {
     private func layers(_ image: ResolvedImage, _ diffIDs: [Digest]) async throws -> [LayerTrace] {
         let descriptors = image.manifest.layers
         for descriptor in descriptors where !MediaType.isLayer(descriptor.mediaType) {
-            throw EngineError(.invalidParameter, "unsupported media type \(descriptor.mediaType): this is not a container image")
+            throw EngineError(
+                .invalidParameter,
+                "unsupported media type \(OCIError.quoted(descriptor.mediaType)): this is not a container image")
         }
         let reporter = PullReporter(descriptors.map(\.digest.short), tell: tell)
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -179,7 +187,7 @@ struct PullJob: Sendable {
     private static func isEndpointFault(_ error: any Error) -> Bool {
         switch error {
         case let error as RegistryError: error.isEndpointFault
-        case let error as LayerError: error.code == .mismatch
+        case let error as LayerError: error.isOfBytes
         default: false
         }
     }
@@ -188,38 +196,9 @@ struct PullJob: Sendable {
         _ descriptor: Descriptor, _ diffID: Digest, from endpoint: RegistryEndpoint, into files: LayerFiles,
         _ progress: LayerProgress
     ) async throws -> LayerRecord {
-        let keepBlob = store.configuration.keepBlobs
-        let partial = store.layers.partialPath(descriptor.digest)
-        let ingest = try LayerIngest(
-            IngestRequest(
-                files: files, blob: descriptor.digest, blobSize: descriptor.size, diffID: diffID,
-                partialBlob: keepBlob ? partial : nil, keepBlob: keepBlob))
-        do {
-            progress.set(.downloading)
-            var received = try await ingest.resume()
-            let stream = try store.client.blob(
-                descriptor, of: request.reference, from: endpoint, offset: received, credentials: request.credentials)
-            for try await chunk in stream {
-                try await chunk.withUnsafeBytes { bytes in try await ingest.write(bytes) }
-                received += Int64(chunk.byteCount)
-                progress.set(current: received, total: descriptor.size)
-            }
-            progress.set(current: descriptor.size, total: descriptor.size)
-            progress.set(.extracting)
-            let layer = try await ingest.finish()
-            progress.set(spans: ingest.trace)
-            if keepBlob {
-                let target = store.layers.blobPath(descriptor.digest)
-                try checked("rename", target) { rename(partial, target) }
-            }
-            progress.set(.done)
-            return LayerRecord(
-                diffID: layer.diffID, blobDigest: keepBlob ? descriptor.digest : nil, blobSize: descriptor.size,
-                mediaType: descriptor.mediaType, size: layer.tarSize, repositories: [])
-        } catch {
-            await ingest.cancel()
-            throw error
-        }
+        try await LayerDownload(
+            store: store, request: request, descriptor: descriptor, diffID: diffID, files: files, progress: progress
+        ).run(from: endpoint)
     }
 
     private func commit(

@@ -139,7 +139,12 @@ struct PushJob: Sendable {
         }
         let tar = store.layers.files(diffID).tar
         let target = store.layers.temporaryPath()
-        let (digest, size) = try await BlockingPool.shared.run { try Self.gzip(tar, to: target) }
+        let (digest, size) = try await BlockingPool.shared.run {
+            do { return try Self.gzip(tar, to: target) } catch {
+                unlink(target)
+                throw error
+            }
+        }
         return ReadyLayer(
             descriptor: Descriptor(mediaType: MediaType.dockerLayerGzip, digest: digest, size: size), path: target,
             isTemporary: true)

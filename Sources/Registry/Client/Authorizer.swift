@@ -67,7 +67,12 @@ final class Authorizer: Sendable {
         if let token, token.expires > .now { return "Bearer \(token.text)" }
         guard let challenge else { return nil }
         if challenge.scheme == "basic" { return access.credentials.flatMap { $0.username.isEmpty ? nil : $0.basic } }
-        return "Bearer \(try await fetch(challenge, access).text)"
+        do throws(RegistryError) { return "Bearer \(try await fetch(challenge, access).text)" } catch {
+            if error.code == .cancelled { throw error }
+            // What the registry once asked for does not work any more: it is asked again what it wants.
+            state.withLock { $0.challenges[access.endpoint] = nil }
+            return nil
+        }
     }
 
     /// The `Authorization` that answers a 401.
@@ -78,11 +83,10 @@ final class Authorizer: Sendable {
     {
         if let given = access.credentials?.registryToken, !given.isEmpty { return nil }
         if let bearer = challenges.first(where: { $0.scheme == "bearer" && $0.parameters["realm"] != nil }) {
-            state.withLock {
-                $0.challenges[access.endpoint] = bearer
-                $0.tokens[access] = nil
-            }
+            state.withLock { $0.tokens[access] = nil }
             let answer = "Bearer \(try await fetch(bearer, access).text)"
+            // Only one that could be answered is worth remembering.
+            state.withLock { $0.challenges[access.endpoint] = bearer }
             return answer == refused ? nil : answer
         }
         guard let basic = challenges.first(where: { $0.scheme == "basic" }) else { return nil }

@@ -98,7 +98,13 @@ package final class RegistryClient: Sendable {
         case .location(let location): return try await follow(request, location, endpoint, authorization)
         case .path(let path):
             if let known = schemes.withLock({ $0[endpoint] }) {
-                return try await follow(request, endpoint.location(known, path), endpoint, authorization)
+                do throws(RegistryError) {
+                    return try await follow(request, endpoint.location(known, path), endpoint, authorization)
+                } catch {
+                    // It may speak the other one since; the next request finds out.
+                    if error.isNoTLS || error.code == .malformed { schemes.withLock { $0[endpoint] = nil } }
+                    throw error
+                }
             }
             let candidates = endpoint.schemes
             for scheme in candidates.dropLast() {

@@ -153,10 +153,16 @@ enum ManifestDocument: Sendable {
         var fsLayers: Present?
 
         init?(_ bytes: [UInt8]) {
-            // Not JSON, or not an object with these types: the caller says so in its own words.
-            guard let shape = try? JSONDecoder().decode(Shape.self, from: Data(bytes)) else { return nil }
+            // Not JSON in one reading, or not an object with these types: the caller says so in its own words.
+            guard (try? StrictJSON.check(bytes)) != nil, let shape = try? JSONDecoder().decode(Shape.self, from: Data(bytes)) else { return nil }
             self = shape
         }
+    }
+
+    /// What keeps `bytes` from being looked at.
+    private static func fault(_ bytes: [UInt8]) -> String {
+        do throws(OCIError) { try StrictJSON.check(bytes) } catch { return "well formed: \(error.message)" }
+        return "a JSON object of the expected form"
     }
 
     /// - Throws: `RegistryError`: `malformed` for a document of two kinds or of another kind than announced,
@@ -164,7 +170,7 @@ enum ManifestDocument: Sendable {
     init(_ document: ResolvedImage.Document, _ reference: Reference) throws(RegistryError) {
         guard let shape = Shape(document.bytes) else {
             throw RegistryError(
-                .malformed, "the manifest of \(reference.familiar) is not a JSON object of the expected form")
+                .malformed, "the manifest of \(reference.familiar) is not \(Self.fault(document.bytes))")
         }
         if MediaType.schema1.contains(document.mediaType) || shape.schemaVersion == 1 || shape.fsLayers != nil {
             throw RegistryError(

@@ -91,6 +91,8 @@ final class Transport: Sendable {
         let receiveBytes = configuration.limits.receiveBytes
         options.http1_1ConnectionDebugInitializer = { channel in
             channel.setOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: receiveBytes))
+                .flatMap { channel.setOption(.allowRemoteHalfClosure, value: true) }
+                .flatMapThrowing { try channel.pipeline.syncOperations.addHandler(ReadGate(), position: .first) }
         }
         return HTTPClient(eventLoopGroupProvider: .singleton, configuration: options)
     }

@@ -89,7 +89,7 @@ package struct Location: Sendable, Hashable, CustomStringConvertible {
 
     /// What a `Location` or `Link` header of a reply from here means; `nil` when it is malformed.
     func resolving(_ reference: String) -> Location? {
-        if reference.contains("://"), let absolute = Location(reference) { return absolute }
+        if Self.hasScheme(reference) { return Location(reference) }
         if reference.hasPrefix("//") { return Location("\(scheme.rawValue):\(reference)") }
         let origin = "\(scheme.rawValue)://\(authority)"
         if reference.hasPrefix("/") { return Location(origin + reference) }
@@ -97,6 +97,12 @@ package struct Location: Sendable, Hashable, CustomStringConvertible {
         if reference.hasPrefix("?") { return Location(origin + path + reference) }
         guard let slash = path.lastIndex(of: "/"), !reference.isEmpty else { return nil }
         return Location(origin + path[...slash] + reference)
+    }
+
+    /// True for `name:...`, an absolute URL whatever its scheme (RFC 3986 §4.2: a relative one has no colon before its first `/`).
+    private static func hasScheme(_ reference: String) -> Bool {
+        guard let colon = reference.utf8.firstIndex(of: 0x3a) else { return false }
+        return !reference.utf8[..<colon].contains { [0x2f, 0x3f, 0x23].contains($0) }
     }
 
     /// With `items` added to the query, percent-encoded.
