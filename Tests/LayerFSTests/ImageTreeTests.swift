@@ -91,6 +91,50 @@ import Testing
         #expect(found[bytes("l")]?.attributes == [:])
     }
 
+    /// Ways to have a small member look at many names, and as many members that do not.
+    enum Labour: CaseIterable {
+        case linksUnderLinks, comingAndGoing, deepPaths
+
+        var layers: (bad: [LayerEntry], good: [LayerEntry]) {
+            func file(_ path: String) -> LayerEntry { LayerEntry(path: Array(path.utf8), kind: .file) }
+            switch self {
+            case .linksUnderLinks:
+                let target = String(repeating: "./", count: 1000)
+                let links = (0..<40).map {
+                    LayerEntry(
+                        path: Array("l\($0)".utf8), kind: .symlink,
+                        linkTarget: Array((target + ($0 == 39 ? "d" : "l\($0 + 1)")).utf8))
+                }
+                return (
+                    links + (0..<200).flatMap { [file("l0/\($0)"), file("x\($0)/f")] },
+                    links + (0..<200).flatMap { [file("l39/\($0)"), file("x\($0)/f")] }
+                )
+            case .comingAndGoing:
+                let names = (0..<5000).map { file("d/\($0)") }
+                return (
+                    names + (0..<300).flatMap { _ in [file("d"), LayerEntry(path: [100], kind: .directory)] },
+                    names + (0..<600).map { file("e\($0)") }
+                )
+            case .deepPaths:
+                let deep = (0..<4).map { "\($0)/" + String(repeating: "d/", count: 1900) }
+                return (
+                    (0..<400).map { file(deep[$0 % 4] + "\($0)") }, (0..<400).map { file(deep[$0 / 100] + "\($0)") }
+                )
+            }
+        }
+    }
+
+    @Test(arguments: Labour.allCases)
+    func `small members that make much work are stopped, and as many honest ones are not`(labour: Labour) throws {
+        let (bad, good) = labour.layers
+        var tree = ImageTree(stepsMax: 500_000)
+        let error = #expect(throws: LayerError.self) { try tree.apply(layer: 0, entries: bad) }
+        #expect(error?.code == .limit)
+        #expect(error?.message.contains("reach for names more than 500000 times") == true)
+        var honest = ImageTree(stepsMax: 500_000)
+        try honest.apply(layer: 0, entries: good)
+    }
+
     @Test func `repeated opaque marks in a large directory cost no more than one`() throws {
         var tree = ImageTree()
         let layer = (0..<20_000).map { file("d/\($0)") }

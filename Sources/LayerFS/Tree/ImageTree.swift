@@ -26,6 +26,9 @@ package struct ImageTree: Sendable {
     var lastParent: (path: [UInt8], node: NodeID)?
     /// Scratch of walks over subtrees.
     var pending: [NodeID] = []
+    /// Names looked at so far: on the way to entries, and while subtrees were taken away.
+    var steps = 0
+    private let stepsMax: Int
 
     /// Layers in one chain; their stamps are 16 bits.
     package static let layersMax = 65000
@@ -38,8 +41,12 @@ package struct ImageTree: Sendable {
     package static let nameBytesMax = 255
     /// Symbolic links followed on the way to one entry, as the kernel does (path_resolution(7)).
     package static let symlinkHopsMax = 40
+    /// Names looked at while one image is merged: a member of 512 bytes may take the way through 40 links of 4095 bytes, or
+    /// take away a directory of a million names that come back. Some ten seconds; honest images have a hundredth of it.
+    package static let stepsMaxDefault = 1 << 28
 
-    package init() {
+    package init(stepsMax: Int = ImageTree.stepsMaxDefault) {
+        self.stepsMax = stepsMax
         inodes.append(.implicitDirectory)
         inodes[0].links = 1
         nodes.append(
@@ -79,6 +86,10 @@ package struct ImageTree: Sendable {
     ///   layer, missing hard link target, a name that Linux refuses), `.limit` where a limit of this type is passed.
     package mutating func apply(layer index: Int, _ entry: LayerEntry) throws(LayerError) {
         try expect(layer: index)
+        guard steps <= stepsMax else {
+            throw LayerError(
+                .limit, "the layers reach for names more than \(stepsMax) times; the image is hostile or very badly made")
+        }
         guard entry.path.count <= Self.pathBytesMax else {
             throw LayerError(.limit, "path \(printable(entry.path)) is longer than \(Self.pathBytesMax) bytes")
         }

@@ -45,6 +45,7 @@ extension ImageTree {
         while let directory = pending.popLast() {
             var child = nodes[Int(directory)].firstChild
             while child != absent {
+                steps &+= 1
                 if nodes[Int(child)].inode != absent {
                     if isDirectory(child) { pending.append(child) }
                     unlink(child)
@@ -85,6 +86,7 @@ extension ImageTree {
             nodes[Int(directory)].swept = stamp
             var child = nodes[Int(directory)].firstChild
             while child != absent {
+                steps &+= 1
                 let next = nodes[Int(child)].nextSibling
                 if nodes[Int(child)].inode != absent {
                     if nodes[Int(child)].touched != stamp {

@@ -14,6 +14,7 @@ extension ImageTree {
             let end = rest[start...].firstIndex(of: UInt8(ascii: "/")) ?? rest.endIndex
             let name = rest[start..<end]
             rest = rest[end...]
+            steps &+= 1
             if name == [46] { continue }
             if name == [46, 46] {
                 current = nodes[Int(current)].parent
