@@ -30,6 +30,8 @@ package struct RingWriter: ~Copyable {
 
     /// Bytes reserved at a time by ``Growth/ahead``.
     private static let reserveBytes: Int64 = 64 << 20
+    /// Times what is reserved must be free: several writers reserve at once.
+    private static let spareFactor: Int64 = 8
 
     private let file: OwnedFD
     private let name: String
@@ -202,6 +204,14 @@ extension RingWriter {
         guard reserved < Int64.max - bytes else { return }
         let descriptor = file.raw
         let start = off_t(reserved)
+        var space = statvfs()
+        // A reserve that does not fit takes all there is until it is given back, and another's write fails meanwhile.
+        guard fstatvfs(descriptor, &space) == 0, space.f_frsize > 0,
+            Int64(clamping: space.f_bavail) / Self.spareFactor > bytes / Int64(space.f_frsize)
+        else {
+            reserved = Int64.max
+            return
+        }
         // Too little space for the reserve may still be enough for the data, so a refusal only ends the reserving.
         guard posix_fallocate(descriptor, start, off_t(bytes)) == 0 else {
             // What there was is reserved now, and others need it: this layer's members, the next layer. Nothing of ours

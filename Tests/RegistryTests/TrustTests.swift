@@ -143,4 +143,38 @@ private func pull(_ server: FaultyServer, _ credentials: Credentials? = user) as
         )
         #expect(server.asked.isEmpty)
     }
+
+    @Test func `a token server that failed once is forgotten`() async throws {
+        let server = try FaultyServer { asked, answer in
+            if asked.number == 0 {
+                answer.reply(401, ["WWW-Authenticate: Bearer realm=\"http://198.51.100.1/token\""])
+            } else {
+                answer.reply(200, [], bytes)
+            }
+        }
+        try await withClient(impatient()) { client in
+            let reference = try Reference("\(server.authority)/a:1")
+            let endpoint = try client.configuration.origin(of: reference.domain)
+            let error = try await failure {
+                _ = try await client.blob(descriptor(bytes), of: reference, from: endpoint).collect()
+            }
+            #expect(error?.code == .forbidden)
+            #expect(try await client.blob(descriptor(bytes), of: reference, from: endpoint).collect().bytes == bytes)
+        }
+    }
+
+    @Test(arguments: ["ftp://127.0.0.1/x", "javascript:alert", "file:///etc/passwd", "http://", "https://u:p@h/x"])
+    func `a redirect to what is no web address is refused`(_ location: String) async throws {
+        let server = try FaultyServer { _, answer in answer.reply(307, ["Location: \(location)"]) }
+        let error = try await failure {
+            _ = try await withClient(impatient()) { client in
+                let reference = try Reference("\(server.authority)/a:1")
+                return try await client.blob(
+                    descriptor(bytes), of: reference, from: client.configuration.origin(of: reference.domain)
+                ).collect()
+            }
+        }
+        #expect(error?.code == .malformed)
+        #expect(server.asked.count == 1)
+    }
 }
