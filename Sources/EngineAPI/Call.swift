@@ -35,7 +35,8 @@ struct Call: Sendable {
     func int(_ name: String) throws -> Int? {
         guard let text = text(name) else { return nil }
         guard let value = Int(text) else {
-            throw EngineError(.invalidParameter, "invalid value \"\(text)\" of parameter \(name): must be a whole number")
+            throw EngineError(
+                .invalidParameter, "invalid value \"\(text)\" of parameter \(name): must be a whole number")
         }
         return value
     }
@@ -73,7 +74,10 @@ struct Call: Sendable {
         let bytes = try await request.body.collect(bytesMax: Self.jsonBytesMax)
         guard bytes.readableBytes > 0 else { return nil }
         let media = request.headers["content-type"] ?? ""
-        guard media.isEmpty || media.lowercased().split(separator: ";").first?.trimmingCharacters(in: .whitespaces) == "application/json"
+        guard
+            media.isEmpty
+                || media.lowercased().split(separator: ";").first?.trimmingCharacters(in: .whitespaces)
+                    == "application/json"
         else {
             throw EngineError(
                 .invalidParameter, "unsupported Content-Type header (\(media)): must be 'application/json'")

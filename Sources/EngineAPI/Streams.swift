@@ -27,42 +27,70 @@ enum PipeTransfer {
         }
     }
 
+    /// How long a client may take to send on after its body is of no use any more.
+    private static let uselessBodyLimit = Duration.seconds(2)
+
+    /// What one of the tasks of `receive` came to.
+    private enum Step<Value: Sendable>: Sendable {
+        case fed, timedOut
+        case used(Result<Value, any Error>)
+    }
+
     /// Gives `use` the reading end of a pipe with the request's body in it.
+    ///
+    /// The reading of the body is not cancelled when `use` is done with it or fails: that would end the connection, and with
+    /// it the answer that says why.
     static func receive<Value: Sendable>(
         _ body: RequestBody, _ use: @escaping @Sendable (consuming OwnedFD) async throws -> Value
     ) async throws -> Value {
         let pipe = try Pipe()
-        return try await withThrowingTaskGroup(of: Value?.self) { group in
+        return try await withThrowingTaskGroup(of: Step<Value>.self) { group in
             group.addTask {
                 try await feed(body, to: try pipe.writer.take())
-                return nil
+                return .fed
             }
             group.addTask {
-                try await use(try pipe.reader.take())
+                do { return .used(.success(try await use(try pipe.reader.take()))) } catch {
+                    return .used(.failure(error))
+                }
             }
-            while let result = try await group.next() {
-                guard let result else { continue }
-                group.cancelAll()
-                return result
+            var isFed = false
+            var result: Result<Value, any Error>?
+            while result == nil || !isFed, let step = try await group.next() {
+                switch step {
+                case .fed, .timedOut: isFed = true
+                case .used(let value):
+                    result = value
+                    group.addTask {
+                        // Cancelled: the body ended first.
+                        try? await Task.sleep(for: uselessBodyLimit)
+                        return .timedOut
+                    }
+                }
             }
-            throw EngineError(.system, "the request body was not read")
+            group.cancelAll()
+            guard let result else { throw EngineError(.system, "the request body was not read") }
+            return try result.get()
         }
     }
 
     private static func feed(_ body: RequestBody, to writer: consuming OwnedFD) async throws {
         let descriptor = writer.release()
         let channel = try await bootstrap().takingOwnershipOfDescriptor(output: descriptor) { channel in
-            channel.eventLoop.makeCompletedFuture {
-                try NIOAsyncChannel<Never, ByteBuffer>(wrappingChannelSynchronously: channel)
-            }
+            channel.eventLoop.makeSucceededFuture(channel)
         }
-        try await channel.executeThenClose { _, outbound in
+        do {
             for try await part in body {
+                // Each is in the pipe before the next, and so before the end: closing drops what is not yet written.
                 // Whoever reads may have seen enough: its own result tells, not this end.
-                guard (try? await outbound.write(part)) != nil else { return }
+                guard (try? await channel.writeAndFlush(part)) != nil else { break }
             }
-            outbound.finish()
+        } catch {
+            try? await channel.close()
+            throw error
         }
+        // Closed already where the reader was gone.
+        try? await channel.close()
     }
 }
 

@@ -48,7 +48,8 @@ struct CommandEntry {
         let parsed: C
         var words: [String] = []
         do {
-            words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional).normalize(arguments)
+            words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional).normalize(
+                arguments)
             parsed = try C.parse(words)
         } catch {
             // A flag nobody knows took the next word for its value: what is wrong is the flag, not the missing word.
@@ -121,15 +122,15 @@ enum Docker {
             case "-v", "--version": return say("Docker version \(Version.client), build \(Version.build)")
             case "-h", "--help": return say(Help.text)
             default:
-                if name.hasPrefix("-H"), name.count > 2 {
-                    settings.host = String(word.dropFirst(2))
-                } else {
-                    let text = name.hasPrefix("--")
+                guard name.hasPrefix("-H"), name.count > 2 else {
+                    let text =
+                        name.hasPrefix("--")
                         ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)"
                     var error = CLIError(text + "\n\nUsage:  docker [OPTIONS] COMMAND", exitCode: 125)
                     error.helpFor = "docker"
                     throw error
                 }
+                settings.host = String(word.dropFirst(2))
             }
         }
         guard let verb = rest.popFirst() else { return complain(Help.text) }

@@ -12,8 +12,9 @@ struct UsageFailure {
     func error(_ message: String) -> CLIError {
         if message.hasPrefix("Unknown option '"), let option = Self.quoted(message.dropFirst(16)) {
             let name = option.cut("=").0
-            return shown(name.hasPrefix("--")
-                ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)")
+            return shown(
+                name.hasPrefix("--")
+                    ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)")
         }
         if message.hasPrefix("Missing expected argument") || message.contains("nexpected argument") {
             return tooFew()
@@ -22,7 +23,9 @@ struct UsageFailure {
             let flag = message.split(separator: "'").dropFirst(2).first(where: { $0.hasPrefix("-") })
         {
             let name = flag.split(separator: " ").first ?? flag
-            return shown("invalid argument \"\(value)\" for \"\(name)\" flag: strconv.ParseInt: parsing \"\(value)\": invalid syntax")
+            return shown(
+                "invalid argument \"\(value)\" for \"\(name)\" flag: strconv.ParseInt: parsing \"\(value)\": invalid syntax"
+            )
         }
         return shown(message)
     }

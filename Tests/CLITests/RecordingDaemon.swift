@@ -30,7 +30,9 @@ final class RecordingDaemon: Sendable {
         address.sun_family = sa_family_t(AF_UNIX)
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: Array(path.utf8.prefix(100))) }
         let bound = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size)) }
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(listener, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
         }
         guard bound == 0, listen(listener, 64) == 0 else { throw POSIXError(.EADDRINUSE) }
         Thread.detachNewThread { [self] in
@@ -72,12 +74,16 @@ final class RecordingDaemon: Sendable {
         }
     }
 
-    private func send(_ client: Int32, _ text: String) { _ = Array(text.utf8).withUnsafeBytes { write(client, $0.baseAddress, $0.count) } }
+    private func send(_ client: Int32, _ text: String) {
+        _ = Array(text.utf8).withUnsafeBytes { write(client, $0.baseAddress, $0.count) }
+    }
 }
 
 extension RecordingDaemon.Request {
     /// `exec -d` asks for no stream.
-    var isDetached: Bool { ((try? JSONSerialization.jsonObject(with: body)) as? [String: Any])?["Detach"] as? Bool ?? false }
+    var isDetached: Bool {
+        ((try? JSONSerialization.jsonObject(with: body)) as? [String: Any])?["Detach"] as? Bool ?? false
+    }
 }
 
 /// Requests read from a socket.
@@ -98,7 +104,8 @@ private struct SocketReader {
     private mutating func line() -> String? {
         while true {
             if let end = buffer.firstIndex(of: 0x0a) {
-                let text = String(decoding: buffer[..<end], as: UTF8.self).trimmingCharacters(in: .whitespacesAndNewlines)
+                let text = String(decoding: buffer[..<end], as: UTF8.self).trimmingCharacters(
+                    in: .whitespacesAndNewlines)
                 buffer.removeFirst(end + 1)
                 return text
             }
@@ -136,7 +143,8 @@ private struct SocketReader {
             [item.name, (item.value ?? "").replacing("+", with: " ").removingPercentEncoding ?? ""]
         }
         return .init(
-            method: String(words[0]), path: path, query: query.sorted { ($0[0], $0[1]) < ($1[0], $1[1]) }, headers: headers, body: body)
+            method: String(words[0]), path: path, query: query.sorted { ($0[0], $0[1]) < ($1[0], $1[1]) },
+            headers: headers, body: body)
     }
 }
 
@@ -152,13 +160,15 @@ private struct CannedAnswer {
         let path = request.path
         switch path {
         case "/_ping": (type, body) = ("text/plain", "OK")
-        case "/version": body = #"{"Version":"28.2.2","ApiVersion":"1.50","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}"#
+        case "/version":
+            body = #"{"Version":"28.2.2","ApiVersion":"1.50","MinAPIVersion":"1.24","Os":"linux","Arch":"amd64"}"#
         case "/info": body = #"{"ID":"x","OSType":"linux","IndexServerAddress":"https://index.docker.io/v1/"}"#
         case "/containers/create": (status, body) = (201, #"{"Id":"\#(id)","Warnings":[]}"#)
         case "/images/create", "/images/load": body = "{\"status\":\"ok\"}\r\n"
         case "/containers/json", "/images/json", "/networks": body = "[]"
         case "/volumes": body = #"{"Volumes":[]}"#
-        case "/volumes/create": (status, body) = (201, #"{"Name":"v","Driver":"local","Mountpoint":"/x","Scope":"local"}"#)
+        case "/volumes/create":
+            (status, body) = (201, #"{"Name":"v","Driver":"local","Mountpoint":"/x","Scope":"local"}"#)
         case "/auth": body = #"{"Status":"Login Succeeded","IdentityToken":""}"#
         case "/commit": (status, body) = (201, #"{"Id":"sha256:\#(id)"}"#)
         case "/events": body = ""
@@ -175,7 +185,8 @@ private struct CannedAnswer {
         case ("GET", "json") where path.hasPrefix("/exec/"): body = #"{"ExitCode":0,"Running":false}"#
         case ("GET", "json") where path.hasPrefix("/images/"): body = #"{"Id":"sha256:\#(id)","Config":{}}"#
         case ("GET", "json"):
-            body = #"{"Id":"\#(id)","Name":"/c","Config":{"Tty":false,"OpenStdin":true},"State":{"Running":true},"HostConfig":{}}"#
+            body =
+                #"{"Id":"\#(id)","Name":"/c","Config":{"Tty":false,"OpenStdin":true},"State":{"Running":true},"HostConfig":{}}"#
         case (_, "push"): body = "{\"status\":\"ok\"}\r\n"
         case (_, "export"): (type, body) = ("application/x-tar", String(repeating: "\0", count: 1024))
         case ("PUT", "archive"): body = ""
@@ -186,7 +197,8 @@ private struct CannedAnswer {
         case (_, "history"), (_, "changes"): body = "[]"
         case ("DELETE", _) where path.hasPrefix("/images/"): body = "[]"
         case (_, "top"): body = #"{"Titles":["PID"],"Processes":[["1"]]}"#
-        case (_, "stats"): body = #"{"name":"/c","id":"\#(id)","cpu_stats":{},"precpu_stats":{},"memory_stats":{}}"# + "\n"
+        case (_, "stats"):
+            body = #"{"name":"/c","id":"\#(id)","cpu_stats":{},"precpu_stats":{},"memory_stats":{}}"# + "\n"
         case (_, "logs"): body = ""
         case (_, "update"), (_, "prune"), (_, "df"): break
         case ("GET", _) where path.hasPrefix("/volumes/") || path.hasPrefix("/networks/"): body = #"{"Name":"v"}"#
@@ -195,7 +207,8 @@ private struct CannedAnswer {
     }
 
     func text(isHead: Bool) -> String {
-        var head = "HTTP/1.1 \(status) X\r\nApi-Version: 1.50\r\nOstype: linux\r\nServer: Docker/28.2.2 (linux)\r\n\(extra)"
+        var head =
+            "HTTP/1.1 \(status) X\r\nApi-Version: 1.50\r\nOstype: linux\r\nServer: Docker/28.2.2 (linux)\r\n\(extra)"
         if let type { head += "Content-Type: \(type)\r\n" }
         if status != 204 { head += "Content-Length: \(body.utf8.count)\r\n" }
         return head + "\r\n" + (isHead ? "" : body)

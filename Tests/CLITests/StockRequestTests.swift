@@ -23,23 +23,30 @@ final class StockRequestTests {
         }
     }()
 
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    private static let ours = (ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.path + "/.build/debug") + "/docker"
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+    private static let ours =
+        (ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.path + "/.build/debug") + "/docker"
     /// Docker's own client of the version the table was captured from; nil where there is none.
     private static let stock: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in
-        (try? output(path, "--version"))?.hasPrefix("Docker version 28.2") ?? false && (try? output(path, "--version"))?.contains("swift") == false
+        (try? output(path, "--version"))?.hasPrefix("Docker version 28.2") ?? false
+            && (try? output(path, "--version"))?.contains("swift") == false
     }
 
     private let directory: String
     private let daemon: RecordingDaemon
 
     init() throws {
-        directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/requests-\(UUID().uuidString.prefix(8))"
+        directory =
+            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/requests-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory + "/work", withIntermediateDirectories: true)
         let files = [
-            "env.list": "A=1\n# c\nB=two words\nFOO\n", "labels": "l1=x\nl2\n", "sec.json": #"{"defaultAction":"SCMP_ACT_ALLOW"}"# + "\n",
+            "env.list": "A=1\n# c\nB=two words\nFOO\n", "labels": "l1=x\nl2\n",
+            "sec.json": #"{"defaultAction":"SCMP_ACT_ALLOW"}"# + "\n",
         ]
-        for (name, text) in files { try text.write(toFile: "\(directory)/work/\(name)", atomically: true, encoding: .utf8) }
+        for (name, text) in files {
+            try text.write(toFile: "\(directory)/work/\(name)", atomically: true, encoding: .utf8)
+        }
         try Data(count: 1024).write(to: URL(filePath: directory + "/work/t.tar"))
         daemon = try RecordingDaemon(directory + "/s")
     }
@@ -56,7 +63,8 @@ final class StockRequestTests {
         #expect(try requests(of: Self.ours, row.line) == row.requests)
     }
 
-    @Test(.enabled(if: StockRequestTests.stock != nil, "needs Docker's client 28.2"), arguments: StockRequestTests.cases)
+    @Test(
+        .enabled(if: StockRequestTests.stock != nil, "needs Docker's client 28.2"), arguments: StockRequestTests.cases)
     func `the table still is what Docker's own client sends`(row: Case) throws {
         #expect(try requests(of: Self.stock ?? "", row.line) == row.requests)
     }
@@ -84,7 +92,8 @@ final class StockRequestTests {
         process.arguments = ["-c", "exec \(program) \(line)"]
         process.currentDirectoryURL = URL(filePath: directory + "/work")
         process.environment = [
-            "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": "unix://\(daemon.path)", "FOO": "fromenv", "DOCKER_CLI_HINTS": "false",
+            "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": "unix://\(daemon.path)", "FOO": "fromenv",
+            "DOCKER_CLI_HINTS": "false",
         ]
         process.standardInput = FileHandle.nullDevice
         process.standardOutput = FileHandle.nullDevice
@@ -99,14 +108,23 @@ final class StockRequestTests {
     /// What matters of a request; nil for those that only prepare others.
     private func reduced(_ request: RecordingDaemon.Request, _ line: String) -> [String: Any]? {
         let words = line.split(separator: " ")
-        let isDetachedRun = words.first == "run" && words.contains { $0.hasPrefix("-") && !$0.hasPrefix("--") && $0.contains("d") && !$0.contains("=") }
+        let isDetachedRun =
+            words.first == "run"
+            && words.contains { $0.hasPrefix("-") && !$0.hasPrefix("--") && $0.contains("d") && !$0.contains("=") }
         var path = request.path
         let last = path.split(separator: "/").last ?? ""
-        if ["/_ping", "/version"].contains(path) || (isDetachedRun && last == "wait") || (path == "/events" && words.contains("stats")) { return nil }
-        if request.method == "GET", path.hasPrefix("/containers/"), path.split(separator: "/").count == 3, last == "json", !words.contains("inspect") {
+        if ["/_ping", "/version"].contains(path) || (isDetachedRun && last == "wait")
+            || (path == "/events" && words.contains("stats"))
+        {
             return nil
         }
-        path = path.replacingOccurrences(of: RecordingDaemon.containerID, with: "c1").replacingOccurrences(of: "/containers/c/", with: "/containers/c1/")
+        if request.method == "GET", path.hasPrefix("/containers/"), path.split(separator: "/").count == 3,
+            last == "json", !words.contains("inspect")
+        {
+            return nil
+        }
+        path = path.replacingOccurrences(of: RecordingDaemon.containerID, with: "c1").replacingOccurrences(
+            of: "/containers/c/", with: "/containers/c1/")
         var value: [String: Any] = ["method": request.method, "path": path]
         let query = request.query.filter { !$0[1].isEmpty }
         if !query.isEmpty { value["query"] = query }
@@ -144,6 +162,8 @@ final class StockRequestTests {
 
     private static func canonical(_ value: Any) -> String {
         let options: JSONSerialization.WritingOptions = [.sortedKeys, .withoutEscapingSlashes, .fragmentsAllowed]
-        return (try? JSONSerialization.data(withJSONObject: value, options: options)).map { String(decoding: $0, as: UTF8.self) } ?? "?"
+        return (try? JSONSerialization.data(withJSONObject: value, options: options)).map {
+            String(decoding: $0, as: UTF8.self)
+        } ?? "?"
     }
 }

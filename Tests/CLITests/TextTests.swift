@@ -13,10 +13,12 @@ import Testing
         #expect(try Sizes.parse(text) == Int64(bytes))
     }
 
-    @Test(arguments: [
-        (0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"), (3600, "About an hour"),
-        (3 * 86400, "3 days"), (20 * 86400, "2 weeks"),
-    ] as [(Double, String)])
+    @Test(
+        arguments: [
+            (0.4, "Less than a second"), (1, "1 second"), (59, "59 seconds"), (61, "About a minute"),
+            (3600, "About an hour"),
+            (3 * 86400, "3 days"), (20 * 86400, "2 weeks"),
+        ] as [(Double, String)])
     func `durations read as Docker's`(seconds: Double, text: String) {
         #expect(Times.human(seconds) == text)
     }
@@ -32,9 +34,11 @@ import Testing
     }
 
     @Test(arguments: [
-        ("{{.A.B}}", "1"), ("{{json .L}}", #"["x","y"]"#), ("{{range .L}}{{.}};{{end}}", "x;y;"), ("{{upper .S}}", "HI"),
+        ("{{.A.B}}", "1"), ("{{json .L}}", #"["x","y"]"#), ("{{range .L}}{{.}};{{end}}", "x;y;"),
+        ("{{upper .S}}", "HI"),
         ("{{if .E}}a{{else}}b{{end}}", "b"), ("{{index .L 1}}", "y"), ("{{join .L \"-\"}}", "x-y"),
-        ("{{.S | upper | json}}", #""HI""#), ("{{with .A}}{{.B}}{{end}}", "1"), ("{{range $i, $v := .L}}{{$i}}{{$v}}{{end}}", "0x1y"),
+        ("{{.S | upper | json}}", #""HI""#), ("{{with .A}}{{.B}}{{end}}", "1"),
+        ("{{range $i, $v := .L}}{{$i}}{{$v}}{{end}}", "0x1y"),
     ])
     func `templates give what Go's give`(template: String, text: String) throws {
         let value = try JSONParser.parse(#"{"A":{"B":1},"L":["x","y"],"S":"hi","E":""}"#)

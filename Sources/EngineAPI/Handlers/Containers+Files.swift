@@ -24,7 +24,9 @@ extension Containers {
     private static let statHeader = "X-Docker-Container-Path-Stat"
 
     private static func path(_ call: Call) throws -> String {
-        guard let path = call.text("path") else { throw EngineError(.invalidParameter, "bad parameter: 'path' cannot be empty") }
+        guard let path = call.text("path") else {
+            throw EngineError(.invalidParameter, "bad parameter: 'path' cannot be empty")
+        }
         return path
     }
 

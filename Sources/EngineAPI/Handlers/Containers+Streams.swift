@@ -94,7 +94,11 @@ extension Containers {
             block.reserveCapacity(records.reduce(0) { $0 + $1.bytes.count + 48 })
             for record in records {
                 let bytes = showsTime ? Array("\(LogTime.text(record.time)) ".utf8) + record.bytes : record.bytes
-                if tty { block.writeBytes(bytes) } else { StreamFrame.append(record.stream.rawValue, bytes, to: &block) }
+                if tty {
+                    block.writeBytes(bytes)
+                } else {
+                    StreamFrame.append(record.stream.rawValue, bytes, to: &block)
+                }
             }
             try await write(block)
         }

@@ -7,7 +7,9 @@ import NIOCore
 enum Execs {
     static func create(_ call: Call) async throws -> Response {
         let wire = try await call.body(ExecCreateBody.self)
-        guard let cmd = wire.cmd, !cmd.isEmpty else { throw EngineError(.invalidParameter, "No exec command specified") }
+        guard let cmd = wire.cmd, !cmd.isEmpty else {
+            throw EngineError(.invalidParameter, "No exec command specified")
+        }
         let id = try await call.engine.containers.createExec(call.id, wire.config)
         return Call.json(["Id": .string(id)], status: 201)
     }
@@ -23,7 +25,7 @@ enum Execs {
         let streams: OwnedFD?
         do {
             streams = try await exec.start(detach: isDetached, rows: rows, columns: columns)
-        } catch where !isDetached {
+        } catch  where !isDetached {
             return refusal(error, state.config.tty, call.version)
         }
         guard let streams else { return Response(200) }

@@ -30,7 +30,9 @@ enum Images {
     }
 
     static func tag(_ call: Call) async throws -> Response {
-        guard let repository = call.text("repo") else { throw EngineError(.invalidParameter, "invalid reference format") }
+        guard let repository = call.text("repo") else {
+            throw EngineError(.invalidParameter, "invalid reference format")
+        }
         try await call.engine.images.tag(call.id, repository: repository, tag: call.text("tag") ?? "")
         return Response(201)
     }

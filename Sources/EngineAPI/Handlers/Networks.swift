@@ -33,7 +33,8 @@ enum Networks {
             "IPAM": [
                 "Driver": "default", "Options": nil, "Config": network.subnet == nil ? nil : [pool],
             ],
-            "Internal": false, "Attachable": false, "Ingress": false, "ConfigFrom": ["Network": ""], "ConfigOnly": false,
+            "Internal": false, "Attachable": false, "Ingress": false, "ConfigFrom": ["Network": ""],
+            "ConfigOnly": false,
             "Containers": .object(members.map { ($0.record.id, member($0, network.name)) }),
             "Options": JSON(network.options), "Labels": [:],
         ]
@@ -45,7 +46,8 @@ enum Networks {
         return [
             "Name": .string(snapshot.record.name), "EndpointID": .string(endpoint?.endpointID ?? ""),
             "MacAddress": .string(endpoint?.macAddress ?? ""),
-            "IPv4Address": .string(address.isEmpty ? "" : "\(address)/\(endpoint?.ipPrefixLength ?? 0)"), "IPv6Address": "",
+            "IPv4Address": .string(address.isEmpty ? "" : "\(address)/\(endpoint?.ipPrefixLength ?? 0)"),
+            "IPv6Address": "",
         ]
     }
 }

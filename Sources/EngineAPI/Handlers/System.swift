@@ -63,7 +63,8 @@ enum System {
     static func notInSwarm(_ call: Call) async throws -> Response {
         throw EngineError(
             .unavailable,
-            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again.")
+            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
+        )
     }
 
     static func login(_ call: Call) async throws -> Response {
@@ -121,7 +122,8 @@ enum System {
         let images = try await call.engine.images.list()
         var options = ListOptions()
         options.all = true
-        let containers = wants("container") ? try await Containers.sized(call.engine.containers.list(options), call.engine) : []
+        let containers =
+            wants("container") ? try await Containers.sized(call.engine.containers.list(options), call.engine) : []
         var volumes: [JSON] = []
         for volume in wants("volume") ? try await call.engine.volumes.list() : [] {
             volumes.append(Volumes.wire(volume, usage: await call.engine.volumes.usage(volume.name)))
@@ -130,7 +132,8 @@ enum System {
         return Call.json([
             "LayersSize": .int(images.reduce(0) { $0 + $1.record.size }),
             "Images": wants("image") ? .array(images.map(ImageWire.summary)) : nil,
-            "Containers": wants("container") ? .array(containers.map { ContainerSummary.value($0, networks: networks) }) : nil,
+            "Containers": wants("container")
+                ? .array(containers.map { ContainerSummary.value($0, networks: networks) }) : nil,
             "Volumes": wants("volume") ? .array(volumes) : nil,
             "BuildCache": [],
         ])

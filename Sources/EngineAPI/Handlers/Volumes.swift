@@ -11,7 +11,8 @@ enum Volumes {
     static func create(_ call: Call) async throws -> Response {
         let body = try await call.body(VolumeCreateBody.self)
         let volume = try await call.engine.volumes.create(
-            name: body.name, driver: body.driver ?? "local", options: body.driverOpts ?? [:], labels: body.labels ?? [:],
+            name: body.name, driver: body.driver ?? "local", options: body.driverOpts ?? [:],
+            labels: body.labels ?? [:],
             anonymous: (body.name ?? "").isEmpty)
         return Call.json(wire(volume), status: 201)
     }
@@ -39,7 +40,8 @@ enum Volumes {
         var value: JSON = [
             "CreatedAt": .string(volume.created), "Driver": .string(volume.driver),
             "Labels": labels.isEmpty ? nil : JSON(labels), "Mountpoint": .string(volume.mountpoint),
-            "Name": .string(volume.name), "Options": volume.options.isEmpty ? nil : JSON(volume.options), "Scope": "local",
+            "Name": .string(volume.name), "Options": volume.options.isEmpty ? nil : JSON(volume.options),
+            "Scope": "local",
         ]
         if let usage { value.append("UsageData", ["RefCount": JSON(usage.references), "Size": JSON(usage.size)]) }
         return value

@@ -64,7 +64,8 @@ enum HostConfigWire {
         var members: [(String, JSON)] = [
             ("Binds", JSON(config.binds)), ("ContainerIDFile", .string(config.containerIDFile ?? "")),
             ("LogConfig", ["Type": .string(log?.type ?? "json-file"), "Config": JSON(log?.config ?? [:])]),
-            ("NetworkMode", .string(config.networkMode ?? "bridge")), ("PortBindings", ports(config.portBindings ?? [:])),
+            ("NetworkMode", .string(config.networkMode ?? "bridge")),
+            ("PortBindings", ports(config.portBindings ?? [:])),
             (
                 "RestartPolicy",
                 [
@@ -75,7 +76,9 @@ enum HostConfigWire {
             ("VolumesFrom", JSON(config.volumesFrom)),
             ("ConsoleSize", .array((config.consoleSize ?? [0, 0]).map { JSON($0) })),
         ]
-        if let annotations = config.annotations, !annotations.isEmpty { members.append(("Annotations", JSON(annotations))) }
+        if let annotations = config.annotations, !annotations.isEmpty {
+            members.append(("Annotations", JSON(annotations)))
+        }
         return members
     }
 
@@ -119,13 +122,17 @@ enum HostConfigWire {
             ("BlkioWeight", JSON(config.blkioWeight ?? 0)),
             (
                 "BlkioWeightDevice",
-                JSON(list: config.blkioWeightDevice ?? []) { ["Path": .string($0.path ?? ""), "Weight": JSON($0.weight ?? 0)] }
+                JSON(list: config.blkioWeightDevice ?? []) {
+                    ["Path": .string($0.path ?? ""), "Weight": JSON($0.weight ?? 0)]
+                }
             ), ("BlkioDeviceReadBps", throttles(config.blkioDeviceReadBps)),
             ("BlkioDeviceWriteBps", throttles(config.blkioDeviceWriteBps)),
             ("BlkioDeviceReadIOps", throttles(config.blkioDeviceReadIOps)),
-            ("BlkioDeviceWriteIOps", throttles(config.blkioDeviceWriteIOps)), ("CpuPeriod", .int(config.cpuPeriod ?? 0)),
+            ("BlkioDeviceWriteIOps", throttles(config.blkioDeviceWriteIOps)),
+            ("CpuPeriod", .int(config.cpuPeriod ?? 0)),
             ("CpuQuota", .int(config.cpuQuota ?? 0)), ("CpuRealtimePeriod", .int(config.cpuRealtimePeriod ?? 0)),
-            ("CpuRealtimeRuntime", .int(config.cpuRealtimeRuntime ?? 0)), ("CpusetCpus", .string(config.cpusetCpus ?? "")),
+            ("CpuRealtimeRuntime", .int(config.cpuRealtimeRuntime ?? 0)),
+            ("CpusetCpus", .string(config.cpusetCpus ?? "")),
             ("CpusetMems", .string(config.cpusetMems ?? "")), ("Devices", JSON(list: config.devices ?? [], device)),
             ("DeviceCgroupRules", JSON(config.deviceCgroupRules)), ("DeviceRequests", nil),
             ("MemoryReservation", .int(config.memoryReservation ?? 0)), ("MemorySwap", .int(config.memorySwap ?? 0)),

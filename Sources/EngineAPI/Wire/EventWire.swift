@@ -23,7 +23,8 @@ enum EventWire {
 /// The filters of `docker events`.
 struct EventFilter: Sendable {
     private static let known: Set<String> = [
-        "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "service", "type", "volume",
+        "container", "daemon", "event", "image", "label", "network", "node", "plugin", "scope", "service", "type",
+        "volume",
         "config", "secret",
     ]
     private let filters: [String: [String]]

@@ -41,7 +41,8 @@ enum ImageWire {
             value.append(
                 "Descriptor",
                 [
-                    "mediaType": .string(record.manifestMediaType ?? MediaType.ociManifest), "digest": .string("\(digest)"),
+                    "mediaType": .string(record.manifestMediaType ?? MediaType.ociManifest),
+                    "digest": .string("\(digest)"),
                     "size": JSON(record.manifestBytes?.count ?? 0),
                 ])
         }

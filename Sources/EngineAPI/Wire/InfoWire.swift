@@ -35,7 +35,8 @@ enum InfoWire {
     private static func capabilities(_ engine: Engine) -> [(String, JSON)] {
         [
             ("MemoryLimit", true), ("SwapLimit", true), ("CpuCfsPeriod", true), ("CpuCfsQuota", true),
-            ("CPUShares", true), ("CPUSet", true), ("PidsLimit", true), ("IPv4Forwarding", true), ("Debug", .bool(engine.configuration.debug)),
+            ("CPUShares", true), ("CPUSet", true), ("PidsLimit", true), ("IPv4Forwarding", true),
+            ("Debug", .bool(engine.configuration.debug)),
             ("NFd", 0), ("OomKillDisable", .bool(engine.host.cgroupVersion == "1")), ("NGoroutines", 0),
         ]
     }
@@ -46,11 +47,13 @@ enum InfoWire {
             ("SystemTime", .string(Timestamp.now().text)), ("LoggingDriver", "json-file"),
             ("CgroupDriver", .string(host.cgroupDriver)), ("CgroupVersion", .string(host.cgroupVersion)),
             ("NEventsListener", 0), ("KernelVersion", .string(host.kernelVersion)),
-            ("OperatingSystem", .string(host.operatingSystem)), ("OSVersion", .string(host.osVersion)), ("OSType", "linux"),
+            ("OperatingSystem", .string(host.operatingSystem)), ("OSVersion", .string(host.osVersion)),
+            ("OSType", "linux"),
             ("Architecture", .string(host.architecture)), ("IndexServerAddress", "https://index.docker.io/v1/"),
             ("RegistryConfig", ["InsecureRegistryCIDRs": ["127.0.0.0/8"], "IndexConfigs": [:], "Mirrors": []]),
             ("NCPU", JSON(host.cpus)), ("MemTotal", .int(host.memory)), ("GenericResources", nil),
-            ("DockerRootDir", .string(engine.configuration.dataRoot)), ("HttpProxy", ""), ("HttpsProxy", ""), ("NoProxy", ""),
+            ("DockerRootDir", .string(engine.configuration.dataRoot)), ("HttpProxy", ""), ("HttpsProxy", ""),
+            ("NoProxy", ""),
             ("Name", .string(host.name)), ("Labels", JSON(engine.configuration.labels)), ("ExperimentalBuild", false),
             ("ServerVersion", .string(Engine.version)),
         ]

@@ -48,7 +48,9 @@ struct ArchiveSource {
     /// The header of one file; `nil` when it is not sent. Remembers a folder's members and a file's contents as to be sent.
     private mutating func begin(_ path: String, _ name: String) throws(CLIError) -> [UInt8]? {
         var status = stat()
-        guard lstat(path, &status) == 0 else { throw CLIError("lstat \(path): \(systemMessage(errno).lowercasedFirst)") }
+        guard lstat(path, &status) == 0 else {
+            throw CLIError("lstat \(path): \(systemMessage(errno).lowercasedFirst)")
+        }
         guard let kind = Self.kind(status.st_mode) else { return nil }
         var member = TarMember(name: name, kind: kind, mode: status.st_mode & 0o7777)
         member.owner = status.st_uid
@@ -98,11 +100,15 @@ struct ArchiveSource {
     }
 
     private static func names(_ path: String) throws(CLIError) -> [String] {
-        guard let folder = opendir(path) else { throw CLIError("open \(path): \(systemMessage(errno).lowercasedFirst)") }
+        guard let folder = opendir(path) else {
+            throw CLIError("open \(path): \(systemMessage(errno).lowercasedFirst)")
+        }
         defer { closedir(folder) }
         var names: [String] = []
         while let entry = readdir(folder) {
-            let name = withUnsafeBytes(of: &entry.pointee.d_name) { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
+            let name = withUnsafeBytes(of: &entry.pointee.d_name) {
+                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
+            }
             if name != ".", name != ".." { names.append(name) }
         }
         return names.sorted()

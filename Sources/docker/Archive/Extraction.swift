@@ -66,7 +66,9 @@ struct Extraction {
         try clear(folder.raw, name, member.kind == .folder, full)
         switch member.kind {
         case .folder:
-            guard name == "." || mkdirat(folder.raw, name, 0o700 | member.mode) == 0 || errno == EEXIST else { throw failure("mkdir", full) }
+            guard name == "." || mkdirat(folder.raw, name, 0o700 | member.mode) == 0 || errno == EEXIST else {
+                throw failure("mkdir", full)
+            }
             folders.append((full, member.mode, member.modified))
             return
         case .file: return try write(folder.raw, name, member, full, &reader)
@@ -89,8 +91,12 @@ struct Extraction {
         var status = stat()
         guard name != ".", fstatat(folder, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { return }
         let wasFolder = status.st_mode & S_IFMT == S_IFDIR
-        if isFolder, !wasFolder { throw CLIError("cannot overwrite non-directory \"\(path)/\(full)\" with directory \"\(path)\"") }
-        if !isFolder, wasFolder { throw CLIError("cannot overwrite directory \"\(path)/\(full)\" with non-directory \"\(path)\"") }
+        if isFolder, !wasFolder {
+            throw CLIError("cannot overwrite non-directory \"\(path)/\(full)\" with directory \"\(path)\"")
+        }
+        if !isFolder, wasFolder {
+            throw CLIError("cannot overwrite directory \"\(path)/\(full)\" with non-directory \"\(path)\"")
+        }
         if !isFolder, unlinkat(folder, name, 0) != 0 { throw failure("remove", full) }
     }
 

@@ -41,7 +41,8 @@ struct TarMember: Equatable {
         if group > 0o7_777_777 { records += Self.record("gid", String(group)) }
         if modified < 0 || modified > 0o77_777_777_777 { records += Self.record("mtime", String(modified)) }
         guard !records.isEmpty else { return header() }
-        var extra = TarMember(name: "PaxHeaders.0/" + (name.split(separator: "/").last.map(String.init) ?? ""), kind: .file, mode: 0)
+        var extra = TarMember(
+            name: "PaxHeaders.0/" + (name.split(separator: "/").last.map(String.init) ?? ""), kind: .file, mode: 0)
         extra.size = Int64(records.count)
         return extra.header(type: UInt8(ascii: "x")) + records
             + [UInt8](repeating: 0, count: Self.padding(extra.size)) + header()
@@ -51,7 +52,9 @@ struct TarMember: Equatable {
     private static func record(_ key: String, _ value: String) -> [UInt8] {
         let rest = " \(key)=\(value)\n"
         var length = rest.utf8.count
-        while String(length).utf8.count + rest.utf8.count != length { length = String(length).utf8.count + rest.utf8.count }
+        while String(length).utf8.count + rest.utf8.count != length {
+            length = String(length).utf8.count + rest.utf8.count
+        }
         return Array("\(length)\(rest)".utf8)
     }
 
@@ -149,7 +152,9 @@ struct TarReader {
         let header = try take(TarMember.block)
         guard header.contains(where: { $0 != 0 }) else { return nil }
         let stated = try Self.number(header[148..<156])
-        let sum = header.enumerated().reduce(Int64(0)) { $0 + Int64((148..<156).contains($1.offset) ? 0x20 : $1.element) }
+        let sum = header.enumerated().reduce(Int64(0)) {
+            $0 + Int64((148..<156).contains($1.offset) ? 0x20 : $1.element)
+        }
         guard sum == stated else { throw CLIError("archive/tar: invalid tar header") }
         return header
     }
@@ -187,7 +192,9 @@ struct TarReader {
             return Int64(exactly: field.count <= 8 ? value & 0x7f_ffff_ffff_ffff : value) ?? -1
         }
         let digits = text(field).trimmed
-        guard let value = digits.isEmpty ? 0 : Int64(digits, radix: 8) else { throw CLIError("archive/tar: invalid tar header") }
+        guard let value = digits.isEmpty ? 0 : Int64(digits, radix: 8) else {
+            throw CLIError("archive/tar: invalid tar header")
+        }
         return value
     }
 
@@ -217,14 +224,17 @@ struct TarReader {
         let flag = header[156]
         var kind = TarMember.Kind(rawValue: flag) ?? .file
         if flag == 0, name.hasSuffix("/") { kind = .folder }
-        func whole(_ key: String, _ fallback: Int64) -> Int64 { records[key].flatMap { Int64($0.cut(".").0) } ?? fallback }
+        func whole(_ key: String, _ fallback: Int64) -> Int64 {
+            records[key].flatMap { Int64($0.cut(".").0) } ?? fallback
+        }
         let length = whole("size", size)
         guard length >= 0 else { throw CLIError("archive/tar: invalid tar header") }
         return TarMember(
             name: name, kind: kind, mode: mode_t(truncatingIfNeeded: try number(header[100..<108])) & 0o7777,
             owner: UInt32(truncatingIfNeeded: whole("uid", try number(header[108..<116]))),
             group: UInt32(truncatingIfNeeded: whole("gid", try number(header[116..<124]))), size: length,
-            modified: whole("mtime", try number(header[136..<148])), link: records["linkpath"] ?? text(header[157..<257]),
+            modified: whole("mtime", try number(header[136..<148])),
+            link: records["linkpath"] ?? text(header[157..<257]),
             deviceMajor: UInt32(truncatingIfNeeded: try number(header[329..<337])),
             deviceMinor: UInt32(truncatingIfNeeded: try number(header[337..<345])))
     }

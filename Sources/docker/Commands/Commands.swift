@@ -7,10 +7,12 @@ enum Commands {
         .init("rename", Rename.self), .init("attach", Attach.self), .init("pull", Pull.self), .init("push", Push.self),
         .init("exec", Exec.self), .init("logs", Logs.self), .init("ps", ListContainers.self),
         .init("images", ListImages.self), .init("rmi", RemoveImages.self), .init("tag", Tag.self),
-        .init("history", History.self), .init("commit", Commit.self), .init("save", Save.self), .init("load", Load.self),
+        .init("history", History.self), .init("commit", Commit.self), .init("save", Save.self),
+        .init("load", Load.self),
         .init("export", Export.self), .init("import", Import.self), .init("inspect", Inspect.self),
         .init("diff", Diff.self), .init("top", Top.self), .init("port", Port.self), .init("version", ShowVersion.self),
-        .init("info", Info.self), .init("events", Events.self), .init("login", Login.self), .init("logout", Logout.self),
+        .init("info", Info.self), .init("events", Events.self), .init("login", Login.self),
+        .init("logout", Logout.self),
         .init("cp", Copy.self), .init("stats", Stats.self), .init("update", Update.self),
     ]
     static let groups: [String: [CommandEntry]] = [
@@ -19,10 +21,12 @@ enum Commands {
             .init("inspect", InspectKind<VolumeKind>.self), .init("prune", PruneVolumes.self),
         ],
         "network": [
-            .init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self), .init("prune", PruneNetworks.self),
+            .init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self),
+            .init("prune", PruneNetworks.self),
         ],
         "system": [
-            .init("df", DiskUsage.self), .init("events", Events.self), .init("info", Info.self), .init("prune", PruneSystem.self),
+            .init("df", DiskUsage.self), .init("events", Events.self), .init("info", Info.self),
+            .init("prune", PruneSystem.self),
         ],
         "image": [
             .init("ls", ListImages.self), .init("rm", RemoveImages.self), .init("inspect", InspectKind<ImageKind>.self),
@@ -31,8 +35,10 @@ enum Commands {
         "container": [
             .init("ls", ListContainers.self), .init("inspect", InspectKind<ContainerKind>.self),
             .init("prune", PruneContainers.self),
-        ] + shared([
-                "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "rm", "rename", "attach",
+        ]
+            + shared([
+                "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "rm", "rename",
+                "attach",
                 "exec", "logs", "commit", "export", "diff", "top", "port", "cp", "stats", "update",
             ]),
     ]

@@ -39,7 +39,7 @@ struct Start: Command {
                     try client.call("POST", try containerPath(name) + "/start")
                     say(name)
                 }
-            } catch where error.message.isEmpty {
+            } catch  where error.message.isEmpty {
                 throw CLIError("Error: failed to start containers: \(names.joined(separator: ", "))")
             }
             return
@@ -65,7 +65,8 @@ struct Attach: Command {
     static let switches = "no-stdin +sig-proxy"
     @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
     @Flag(help: "Do not attach STDIN") var noStdin = false
-    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy = false
+    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy =
+        false
     @Argument(help: "Container") var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -84,8 +85,9 @@ struct Attach: Command {
             client, info.text("Id"), input: input, output: true, errors: true, detachKeys: detachKeys, condition: "")
         let options = Session.Options(
             multiplexed: !tty, input: input, tty: tty, proxiesSignals: !noSigProxy && !tty,
-            detachKeys: try DetachKeys(detachKeys))
-        try attached.run(options) { () throws(CLIError) in }
+            detachKeys: try DetachKeys(detachKeys), redraws: true)
+        let end = try attached.run(options) { () throws(CLIError) in }
+        if end == .detached { throw CLIError("read escape sequence") }
     }
 }
 
@@ -93,7 +95,9 @@ struct Attach: Command {
 struct Stop: Command {
     static let usage = "stop [OPTIONS] CONTAINER [CONTAINER...]"
     @Option(name: .shortAndLong, help: "Signal to send to the container") var signal: String?
-    @Option(name: [.customShort("t"), .customLong("time"), .customLong("timeout")], help: "Seconds to wait before killing the container") var time: Int?
+    @Option(
+        name: [.customShort("t"), .customLong("time"), .customLong("timeout")],
+        help: "Seconds to wait before killing the container") var time: Int?
     @Argument(help: "Containers") var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("stop", names, signal, time, settings) }
@@ -103,7 +107,9 @@ struct Stop: Command {
 struct Restart: Command {
     static let usage = "restart [OPTIONS] CONTAINER [CONTAINER...]"
     @Option(name: .shortAndLong, help: "Signal to send to the container") var signal: String?
-    @Option(name: [.customShort("t"), .customLong("time"), .customLong("timeout")], help: "Seconds to wait before killing the container") var time: Int?
+    @Option(
+        name: [.customShort("t"), .customLong("time"), .customLong("timeout")],
+        help: "Seconds to wait before killing the container") var time: Int?
     @Argument(help: "Containers") var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("restart", names, signal, time, settings) }
@@ -114,7 +120,8 @@ private func stopOrRestart(
 ) throws(CLIError) {
     let client = try settings.client()
     try forEach(names) { (name) throws(CLIError) in
-        try client.call("POST", try containerPath(name) + "/\(verb)" + query([("signal", signal), ("t", time.map { String($0) })]))
+        try client.call(
+            "POST", try containerPath(name) + "/\(verb)" + query([("signal", signal), ("t", time.map { String($0) })]))
         say(name)
     }
 }
@@ -189,7 +196,7 @@ struct Remove: Command {
         try forEach(names) { (name) throws(CLIError) in
             do throws(CLIError) {
                 try client.call("DELETE", try containerPath(name) + flags)
-            } catch where force && error.status == 404 {
+            } catch  where force && error.status == 404 {
                 complain(error.message)
                 return
             }

@@ -63,7 +63,9 @@ struct Events: Command {
         ]
         let client = try settings.client()
         let response = try client.open("GET", "/events" + query(parameters))
-        let template: Template? = try format.map { (text) throws(CLIError) in try Template(text == "json" ? "{{json .}}" : text) }
+        let template: Template? = try format.map { (text) throws(CLIError) in
+            try Template(text == "json" ? "{{json .}}" : text)
+        }
         while let event = try response.nextMessage() {
             if let template { writeLine(try template.render(event)) } else { writeLine(text(event)) }
         }

@@ -3,7 +3,8 @@ import ArgumentParser
 
 /// `docker cp`.
 struct Copy: Command {
-    static let usage = "cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
+    static let usage =
+        "cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
     static let switches = "a archive L follow-link q quiet"
     @Flag(name: .shortAndLong, help: "Archive mode (copy all uid/gid information)") var archive = false
     @Flag(name: [.customShort("L"), .long], help: "Always follow symbol link in SRC_PATH") var followLink = false
@@ -55,7 +56,9 @@ struct Copy: Command {
         }
     }
 
-    private func archivePath(_ container: String, _ path: String, _ more: [(String, String?)] = []) throws(CLIError) -> String {
+    private func archivePath(_ container: String, _ path: String, _ more: [(String, String?)] = []) throws(CLIError)
+        -> String
+    {
         try containerPath(container) + "/archive" + query(more + [("path", path)])
     }
 
@@ -85,7 +88,9 @@ struct Copy: Command {
         var progress = CopyProgress(quiet: quiet, "Copying from container - ")
         let base = CopyPath.split(source.path).name
         let name = plan.name ?? source.rebase
-        var extraction = try Extraction(into: plan.folder) { member in name.map { Self.renamed(member, base, $0) } ?? member }
+        var extraction = try Extraction(into: plan.folder) { member in
+            name.map { Self.renamed(member, base, $0) } ?? member
+        }
         let counter = ByteCounter()
         var reader = TarReader { () throws(CLIError) in
             let part = try response.piece()
@@ -151,7 +156,9 @@ struct Copy: Command {
     private static func checkOutput(_ path: String) throws(CLIError) {
         let folder = CopyPath.split(CopyPath.clean(path)).folder
         var status = stat()
-        guard stat(folder, &status) == 0 else { throw CLIError("invalid output path: directory \"\(folder)\" does not exist") }
+        guard stat(folder, &status) == 0 else {
+            throw CLIError("invalid output path: directory \"\(folder)\" does not exist")
+        }
         guard stat(path, &status) == 0 else { return }
         let kind = status.st_mode & S_IFMT
         guard kind == S_IFDIR || kind == S_IFREG else {

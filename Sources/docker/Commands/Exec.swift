@@ -51,7 +51,7 @@ struct Exec: Command {
                 // Only cosmetic: the program may have ended already.
                 _ = try? client.call("POST", "/exec/\(id)/resize?h=\(size.rows)&w=\(size.columns)")
             }, signal: { _ in })
-        guard try session.run() != .detached else { return complain("read escape sequence") }
+        guard try session.run() != .detached else { throw CLIError("read escape sequence") }
         let code = try client.call("GET", "/exec/\(id)/json").int("ExitCode")
         guard code == 0 else { throw .silent(CInt(clamping: code)) }
     }
@@ -63,10 +63,13 @@ struct Logs: Command {
     static let switches = "details f follow t timestamps"
     @Flag(help: "Show extra details provided to logs") var details = false
     @Flag(name: .shortAndLong, help: "Follow log output") var follow = false
-    @Option(help: "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)") var since: String?
+    @Option(help: "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    var since: String?
     @Option(name: [.customShort("n"), .long], help: "Number of lines to show from the end of the logs") var tail = "all"
     @Flag(name: .shortAndLong, help: "Show timestamps") var timestamps = false
-    @Option(help: "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)") var until: String?
+    @Option(
+        help: "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    var until: String?
     @Argument(help: "Container") var name: String
 
     private func time(_ text: String, _ flag: String) throws(CLIError) -> String {
@@ -95,7 +98,9 @@ struct Logs: Command {
                 try writeAll(1, part)
                 continue
             }
-            try frames.feed(part) { (stream, payload) throws(CLIError) in try writeAll(stream == .error ? 2 : 1, payload) }
+            try frames.feed(part) { (stream, payload) throws(CLIError) in
+                try writeAll(stream == .error ? 2 : 1, payload)
+            }
         }
     }
 }

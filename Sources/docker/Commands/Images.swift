@@ -54,8 +54,10 @@ struct ListImages: Command {
             "Containers": .string(count("Containers")), "CreatedAt": .string(Times.goString(created)),
             "CreatedSince": .string(Times.ago(created)), "Digest": .string(digest),
             "ID": .string(noTrunc ? id : Short.id(id)), "Repository": .string(repository),
-            "SharedSize": .string(image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(Double(image.int("SharedSize")), digits: 3)),
-            "Size": .string(size), "Tag": .string(tag), "UniqueSize": "N/A", "VirtualSize": .string(Sizes.decimal(image.int("Size"))),
+            "SharedSize": .string(
+                image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(Double(image.int("SharedSize")), digits: 3)),
+            "Size": .string(size), "Tag": .string(tag), "UniqueSize": "N/A",
+            "VirtualSize": .string(Sizes.decimal(image.int("Size"))),
         ]
     }
 }
@@ -77,9 +79,13 @@ struct RemoveImages: Command {
         try forEach(names) { (name) throws(CLIError) in
             do throws(CLIError) {
                 for item in try client.call("DELETE", imagePath(name) + flags).elements {
-                    if let text = item["Deleted"]?.string { say("Deleted: \(text)") } else { say("Untagged: \(item.text("Untagged"))") }
+                    if let text = item["Deleted"]?.string {
+                        say("Deleted: \(text)")
+                    } else {
+                        say("Untagged: \(item.text("Untagged"))")
+                    }
                 }
-            } catch where force && error.status == 404 {
+            } catch  where force && error.status == 404 {
                 complain(error.message)
             }
         }
@@ -96,7 +102,8 @@ struct Tag: Command {
         do throws(CLIError) { name = try ImageName(parsing: target) } catch {
             throw CLIError("Error parsing reference: \"\(target)\" is not a valid repository/tag: \(error.message)")
         }
-        try settings.client().call("POST", imagePath(source) + "/tag" + query([("repo", name.full), ("tag", name.tag ?? "latest")]))
+        try settings.client().call(
+            "POST", imagePath(source) + "/tag" + query([("repo", name.full), ("tag", name.tag ?? "latest")]))
     }
 }
 
@@ -105,16 +112,19 @@ struct History: Command {
     static let usage = "history [OPTIONS] IMAGE"
     static let switches = "+human +H no-trunc q quiet"
     @Option(help: "Format output using a custom template") var format: String?
-    @Flag(name: [.customLong("no-human"), .customLong("no-H")], help: "Print sizes and dates in a machine's form") var noHuman = false
+    @Flag(name: [.customLong("no-human"), .customLong("no-H")], help: "Print sizes and dates in a machine's form")
+    var noHuman = false
     @Flag(help: "Don't truncate output") var noTrunc = false
     @Option(help: "Show history for the given platform") var platform: String?
     @Flag(name: .shortAndLong, help: "Only show image IDs") var quiet = false
     @Argument(help: "Image") var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
-        let list = try settings.client().call("GET", imagePath(name) + "/history" + query([("platform", try platform.map(PlatformName.json))]))
+        let list = try settings.client().call(
+            "GET", imagePath(name) + "/history" + query([("platform", try platform.map(PlatformName.json))]))
         let listing = Listing(
-            standard: "table {{.ID}}\t{{\(noHuman ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+            standard:
+                "table {{.ID}}\t{{\(noHuman ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
             headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID")
         let rows = list.elements.map { layer -> JSON in
             let created = Double(layer.int("Created"))
@@ -123,8 +133,10 @@ struct History: Command {
                 "Comment": .string(layer.text("Comment")), "CreatedAt": .string(Times.rfc3339(created)),
                 "CreatedBy": .string(noTrunc ? by : Short.ellipsis(by, 45)),
                 "CreatedSince": .string(created < 0 ? "N/A" : Times.ago(created)),
-                "ID": .string(noTrunc || layer.text("Id") == "<missing>" ? layer.text("Id") : Short.id(layer.text("Id"))),
-                "Size": .string(noHuman ? String(layer.int("Size")) : Sizes.decimal(Double(layer.int("Size")), digits: 3)),
+                "ID": .string(
+                    noTrunc || layer.text("Id") == "<missing>" ? layer.text("Id") : Short.id(layer.text("Id"))),
+                "Size": .string(
+                    noHuman ? String(layer.int("Size")) : Sizes.decimal(Double(layer.int("Size")), digits: 3)),
             ]
         }
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
@@ -138,7 +150,8 @@ struct Commit: Command {
     @Option(name: .shortAndLong, help: "Author") var author: String?
     @Option(name: .shortAndLong, help: "Apply Dockerfile instruction to the created image") var change: [String] = []
     @Option(name: .shortAndLong, help: "Commit message") var message: String?
-    @Flag(name: [.customLong("no-pause"), .customLong("no-p")], help: "Do not pause container during commit") var noPause = false
+    @Flag(name: [.customLong("no-pause"), .customLong("no-p")], help: "Do not pause container during commit")
+    var noPause = false
     @Argument(help: "Container") var container: String
     @Argument(help: "Reference") var reference: String?
 
@@ -159,8 +172,12 @@ struct Save: Command {
     @Argument(help: "Images") var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Download.check(output, "save")
-        let response = try settings.client().open("GET", "/images/get" + query(
-            names.map { ("names", $0) } + (try platform.map { (text) throws(CLIError) in ("platform", try PlatformName.json(text)) })))
+        let response = try settings.client().open(
+            "GET",
+            "/images/get"
+                + query(
+                    names.map { ("names", $0) }
+                        + (try platform.map { (text) throws(CLIError) in ("platform", try PlatformName.json(text)) })))
         try Download.write(response, to: output)
     }
 }
@@ -188,9 +205,12 @@ struct Load: Command {
         if input == nil, Terminal.isTerminal(0) { throw CLIError("requested load from stdin, but stdin is empty") }
         let source = try Upload(path: input)
         let quietly = quiet || !Terminal.isTerminal(1)
-        let platforms = try platform.map { (text) throws(CLIError) -> (String, String?) in ("platform", try PlatformName.json(text)) }
+        let platforms = try platform.map { (text) throws(CLIError) -> (String, String?) in
+            ("platform", try PlatformName.json(text))
+        }
         let response = try settings.client().upload(
-            "POST", "/images/load" + query([("quiet", quietly ? "1" : "0")] + platforms), type: "application/x-tar", next: source.next)
+            "POST", "/images/load" + query([("quiet", quietly ? "1" : "0")] + platforms), type: "application/x-tar",
+            next: source.next)
         try Upload.show(response)
     }
 }
@@ -207,7 +227,9 @@ struct Import: Command {
     func run(_ settings: Settings) throws(CLIError) {
         let remote = source.hasPrefix("http://") || source.hasPrefix("https://")
         var pairs: [(String, String?)] = change.map { ("changes", $0) }
-        pairs += [("fromSrc", remote ? source : "-"), ("message", message), ("platform", platform), ("repo", reference)]
+        pairs += [
+            ("fromSrc", remote ? source : "-"), ("message", message), ("platform", platform), ("repo", reference),
+        ]
         let client = try settings.client()
         let path = "/images/create" + query(pairs)
         if remote { return try Upload.show(try client.open("POST", path)) }

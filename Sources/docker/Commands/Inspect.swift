@@ -10,7 +10,8 @@ enum Inspector {
     }
 
     static let kinds = [
-        Kind(name: "container", path: "/containers/", suffix: "/json"), Kind(name: "image", path: "/images/", suffix: "/json"),
+        Kind(name: "container", path: "/containers/", suffix: "/json"),
+        Kind(name: "image", path: "/images/", suffix: "/json"),
         Kind(name: "network", path: "/networks/", suffix: ""), Kind(name: "volume", path: "/volumes/", suffix: ""),
     ]
 
@@ -20,11 +21,13 @@ enum Inspector {
     ) throws(CLIError) {
         let client = try settings.client()
         let wanted = kinds.filter { kind == nil || kind?.isEmpty == true || $0.name == kind }
-        guard !wanted.isEmpty else { 
+        guard !wanted.isEmpty else {
             throw CLIError(
                 "unknown type: \"\(kind ?? "")\": must be one of \"container\", \"image\", \"network\", \"volume\"")
-         }
-        let template: Template? = try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in try Template(text) }
+        }
+        let template: Template? = try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in
+            try Template(text)
+        }
         var found: [JSON] = []
         var failures: [String] = []
         for name in names {
@@ -62,8 +65,9 @@ enum Inspector {
         for kind in kinds {
             let suffix = kind.suffix + (size && kind.name == "container" ? "?size=1" : "")
             do throws(CLIError) {
-                return try client.call("GET", kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + suffix)
-            } catch where error.status == 404 || error.status == 400 && kinds.count > 1 {
+                return try client.call(
+                    "GET", kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + suffix)
+            } catch  where error.status == 404 || error.status == 400 && kinds.count > 1 {
                 last = error
             }
         }

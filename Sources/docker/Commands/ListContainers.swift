@@ -7,7 +7,8 @@ struct ListContainers: Command {
     @Flag(name: .shortAndLong, help: "Show all containers (default shows just running)") var all = false
     @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
     @Option(help: "Format output using a custom template") var format: String?
-    @Option(name: [.customShort("n"), .long], help: "Show n last created containers (includes all states)") var last = -1
+    @Option(name: [.customShort("n"), .long], help: "Show n last created containers (includes all states)") var last =
+        -1
     @Flag(name: .shortAndLong, help: "Show the latest created container (includes all states)") var latest = false
     @Flag(help: "Don't truncate output") var noTrunc = false
     @Flag(name: .shortAndLong, help: "Only display container IDs") var quiet = false
@@ -28,10 +29,12 @@ struct ListContainers: Command {
         let listing = Listing(
             standard: size ? columns + "\t{{.Size}}" : columns,
             headers: ["ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"], identifier: "ID",
-            methods: ["Label": { row, arguments in
-                let labels = KeyValues.map(row.text("Labels").split(separator: ",").map(String.init))
-                return .string(labels[arguments.first?.string ?? ""] ?? "")
-            }])
+            methods: [
+                "Label": { row, arguments in
+                    let labels = KeyValues.map(row.text("Labels").split(separator: ",").map(String.init))
+                    return .string(labels[arguments.first?.string ?? ""] ?? "")
+                }
+            ])
         print(try listing.render(list.elements.map(row), format: format, quiet: quiet), terminator: "")
     }
 
@@ -103,7 +106,9 @@ enum PortList {
             let inside = port.int("PrivatePort")
             let outside = port.int("PublicPort")
             let ip = port.text("IP")
-            let next = Run(ip: ip, kind: port.text("Type"), inside: inside...inside, outside: outside > 0 ? outside...outside : nil)
+            let next = Run(
+                ip: ip, kind: port.text("Type"), inside: inside...inside, outside: outside > 0 ? outside...outside : nil
+            )
             if let index = runs.firstIndex(where: { joins($0, next) }) {
                 runs[index].inside = runs[index].inside.lowerBound...inside
                 if let first = runs[index].outside { runs[index].outside = first.lowerBound...outside }
@@ -117,8 +122,12 @@ enum PortList {
     }
 
     private static func joins(_ run: Run, _ next: Run) -> Bool {
-        guard run.ip == next.ip, run.kind == next.kind, run.inside.upperBound + 1 == next.inside.lowerBound else { return false }
-        guard let first = run.outside, let second = next.outside else { return run.outside == nil && next.outside == nil }
+        guard run.ip == next.ip, run.kind == next.kind, run.inside.upperBound + 1 == next.inside.lowerBound else {
+            return false
+        }
+        guard let first = run.outside, let second = next.outside else {
+            return run.outside == nil && next.outside == nil
+        }
         return first.upperBound + 1 == second.lowerBound
     }
 

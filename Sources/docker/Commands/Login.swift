@@ -21,13 +21,16 @@ struct Login: Command {
         let key = ConfigFile.key(server)
         var config = try ConfigFile(folder: settings.folder)
         let client = try settings.client()
-        let secret = passwordStdin
-            ? try String(decoding: readFile("/dev/stdin", limit: 1 << 16), as: UTF8.self).trimming(\.isNewline) : password
+        let secret =
+            passwordStdin
+            ? try String(decoding: readFile("/dev/stdin", limit: 1 << 16), as: UTF8.self).trimming(\.isNewline)
+            : password
         if username == nil, secret == nil, let known = try known(config, key) {
             return say(try exchange(client, known).status)
         }
         let (user, typed) = try asked(username, secret)
-        let answer = try exchange(client, ["username": .string(user), "password": .string(typed), "serveraddress": .string(key)])
+        let answer = try exchange(
+            client, ["username": .string(user), "password": .string(typed), "serveraddress": .string(key)])
         do throws(CLIError) {
             try config.store(key, user: user, secret: typed, token: answer.token)
         } catch {
@@ -59,7 +62,10 @@ struct Login: Command {
     private func exchange(_ client: Client, _ auth: JSON) throws(CLIError) -> (status: String, token: String?) {
         let answer = try client.call("POST", "/auth", auth)
         let status = answer.text("Status")
-        return (status.isEmpty ? "Login Succeeded" : status, answer["IdentityToken"]?.string.flatMap { $0.isEmpty ? nil : $0 })
+        return (
+            status.isEmpty ? "Login Succeeded" : status,
+            answer["IdentityToken"]?.string.flatMap { $0.isEmpty ? nil : $0 }
+        )
     }
 
     /// Asks for what was not given; only a terminal can answer.

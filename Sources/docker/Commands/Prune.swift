@@ -42,9 +42,11 @@ enum Prune {
     static func images(_ client: Client, _ filters: [String], all: Bool) throws(CLIError) -> Int64 {
         let encoded = try Filters.encode(filters + ["dangling=\(!all)"])
         let answer = try client.call("POST", "/images/prune" + query([("filters", encoded)]))
-        tell("Deleted Images", (answer["ImagesDeleted"]?.elements ?? []).map { item in
-            item["Untagged"]?.string.map { "untagged: \($0)" } ?? "deleted: \(item.text("Deleted"))"
-        })
+        tell(
+            "Deleted Images",
+            (answer["ImagesDeleted"]?.elements ?? []).map { item in
+                item["Untagged"]?.string.map { "untagged: \($0)" } ?? "deleted: \(item.text("Deleted"))"
+            })
         return answer.int("SpaceReclaimed")
     }
 }
@@ -71,7 +73,8 @@ struct PruneImages: Command {
     @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
-        let warning = all
+        let warning =
+            all
             ? "This will remove all images without at least one container associated to them."
             : "This will remove all dangling images."
         guard force || Prune.confirmed(warning) else { return }
@@ -89,7 +92,9 @@ struct PruneVolumes: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let kind = all ? "all local" : "anonymous local"
-        guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else { return }
+        guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else {
+            return
+        }
         Prune.total(try Prune.volumes(try settings.client(), filter + (all ? ["all=true"] : [])))
     }
 }
@@ -133,8 +138,10 @@ struct PruneSystem: Command {
         lines.append(all ? "all images without at least one container associated to them" : "all dangling images")
         lines.append(all ? "all build cache" : "unused build cache")
         return "This will remove:\n" + lines.map { "  - \($0)\n" }.joined()
-            + (filter.isEmpty ? "" : "\n  Items to be pruned will be filtered with:\n"
-                + filter.map { "  - \($0)\n" }.joined())
+            + (filter.isEmpty
+                ? ""
+                : "\n  Items to be pruned will be filtered with:\n"
+                    + filter.map { "  - \($0)\n" }.joined())
     }
 }
 
@@ -150,10 +157,14 @@ struct DiskUsage: Command {
             standard: "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
             headers: ["TotalCount": "TOTAL"], identifier: "Type")
         let rows = [
-            images(usage), Self.row(
-                "Containers", containers.count, containers.filter { ["running", "paused", "restarting"].contains($0.text("State")) }.count,
+            images(usage),
+            Self.row(
+                "Containers", containers.count,
+                containers.filter { ["running", "paused", "restarting"].contains($0.text("State")) }.count,
                 containers.reduce(0) { $0 + $1.int("SizeRw") },
-                containers.filter { !["running", "paused", "restarting"].contains($0.text("State")) }.reduce(0) { $0 + $1.int("SizeRw") }),
+                containers.filter { !["running", "paused", "restarting"].contains($0.text("State")) }.reduce(0) {
+                    $0 + $1.int("SizeRw")
+                }),
             volumes(usage), buildCache(usage),
         ]
         print(try listing.render(rows, format: format), terminator: "")

@@ -28,8 +28,11 @@ struct Pull: Command {
     }
 
     private func write(_ stages: [PullTrace.Stage], to path: String, _ image: ImageName) throws(CLIError) {
-        guard !stages.isEmpty else { throw CLIError("the daemon sent no timeline: --trace needs a daemon that measures one") }
-        let text = path.hasSuffix(".svg")
+        guard !stages.isEmpty else {
+            throw CLIError("the daemon sent no timeline: --trace needs a daemon that measures one")
+        }
+        let text =
+            path.hasSuffix(".svg")
             ? TraceDrawing(stages, title: "docker pull \(image.familiar)\(image.suffix)").svg()
             : PullTrace.chrome(stages).encoded(escapingHTML: false)
         try writeFileAtomically(path, Array(text.utf8), mode: 0o644)
@@ -61,11 +64,14 @@ struct Push: Command {
         let header = try ConfigFile(folder: settings.folder).header(for: image)
         let path = "/images/\(escaped(image.familiar, keeping: "/:"))/push"
         let tag = allTags ? nil : image.tag ?? "latest"
-        let response = try client.open("POST", path + query([("tag", tag), ("platform", try platform.map(PlatformName.json))]), headers: [header])
+        let response = try client.open(
+            "POST", path + query([("tag", tag), ("platform", try platform.map(PlatformName.json))]), headers: [header])
         var view = quiet ? nil : ProgressView(descriptor: 1)
         defer { view?.finish() }
         while let message = try response.nextMessage() {
-            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string { throw CLIError(error) }
+            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
+                throw CLIError(error)
+            }
             if message["aux"] == nil { view?.show(message) }
         }
         if quiet { say(image.full + (tag.map { ":\($0)" } ?? "")) }

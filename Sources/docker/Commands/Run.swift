@@ -10,7 +10,8 @@ struct Run: Command {
     @OptionGroup var container: ContainerOptions
     @Flag(name: .shortAndLong, help: "Run container in background and print container ID") var detach = false
     @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
-    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy = false
+    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy =
+        false
 
     func run(_ settings: Settings) throws(CLIError) {
         let body = CreateBody(options: container, detached: detach)
@@ -30,8 +31,10 @@ struct Run: Command {
 
     /// Docker's exit codes: 127 program not found, 126 not executable, 125 everything else.
     private static func exitCode(_ text: String) -> CInt {
-        let isMissing = ["executable file not found", "no such file or directory", "system cannot find the file specified"]
-            .contains { text.contains($0) }
+        let isMissing = [
+            "executable file not found", "no such file or directory", "system cannot find the file specified",
+        ]
+        .contains { text.contains($0) }
         if isMissing { return 127 }
         return text.contains("permission denied") || text.contains("is a directory") ? 126 : 125
     }
@@ -51,7 +54,8 @@ struct Run: Command {
             client, id, input: input, output: output, errors: errors, detachKeys: detachKeys,
             condition: container.rm ? "removed" : "next-exit")
         let options = Session.Options(
-            multiplexed: !container.tty, input: input, tty: container.tty, proxiesSignals: !noSigProxy && !container.tty,
+            multiplexed: !container.tty, input: input, tty: container.tty,
+            proxiesSignals: !noSigProxy && !container.tty,
             detachKeys: keys, output: output, errors: errors)
         try attached.run(options) { () throws(CLIError) in try client.call("POST", "/containers/\(id)/start") }
     }

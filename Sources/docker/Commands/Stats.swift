@@ -17,9 +17,11 @@ struct Stats: Command {
     private static let drawsBetweenLists = 4
 
     private static let listing = Listing(
-        standard: "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
+        standard:
+            "table {{.ID}}\t{{.Name}}\t{{.CPUPerc}}\t{{.MemUsage}}\t{{.MemPerc}}\t{{.NetIO}}\t{{.BlockIO}}\t{{.PIDs}}",
         headers: [
-            "ID": "CONTAINER ID", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT", "MemPerc": "MEM %", "NetIO": "NET I/O",
+            "ID": "CONTAINER ID", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT", "MemPerc": "MEM %",
+            "NetIO": "NET I/O",
             "BlockIO": "BLOCK I/O", "PIDs": "PIDS",
         ], identifier: "ID")
 
@@ -36,13 +38,17 @@ struct Stats: Command {
             for name in names { try client.call("GET", try containerPath(name) + "/json") }
             return names
         }
-        return try client.call("GET", "/containers/json" + query([("all", all ? "1" : nil)])).elements.map { Short.id($0.text("Id")) }
+        return try client.call("GET", "/containers/json" + query([("all", all ? "1" : nil)])).elements.map {
+            Short.id($0.text("Id"))
+        }
     }
 
     /// One measurement of each, all taken at the same time.
     private func once(_ client: Client, _ containers: [String]) throws(CLIError) -> [JSON] {
         var waiting: [(name: String, connection: Connection)] = []
-        for name in containers { waiting.append((name, try client.begin("GET", try containerPath(name) + "/stats?stream=0"))) }
+        for name in containers {
+            waiting.append((name, try client.begin("GET", try containerPath(name) + "/stats?stream=0")))
+        }
         var rows: [JSON] = []
         for (name, connection) in waiting {
             let sample = try client.finish(connection).json()
@@ -79,7 +85,9 @@ struct Stats: Command {
 
     private func open(_ client: Client, _ containers: [String], _ feeds: inout [Feed]) throws(CLIError) {
         var waiting: [(name: String, connection: Connection)] = []
-        for name in containers { waiting.append((name, try client.begin("GET", try containerPath(name) + "/stats?stream=1"))) }
+        for name in containers {
+            waiting.append((name, try client.begin("GET", try containerPath(name) + "/stats?stream=1")))
+        }
         for (name, connection) in waiting { feeds.append(Feed(name: name, response: try client.finish(connection))) }
     }
 
@@ -89,7 +97,9 @@ struct Stats: Command {
         while true {
             let left = CInt(max(0, ((end - Times.now) * 1e3).rounded(.up)))
             guard left > 0 else { return }
-            var set = feeds.map { pollfd(fd: $0.ended ? -1 : $0.response.connection.raw, events: Int16(POLLIN), revents: 0) }
+            var set = feeds.map {
+                pollfd(fd: $0.ended ? -1 : $0.response.connection.raw, events: Int16(POLLIN), revents: 0)
+            }
             if poll(&set, nfds_t(set.count), left) < 0, errno != EINTR { throw .system("poll", errno) }
             for index in feeds.indices where set[index].revents != 0 {
                 if let sample = try feeds[index].response.nextMessage() {
@@ -102,7 +112,9 @@ struct Stats: Command {
     }
 
     private func draw(_ feeds: [Feed]) throws(CLIError) {
-        let rows = feeds.map { feed in feed.sample.map { StatsRow($0).display(feed.name, noTrunc) } ?? StatsRow.empty(feed.name) }
+        let rows = feeds.map { feed in
+            feed.sample.map { StatsRow($0).display(feed.name, noTrunc) } ?? StatsRow.empty(feed.name)
+        }
         let lines = try render(rows).split(separator: "\n", omittingEmptySubsequences: false)
         try writeAll(1, Array(("\u{1b}[H" + lines.map { "\($0) \u{1b}[K\n" }.joined() + "\u{1b}[J").utf8))
     }
@@ -156,8 +168,10 @@ struct StatsRow {
             "BlockIO": pair(moved("r"), moved("w")), "CPUPerc": .string(Sizes.formatted(cpuPercent, "%.2f%%")),
             "Container": .string(name), "ID": .string(id.isEmpty ? name : isWhole ? id : Short.id(id)),
             "MemPerc": .string(Sizes.formatted(share, "%.2f%%")),
-            "MemUsage": .string("\(Sizes.binary(memoryBytes)) / \(Sizes.binary(limit))"), "Name": .string(String(known)),
-            "NetIO": pair(networks.reduce(0) { $0 &+ $1.int("rx_bytes") }, networks.reduce(0) { $0 &+ $1.int("tx_bytes") }),
+            "MemUsage": .string("\(Sizes.binary(memoryBytes)) / \(Sizes.binary(limit))"),
+            "Name": .string(String(known)),
+            "NetIO": pair(
+                networks.reduce(0) { $0 &+ $1.int("rx_bytes") }, networks.reduce(0) { $0 &+ $1.int("tx_bytes") }),
             "PIDs": .string(String(sample["pids_stats"]?.int("current") ?? 0)),
         ]
     }

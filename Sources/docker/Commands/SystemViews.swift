@@ -6,9 +6,9 @@ struct ShowVersion: Command {
     @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
 
     #if arch(arm64)
-    private static let architecture = "arm64"
+        private static let architecture = "arm64"
     #else
-    private static let architecture = "amd64"
+        private static let architecture = "amd64"
     #endif
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -37,7 +37,8 @@ struct ShowVersion: Command {
         let components = (server["Components"]?.elements ?? []).filter { $0.text("Name") != "Engine" }
         let others = components.map { part in
             let details = (part["Details"]?.members ?? []).map { row("  \($0.name):", 18, $0.value.string ?? "") }
-            return ([" \(part.text("Name")):", row("  Version:", 18, part.text("Version"))] + details).joined(separator: "\n")
+            return ([" \(part.text("Name")):", row("  Version:", 18, part.text("Version"))] + details).joined(
+                separator: "\n")
         }
         let head = "\nServer:\(name.isEmpty ? "" : " \(name)")\n"
         return ([head + lines(" Engine:", "  ", server, client: false)] + others).joined(separator: "\n")
@@ -69,7 +70,8 @@ struct Info: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let client: JSON = [
-            "Debug": false, "Version": .string(Version.client), "GitCommit": .string(Version.build), "Context": "default",
+            "Debug": false, "Version": .string(Version.client), "GitCommit": .string(Version.build),
+            "Context": "default",
             "Plugins": [], "Warnings": .null,
         ]
         var info = JSON.object([])
@@ -80,7 +82,9 @@ struct Info: Command {
             say(try Template(format == "json" ? "{{json .}}" : format).render(whole, missingKeysFail: failure == nil))
         } else {
             say("Client:\n Version:    \(Version.client)\n Context:    default\n Debug Mode: false\n\nServer:")
-            if failure == nil { say((Self.head(info) + Self.machine(info) + Self.registries(info)).joined(separator: "\n") + "\n") }
+            if failure == nil {
+                say((Self.head(info) + Self.machine(info) + Self.registries(info)).joined(separator: "\n") + "\n")
+            }
             for warning in info["Warnings"]?.elements ?? [] { complain(warning.string ?? "") }
         }
         if let failure { throw failure }
@@ -96,7 +100,9 @@ struct Info: Command {
         for pair in info["DriverStatus"]?.elements ?? [] {
             lines.append("  " + pair.elements.map { $0.string ?? "" }.joined(separator: ": "))
         }
-        for (title, name) in [("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"), ("Cgroup Version", "CgroupVersion")] {
+        for (title, name) in [
+            ("Logging Driver", "LoggingDriver"), ("Cgroup Driver", "CgroupDriver"), ("Cgroup Version", "CgroupVersion"),
+        ] {
             lines.append(" \(title): \(info.text(name))")
         }
         let plugins = info["Plugins"]
@@ -120,7 +126,8 @@ struct Info: Command {
         }
         return lines + [
             " Kernel Version: \(info.text("KernelVersion"))", " Operating System: \(info.text("OperatingSystem"))",
-            " OSType: \(info.text("OSType"))", " Architecture: \(info.text("Architecture"))", " CPUs: \(info.int("NCPU"))",
+            " OSType: \(info.text("OSType"))", " Architecture: \(info.text("Architecture"))",
+            " CPUs: \(info.int("NCPU"))",
             " Total Memory: \(Sizes.binary(Double(info.int("MemTotal"))))", " Name: \(info.text("Name"))",
             " ID: \(info.text("ID"))", " Docker Root Dir: \(info.text("DockerRootDir"))",
             " Debug Mode: \(info.flag("Debug"))",
@@ -133,7 +140,8 @@ struct Info: Command {
         if !labels.isEmpty { lines += [" Labels:"] + labels.map { "  \($0)" } }
         lines.append(" Experimental: \(info.flag("ExperimentalBuild"))")
         let config = info["RegistryConfig"]
-        let insecure = (config?["IndexConfigs"]?.members ?? []).filter { $0.value["Secure"] == false }.map(\.name)
+        let insecure =
+            (config?["IndexConfigs"]?.members ?? []).filter { $0.value["Secure"] == false }.map(\.name)
             + (config?["InsecureRegistryCIDRs"]?.elements ?? []).compactMap(\.string)
         if !insecure.isEmpty { lines += [" Insecure Registries:"] + insecure.map { "  \($0)" } }
         let mirrors = (config?["Mirrors"]?.elements ?? []).compactMap(\.string)
@@ -141,5 +149,7 @@ struct Info: Command {
         return lines + [" Live Restore Enabled: \(info.flag("LiveRestoreEnabled"))"]
     }
 
-    private static func list(_ value: JSON?) -> String { (value?.elements ?? []).compactMap(\.string).joined(separator: " ") }
+    private static func list(_ value: JSON?) -> String {
+        (value?.elements ?? []).compactMap(\.string).joined(separator: " ")
+    }
 }

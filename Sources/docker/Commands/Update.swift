@@ -49,9 +49,11 @@ struct Update: Command {
             ("BlkioWeight", blkioWeight.map { JSON($0) }), ("CpuPeriod", cpuPeriod.map { JSON($0) }),
             ("CpuQuota", cpuQuota.map { JSON($0) }), ("CpuRealtimePeriod", cpuRtPeriod.map { JSON($0) }),
             ("CpuRealtimeRuntime", cpuRtRuntime.map { JSON($0) }), ("CpuShares", cpuShares.map { JSON($0) }),
-            ("NanoCpus", cpus == nil ? nil : JSON(try ResourceSpec.nanoCPUs(cpus))), ("CpusetCpus", cpusetCpus.map { .string($0) }),
+            ("NanoCpus", cpus == nil ? nil : JSON(try ResourceSpec.nanoCPUs(cpus))),
+            ("CpusetCpus", cpusetCpus.map { .string($0) }),
             ("CpusetMems", cpusetMems.map { .string($0) }), ("Memory", try size(memory, "-m, --memory")),
-            ("MemoryReservation", try size(memoryReservation, "--memory-reservation")), ("MemorySwap", try size(memorySwap, "--memory-swap")),
+            ("MemoryReservation", try size(memoryReservation, "--memory-reservation")),
+            ("MemorySwap", try size(memorySwap, "--memory-swap")),
             ("PidsLimit", pidsLimit.map { JSON($0) }),
             ("RestartPolicy", try restart.map { (text) throws(CLIError) in try CreateBody.restartPolicy(text) }),
         ]

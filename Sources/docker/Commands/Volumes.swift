@@ -20,7 +20,8 @@ struct ListVolumes: Command {
                 "Scope": .string(volume.text("Scope")), "Size": "N/A", "Status": "N/A",
             ]
         }
-        let listing = Listing(standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name")
+        let listing = Listing(
+            standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name")
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
     }
 }
@@ -77,7 +78,8 @@ struct ListNetworks: Command {
             ]
         }
         let listing = Listing(
-            standard: "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", headers: ["ID": "NETWORK ID"], identifier: "ID")
+            standard: "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", headers: ["ID": "NETWORK ID"],
+            identifier: "ID")
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
     }
 }

@@ -18,13 +18,18 @@ struct AttachedContainer {
         let attaching = try client.begin(
             Request(method: "POST", path: "/containers/\(id)/attach" + query(streams), upgrade: true))
         let waiting = try client.begin(
-            Request(method: "POST", path: "/containers/\(id)/wait" + query([("condition", condition.isEmpty ? nil : condition)])))
+            Request(
+                method: "POST",
+                path: "/containers/\(id)/wait" + query([("condition", condition.isEmpty ? nil : condition)])))
         let stream = try client.checked(try Response(from: attaching, method: "POST"))
         return AttachedContainer(client: client, id: id, stream: stream, wait: waiting)
     }
 
     /// Runs the session; throws the container's exit code unless it is 0.
-    func run(_ options: Session.Options, start: () throws(CLIError) -> Void) throws(CLIError) {
+    ///
+    /// - Returns: how it ended: the keys that leave a container running are no failure here.
+    @discardableResult
+    func run(_ options: Session.Options, start: () throws(CLIError) -> Void) throws(CLIError) -> Session.End {
         let path = "/containers/\(id)"
         var session = Session(
             client: client, stream: stream.connection, options: options,
@@ -36,15 +41,11 @@ struct AttachedContainer {
                 // A container that ended meanwhile cannot be signalled, and its exit is about to be reported.
                 _ = try? client.call("POST", "\(path)/kill" + query([("signal", name)]))
             })
-        let end: Session.End
-        do throws(CLIError) {
-            end = try session.run(started: start)
-        } catch {
-            throw error
-        }
-        guard end != .detached else { return complain("read escape sequence") }
+        let end = try session.run(started: start)
+        guard end != .detached else { return end }
         let code = try exitCode()
         guard code == 0 else { throw .silent(code) }
+        return end
     }
 
     private func exitCode() throws(CLIError) -> CInt {

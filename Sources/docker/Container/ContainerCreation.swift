@@ -12,7 +12,8 @@ struct ContainerCreation {
     func create(_ body: JSON) throws(CLIError) -> String {
         guard let image = options.words.first else { return "" }
         guard ["always", "missing", "never"].contains(options.pull) else {
-            throw CLIError("invalid pull option: '\(options.pull)': must be one of \"always\", \"missing\" or \"never\"")
+            throw CLIError(
+                "invalid pull option: '\(options.pull)': must be one of \"always\", \"missing\" or \"never\"")
         }
         let reference = image.isHexadecimalDigest ? nil : try ImageName(parsing: image)
         try checkIDFile()
@@ -41,7 +42,8 @@ struct ContainerCreation {
             throw CLIError("container ID file found, make sure the other container isn't running or delete \(path)")
         }
         guard access(CopyPath.split(CopyPath.clean(path)).folder, W_OK) == 0 else {
-            throw CLIError("failed to create the container ID file: open \(path): \(systemMessage(errno).lowercasedFirst)")
+            throw CLIError(
+                "failed to create the container ID file: open \(path): \(systemMessage(errno).lowercasedFirst)")
         }
     }
 

@@ -6,7 +6,8 @@ struct ContainerOptions: ParsableArguments {
         "d detach i interactive t tty rm P publish-all read-only privileged init no-healthcheck oom-kill-disable q quiet +sig-proxy disable-content-trust use-api-socket"
 
     @Option(help: "Add a custom host-to-IP mapping (host:ip)") var addHost: [String] = []
-    @Option(help: "Add an annotation to the container (passed through to the OCI runtime)") var annotation: [String] = []
+    @Option(help: "Add an annotation to the container (passed through to the OCI runtime)") var annotation: [String] =
+        []
     @Option(name: .shortAndLong, help: "Attach to STDIN, STDOUT or STDERR") var attach: [String] = []
     @Option(help: "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16 = 0
     @Option(help: "Add Linux capabilities") var capAdd: [String] = []
@@ -23,7 +24,8 @@ struct ContainerOptions: ParsableArguments {
     @Option(help: "Add a host device to the container") var device: [String] = []
     @Option(help: "Add a rule to the cgroup allowed devices list") var deviceCgroupRule: [String] = []
     @Option(help: "Set custom DNS servers") var dns: [String] = []
-    @Option(name: [.customLong("dns-option"), .customLong("dns-opt")], help: "Set DNS options") var dnsOption: [String] = []
+    @Option(name: [.customLong("dns-option"), .customLong("dns-opt")], help: "Set DNS options") var dnsOption:
+        [String] = []
     @Option(help: "Set custom DNS search domains") var dnsSearch: [String] = []
     @Option(help: "Container NIS domain name") var domainname = ""
     @Option(help: "Overwrite the default ENTRYPOINT of the image") var entrypoint: String?
@@ -59,7 +61,9 @@ struct ContainerOptions: ParsableArguments {
     @Option(help: "Assign a name to the container") var name: String?
     @Option(name: [.customLong("network"), .customLong("net")], help: "Connect a container to a network")
     var network: [String] = []
-    @Option(name: [.customLong("network-alias"), .customLong("net-alias")], help: "Add network-scoped alias for the container")
+    @Option(
+        name: [.customLong("network-alias"), .customLong("net-alias")],
+        help: "Add network-scoped alias for the container")
     var networkAlias: [String] = []
     @Flag(help: "Disable any container-specified HEALTHCHECK") var noHealthcheck = false
     @Flag(help: "Disable OOM Killer") var oomKillDisable = false

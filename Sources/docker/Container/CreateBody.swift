@@ -8,7 +8,9 @@ struct CreateBody {
     func attaches(_ stream: String) throws(CLIError) -> Bool {
         guard !detached else { return false }
         for name in options.attach where !["stdin", "stdout", "stderr"].contains(name.lowercased()) {
-            throw CLIError("invalid argument \"\(name)\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR", exitCode: 125)
+            throw CLIError(
+                "invalid argument \"\(name)\" for \"-a, --attach\" flag: valid streams are STDIN, STDOUT and STDERR",
+                exitCode: 125)
         }
         if options.attach.isEmpty { return stream != "stdin" || options.interactive }
         return options.attach.contains { $0.lowercased() == stream }
@@ -66,8 +68,10 @@ struct CreateBody {
             ("NetworkMode", .string(try NetworkSpec(o).mode)), ("PortBindings", ports.bindings),
             ("RestartPolicy", try restartPolicy()), ("AutoRemove", .bool(o.rm)),
             ("VolumeDriver", .string(o.volumeDriver)), ("VolumesFrom", Self.list(o.volumesFrom)),
-            ("ConsoleSize", o.tty ? Self.consoleSize() : [0, 0]), ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
-            ("CapAdd", Self.list(capabilities.add)), ("CapDrop", Self.list(capabilities.drop)), ("CgroupnsMode", .string(o.cgroupns)),
+            ("ConsoleSize", o.tty ? Self.consoleSize() : [0, 0]),
+            ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
+            ("CapAdd", Self.list(capabilities.add)), ("CapDrop", Self.list(capabilities.drop)),
+            ("CgroupnsMode", .string(o.cgroupns)),
             ("Dns", JSON(strings: try o.dns.map(Self.address))), ("DnsOptions", JSON(strings: o.dnsOption)),
             ("DnsSearch", JSON(strings: o.dnsSearch)), ("ExtraHosts", Self.list(try o.addHost.map(Self.extraHost))),
             ("GroupAdd", Self.list(o.groupAdd)), ("IpcMode", .string(o.ipc)), ("Links", Self.list(o.link)),
@@ -120,7 +124,8 @@ struct CreateBody {
 
     private static func address(_ text: String) throws(CLIError) -> String {
         guard text.isIPAddress else {
-            throw CLIError("invalid argument \"\(text)\" for \"--dns\" flag: IP address is not correctly formatted: \(text)")
+            throw CLIError(
+                "invalid argument \"\(text)\" for \"--dns\" flag: IP address is not correctly formatted: \(text)")
         }
         return text
     }
@@ -128,7 +133,8 @@ struct CreateBody {
     /// A setting that a container has for itself.
     private static func kernelSetting(_ text: String) throws(CLIError) -> String {
         let own: Set = [
-            "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax", "kernel.shmmni",
+            "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
+            "kernel.shmmni",
             "kernel.shm_rmid_forced",
         ]
         let (name, value) = text.cut("=")
@@ -142,17 +148,25 @@ struct CreateBody {
         let separator: Character = text.contains("=") ? "=" : ":"
         let (name, address) = text.cut(separator)
         guard !name.isEmpty, let address, !address.isEmpty else {
-            throw CLIError("invalid argument \"\(text)\" for \"--add-host\" flag: bad format for add-host: \"\(text)\"", exitCode: 125)
+            throw CLIError(
+                "invalid argument \"\(text)\" for \"--add-host\" flag: bad format for add-host: \"\(text)\"",
+                exitCode: 125)
         }
         return "\(name):\(address)"
     }
 
     private func tmpfs() -> JSON {
-        JSON(map: Dictionary(options.tmpfs.map { spec in let (path, settings) = spec.cut(":"); return (path, settings ?? "") }) { $1 })
+        JSON(
+            map: Dictionary(
+                options.tmpfs.map { spec in
+                    let (path, settings) = spec.cut(":"); return (path, settings ?? "")
+                }
+            ) { $1 })
     }
 
     private func binds() throws(CLIError) -> JSON {
-        Self.list(try options.volume.filter { $0.contains(":") }.map { (spec) throws(CLIError) in try MountSpec.bind(spec) })
+        Self.list(
+            try options.volume.filter { $0.contains(":") }.map { (spec) throws(CLIError) in try MountSpec.bind(spec) })
     }
 
     private func mounts() throws(CLIError) -> JSON? {
@@ -180,7 +194,9 @@ struct CreateBody {
     private func health() throws(CLIError) -> JSON? {
         let o = options
         if o.noHealthcheck {
-            guard o.healthCmd == nil else { throw CLIError("--no-healthcheck conflicts with --health-* options", exitCode: 125) }
+            guard o.healthCmd == nil else {
+                throw CLIError("--no-healthcheck conflicts with --health-* options", exitCode: 125)
+            }
             return ["Test": ["NONE"]]
         }
         let named = [
@@ -192,7 +208,9 @@ struct CreateBody {
         for (name, text) in named {
             guard let text else { continue }
             guard let duration = Times.goDuration(text) else {
-                throw CLIError("invalid argument \"\(text)\" for \"--health-\(name.lowercased())\" flag: time: invalid duration \"\(text)\"", exitCode: 125)
+                throw CLIError(
+                    "invalid argument \"\(text)\" for \"--health-\(name.lowercased())\" flag: time: invalid duration \"\(text)\"",
+                    exitCode: 125)
             }
             members.append((name, JSON(duration)))
         }

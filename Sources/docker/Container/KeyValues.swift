@@ -7,7 +7,9 @@ enum KeyValues {
         var list: [String] = []
         for line in lines + values {
             guard !line.hasPrefix("="), !line.isEmpty else {
-                throw CLIError("invalid argument \"\(line)\" for \"-e, --env\" flag: invalid environment variable: \(line)", exitCode: 125)
+                throw CLIError(
+                    "invalid argument \"\(line)\" for \"-e, --env\" flag: invalid environment variable: \(line)",
+                    exitCode: 125)
             }
             // A name alone that is not set here goes as it is: the daemon takes it out of the image's environment.
             list.append(line.contains("=") ? line : docker.environment(line).map { "\(line)=\($0)" } ?? line)

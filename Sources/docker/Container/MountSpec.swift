@@ -5,7 +5,9 @@ enum MountSpec {
     /// A `-v SOURCE:TARGET[:OPTIONS]`, its relative source made absolute.
     static func bind(_ spec: String) throws(CLIError) -> String {
         let (source, rest) = spec.cut(":")
-        guard let rest, !source.isEmpty, !rest.isEmpty, !rest.hasSuffix(":"), !rest.hasPrefix(":") else { throw CLIError("invalid spec: \(spec): empty section between colons", exitCode: 125) }
+        guard let rest, !source.isEmpty, !rest.isEmpty, !rest.hasSuffix(":"), !rest.hasPrefix(":") else {
+            throw CLIError("invalid spec: \(spec): empty section between colons", exitCode: 125)
+        }
         guard source.hasPrefix(".") || source.hasPrefix("~") else { return spec }
         return "\(absolute(source)):\(rest)"
     }
@@ -15,7 +17,8 @@ enum MountSpec {
         var full = path
         if !path.hasPrefix("/") {
             var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-            let folder = getcwd(&buffer, buffer.count) == nil
+            let folder =
+                getcwd(&buffer, buffer.count) == nil
                 ? "/" : String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
             full = "\(folder)/\(path)"
         }
@@ -45,7 +48,9 @@ enum MountSpec {
                 throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(value)")
             }
             if value == nil, !isSwitch {
-                throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid field '\(field)' must be a key=value pair", exitCode: 125)
+                throw CLIError(
+                    "invalid argument \"\(spec)\" for \"--mount\" flag: invalid field '\(field)' must be a key=value pair",
+                    exitCode: 125)
             }
             let text = value ?? ""
             switch name {
@@ -62,7 +67,10 @@ enum MountSpec {
                 case "disabled": bind["NonRecursive"] = true
                 case "writable": bind["ReadOnlyNonRecursive"] = true
                 case "readonly": bind["ReadOnlyForceRecursive"] = true
-                default: throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for bind-recursive: \(text)", exitCode: 125)
+                default:
+                    throw CLIError(
+                        "invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for bind-recursive: \(text)",
+                        exitCode: 125)
                 }
             case "volume-nocopy": if flag { volume["NoCopy"] = true }
             case "volume-subpath": volume["Subpath"] = .string(text)
@@ -72,16 +80,20 @@ enum MountSpec {
             case "image-subpath": image["Subpath"] = .string(text)
             case "tmpfs-size":
                 guard let size = try? Sizes.parse(text) else {
-                    throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
+                    throw CLIError(
+                        "invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
                 }
                 tmpfs["SizeBytes"] = JSON(size)
             case "tmpfs-mode":
                 guard let mode = UInt32(text, radix: 8) else {
-                    throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
+                    throw CLIError(
+                        "invalid argument \"\(spec)\" for \"--mount\" flag: invalid value for \(key): \(text)")
                 }
                 tmpfs["Mode"] = JSON(mode)
             default:
-                throw CLIError("invalid argument \"\(spec)\" for \"--mount\" flag: unexpected key '\(key)' in '\(field)'", exitCode: 125)
+                throw CLIError(
+                    "invalid argument \"\(spec)\" for \"--mount\" flag: unexpected key '\(key)' in '\(field)'",
+                    exitCode: 125)
             }
         }
         try checkRecursion(spec, readOnly: top["ReadOnly"] != nil, bind)
@@ -94,7 +106,9 @@ enum MountSpec {
             if !driver.isEmpty { config.append(("Options", JSON(map: driver))) }
             volume["DriverConfig"] = CreateBody.object(config)
         }
-        for (name, part) in [("BindOptions", bind), ("VolumeOptions", volume), ("TmpfsOptions", tmpfs), ("ImageOptions", image)]
+        for (name, part) in [
+            ("BindOptions", bind), ("VolumeOptions", volume), ("TmpfsOptions", tmpfs), ("ImageOptions", image),
+        ]
         where !part.isEmpty { top[name] = object(part) }
         return object(top)
     }
@@ -182,7 +196,9 @@ struct NetworkSpec {
         if !options.link.isEmpty, mode != "default" { endpoint.append(("Links", JSON(strings: options.link))) }
         if !driverOptions.isEmpty { endpoint.append(("DriverOpts", JSON(map: driverOptions))) }
         if !aliases.isEmpty { endpoint.append(("Aliases", JSON(strings: aliases))) }
-        if let address = settings["mac-address"] ?? options.macAddress { endpoint.append(("MacAddress", .string(address))) }
+        if let address = settings["mac-address"] ?? options.macAddress {
+            endpoint.append(("MacAddress", .string(address)))
+        }
         var members: [JSON.Member] = [.init(name: mode, value: CreateBody.object(endpoint))]
         for name in options.network.dropFirst() { members.append(.init(name: name, value: .object([]))) }
         return ["EndpointsConfig": .object(members)]

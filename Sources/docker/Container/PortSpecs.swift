@@ -34,15 +34,21 @@ struct PortSpecs {
             switch key.lowercased() {
             case "target":
                 target = UInt16(text)
-                guard target != nil else { throw invalid("invalid target port (\(text)): value must be an integer: invalid syntax") }
+                guard target != nil else {
+                    throw invalid("invalid target port (\(text)): value must be an integer: invalid syntax")
+                }
             case "published":
-                guard UInt16(text) != nil else { throw invalid("invalid published port (\(text)): value must be an integer: invalid syntax") }
+                guard UInt16(text) != nil else {
+                    throw invalid("invalid published port (\(text)): value must be an integer: invalid syntax")
+                }
                 published = text
             case "protocol":
                 proto = text.lowercased()
                 guard ["tcp", "udp", "sctp"].contains(proto) else { throw invalid("invalid protocol value '\(text)'") }
             case "mode":
-                guard ["ingress", "host"].contains(text) else { throw invalid("invalid publish mode value (\(text)): must be either 'ingress' or 'host'") }
+                guard ["ingress", "host"].contains(text) else {
+                    throw invalid("invalid publish mode value (\(text)): must be either 'ingress' or 'host'")
+                }
             default: throw invalid("invalid field key \(key)")
             }
         }
@@ -71,7 +77,9 @@ struct PortSpecs {
         guard !inside.isEmpty else { throw CLIError("no port specified: \(spec)<empty>") }
         guard let inner = range(inside) else { throw CLIError("invalid containerPort: \(inside)") }
         guard !outside.isEmpty else {
-            for number in inner { ports["\(number)/\(kind)", default: []].append(["HostIp": .string(ip), "HostPort": ""]) }
+            for number in inner {
+                ports["\(number)/\(kind)", default: []].append(["HostIp": .string(ip), "HostPort": ""])
+            }
             return
         }
         guard let outer = range(outside) else { throw CLIError("invalid hostPort: \(outside)") }

@@ -12,9 +12,11 @@ struct ResourceSpec {
             ("NanoCpus", JSON(try Self.nanoCPUs(o.cpus))), ("CgroupParent", .string(o.cgroupParent)),
             ("BlkioWeight", JSON(o.blkioWeight)), ("CpuPeriod", JSON(o.cpuPeriod)), ("CpuQuota", JSON(o.cpuQuota)),
             ("CpusetCpus", .string(o.cpusetCpus)), ("CpusetMems", .string(o.cpusetMems)),
-            ("Devices", .array(try o.device.map(Self.device))), ("DeviceCgroupRules", CreateBody.list(o.deviceCgroupRule)),
+            ("Devices", .array(try o.device.map(Self.device))),
+            ("DeviceCgroupRules", CreateBody.list(o.deviceCgroupRule)),
             ("MemoryReservation", JSON(try CreateBody.size(o.memoryReservation, "--memory-reservation"))),
-            ("MemorySwap", JSON(try CreateBody.size(o.memorySwap, "--memory-swap"))), ("MemorySwappiness", JSON(o.memorySwappiness)),
+            ("MemorySwap", JSON(try CreateBody.size(o.memorySwap, "--memory-swap"))),
+            ("MemorySwappiness", JSON(o.memorySwappiness)),
             ("OomKillDisable", .bool(o.oomKillDisable)), ("PidsLimit", JSON(o.pidsLimit)),
             ("Ulimits", try Self.ulimits(o.ulimit)),
         ]
@@ -24,7 +26,9 @@ struct ResourceSpec {
     static func nanoCPUs(_ text: String?) throws(CLIError) -> Int64 {
         guard let text else { return 0 }
         guard let value = Double(text), value >= 0, value < 1e6 else {
-            throw CLIError("invalid argument \"\(text)\" for \"--cpus\" flag: failed to parse \(text) as a rational number", exitCode: 125)
+            throw CLIError(
+                "invalid argument \"\(text)\" for \"--cpus\" flag: failed to parse \(text) as a rational number",
+                exitCode: 125)
         }
         return Int64((value * 1e9).rounded())
     }
@@ -44,11 +48,14 @@ struct ResourceSpec {
         default: throw CLIError("invalid device specification: \(text)", exitCode: 125)
         }
         guard inside.hasPrefix("/") else { throw CLIError("\(inside) is not an absolute path") }
-        return ["PathOnHost": .string(parts[0]), "PathInContainer": .string(inside), "CgroupPermissions": .string(mode)]
+        return [
+            "PathOnHost": .string(parts[0]), "PathInContainer": .string(inside), "CgroupPermissions": .string(mode),
+        ]
     }
 
     private static let limitNames: Set = [
-        "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss", "rtprio",
+        "as", "core", "cpu", "data", "fsize", "locks", "memlock", "msgqueue", "nice", "nofile", "nproc", "rss",
+        "rtprio",
         "rttime", "sigpending", "stack",
     ]
 
@@ -64,7 +71,8 @@ struct ResourceSpec {
 
     /// `NAME=SOFT[:HARD]`.
     private static func ulimit(_ text: String) throws(CLIError) -> JSON {
-        let invalid = CLIError("invalid argument \"\(text)\" for \"--ulimit\" flag: invalid ulimit argument: \(text)", exitCode: 125)
+        let invalid = CLIError(
+            "invalid argument \"\(text)\" for \"--ulimit\" flag: invalid ulimit argument: \(text)", exitCode: 125)
         let (name, values) = text.cut("=")
         guard let values, !name.isEmpty else { throw invalid }
         guard limitNames.contains(name) else {
@@ -74,7 +82,9 @@ struct ResourceSpec {
         func number(_ text: String) -> Int64? { text == "unlimited" ? -1 : Int64(text) }
         guard let soft = number(first), let hard = number(second ?? first) else { throw invalid }
         guard hard == -1 || soft <= hard, soft != -1 || hard == -1 else {
-            throw CLIError("invalid argument \"\(text)\" for \"--ulimit\" flag: ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)", exitCode: 125)
+            throw CLIError(
+                "invalid argument \"\(text)\" for \"--ulimit\" flag: ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)",
+                exitCode: 125)
         }
         return ["Name": .string(name), "Hard": JSON(hard), "Soft": JSON(soft)]
     }
@@ -104,10 +114,11 @@ struct CapabilitySpec {
     }
 
     private static func names(_ texts: [String]) -> Set<String> {
-        let names = Set(texts.map { text in
-            let upper = text.trimmed.uppercased()
-            return ["ALL", "RESET"].contains(upper) || upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
-        })
+        let names = Set(
+            texts.map { text in
+                let upper = text.trimmed.uppercased()
+                return ["ALL", "RESET"].contains(upper) || upper.hasPrefix("CAP_") ? upper : "CAP_" + upper
+            })
         return names.contains("ALL") ? ["ALL"] : names
     }
 }

@@ -38,9 +38,13 @@ struct Listing {
         let header = JSON.object(names.map { .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0))) })
         // A method's column is named after its argument: `{{.Label "a"}}` is the column `a`.
         let titles = methods.mapValues { _ in { @Sendable (_: JSON, arguments: [JSON]) in arguments.first ?? .null } }
-        var table = Table(try template.render(header, methods: titles).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+        var table = Table(
+            try template.render(header, methods: titles).split(separator: "\t", omittingEmptySubsequences: false).map(
+                String.init))
         for row in rows {
-            table.add(try template.render(row, methods: methods).split(separator: "\t", omittingEmptySubsequences: false).map(String.init))
+            table.add(
+                try template.render(row, methods: methods).split(separator: "\t", omittingEmptySubsequences: false).map(
+                    String.init))
         }
         return table.rendered()
     }
@@ -92,12 +96,17 @@ enum Filters {
                     exitCode: 125)
             }
             let key = name.trimmed.lowercased()
-            if let index = map.firstIndex(where: { $0.0 == key }) { map[index].1.append(value.trimmed) } else { map.append((key, [value.trimmed])) }
+            if let index = map.firstIndex(where: { $0.0 == key }) {
+                map[index].1.append(value.trimmed)
+            } else {
+                map.append((key, [value.trimmed]))
+            }
         }
         guard !map.isEmpty else { return nil }
-        let document = JSON.object(map.sorted { $0.0 < $1.0 }.map { name, values in
-            .init(name: name, value: .object(values.sorted().map { .init(name: $0, value: true) }))
-        })
+        let document = JSON.object(
+            map.sorted { $0.0 < $1.0 }.map { name, values in
+                .init(name: name, value: .object(values.sorted().map { .init(name: $0, value: true) }))
+            })
         return document.encoded()
     }
 }

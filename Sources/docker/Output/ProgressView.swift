@@ -49,7 +49,9 @@ struct ProgressView {
             if begun == nil { begun = Times.now }
             if starts[id] == nil { starts[id] = (Times.now, current) }
             received[id] = (current, total)
-        } else if let known = received[id], known.current < known.total, status.contains("complete") || status.contains("Verifying") {
+        } else if let known = received[id], known.current < known.total,
+            status.contains("complete") || status.contains("Verifying")
+        {
             received[id]?.current = known.total
         }
         let layer = Layer(id: id, status: status, current: current, total: total, downloading: isDownload)
@@ -86,14 +88,16 @@ struct ProgressView {
 
     private func text(of layer: Layer, _ columns: Int) -> String {
         guard layer.current > 0 || layer.total > 0 else { return "\(layer.id): \(layer.status) " }
-        let amounts = layer.total > 0
+        let amounts =
+            layer.total > 0
             ? "\(Sizes.decimal(layer.current))/\(Sizes.decimal(layer.total))" : Sizes.decimal(layer.current)
         let pace = layer.downloading ? self.pace(layer) : ""
         let cells = min(50, columns - 70)
         guard layer.total > 0, cells >= 10 else { return "\(layer.id): \(layer.status)  \(amounts)\(pace)" }
         let done = min(cells, Int(Double(max(0, layer.current)) / Double(layer.total) * Double(cells)))
         let bar = String(repeating: "=", count: done) + (done < cells ? ">" : "")
-        return "\(layer.id): \(layer.status) [\(bar)\(String(repeating: " ", count: max(0, cells - bar.count)))]  \(amounts)\(pace)"
+        return
+            "\(layer.id): \(layer.status) [\(bar)\(String(repeating: " ", count: max(0, cells - bar.count)))]  \(amounts)\(pace)"
     }
 
     /// A layer's speed and how long it will take at that; nothing until it can be told.

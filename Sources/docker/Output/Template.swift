@@ -61,7 +61,9 @@ struct TemplateParser {
         return nodes
     }
 
-    private func malformed(_ text: String) -> CLIError { CLIError("template parsing error: template: :1: \(text)", exitCode: 64) }
+    private func malformed(_ text: String) -> CLIError {
+        CLIError("template parsing error: template: :1: \(text)", exitCode: 64)
+    }
 
     private mutating func split() throws(CLIError) {
         var rest = source[...]
@@ -92,7 +94,11 @@ struct TemplateParser {
         while index < text.endIndex {
             let character = text[index]
             if mark == "}}", let open = quote {
-                if character == "\\", open == "\"" { index = text.index(after: index) } else if character == open { quote = nil }
+                if character == "\\", open == "\"" {
+                    index = text.index(after: index)
+                } else if character == open {
+                    quote = nil
+                }
             } else if mark == "}}", character == "\"" || character == "`" {
                 quote = character
             } else if text[index...].hasPrefix(mark) {
@@ -168,7 +174,9 @@ struct TemplateLexer {
                     if rest[index] == "\\", character == "\"" { index = rest.index(after: index) }
                     if index < rest.endIndex { index = rest.index(after: index) }
                 }
-                guard index < rest.endIndex else { throw CLIError("template parsing error: template: :1: unterminated quoted string", exitCode: 64) }
+                guard index < rest.endIndex else {
+                    throw CLIError("template parsing error: template: :1: unterminated quoted string", exitCode: 64)
+                }
                 tokens.append(String(rest[...index]))
                 rest = rest[rest.index(after: index)...]
             } else if "()|,".contains(character) {
@@ -205,7 +213,9 @@ struct TemplateLexer {
                 operands = []
             case "(":
                 let nested = try pipeline()
-                guard position < tokens.count else { throw CLIError("template parsing error: template: :1: unclosed left paren", exitCode: 64) }
+                guard position < tokens.count else {
+                    throw CLIError("template parsing error: template: :1: unclosed left paren", exitCode: 64)
+                }
                 position += 1
                 var path: [String] = []
                 if position < tokens.count, tokens[position].hasPrefix(".") {

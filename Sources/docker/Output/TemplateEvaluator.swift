@@ -4,7 +4,8 @@ struct TemplateEvaluator {
     typealias Methods = [String: @Sendable (JSON, [JSON]) -> JSON]
 
     static let functions: Set<String> = [
-        "json", "println", "print", "printf", "join", "upper", "lower", "title", "split", "index", "len", "eq", "ne", "lt", "le",
+        "json", "println", "print", "printf", "join", "upper", "lower", "title", "split", "index", "len", "eq", "ne",
+        "lt", "le",
         "gt", "ge", "and", "or", "not", "pad", "truncate", "table", "slice",
     ]
 
@@ -15,12 +16,14 @@ struct TemplateEvaluator {
     private let missingKeysFail: Bool
     /// Members whose own members are named by users.
     private static let maps: Set = [
-        "Annotations", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports", "StorageOpt",
+        "Annotations", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports",
+        "StorageOpt",
         "Sysctls", "Tmpfs", "Volumes",
     ]
     /// Members that Docker's types hold as pointers; other absent values are lists.
     private static let pointers: Set = [
-        "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init", "ManifestDescriptor", "MemorySwappiness", "OomKillDisable",
+        "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init", "ManifestDescriptor", "MemorySwappiness",
+        "OomKillDisable",
         "PidsLimit", "SizeRootFs", "SizeRw", "Status", "StopTimeout", "UsageData",
     ]
 
@@ -47,14 +50,16 @@ struct TemplateEvaluator {
 
     /// What `{{.Path}}` prints for a null, which JSON has for several of Go's empty values.
     private static func shown(_ value: JSON, _ calls: [Template.Call]) -> String {
-        guard value == .null, calls.count == 1, calls[0].operands.count == 1, case .path(let names) = calls[0].operands[0],
+        guard value == .null, calls.count == 1, calls[0].operands.count == 1,
+            case .path(let names) = calls[0].operands[0],
             let name = names.last, !pointers.contains(name)
         else { return text(value) }
         return maps.contains(name) ? "map[]" : "[]"
     }
 
     private mutating func branch(
-        _ kind: String, _ names: [String], _ value: JSON, _ then: [Template.Node], _ otherwise: [Template.Node], _ dot: JSON
+        _ kind: String, _ names: [String], _ value: JSON, _ then: [Template.Node], _ otherwise: [Template.Node],
+        _ dot: JSON
     ) throws(CLIError) -> String {
         guard Self.isTrue(value) else { return try render(otherwise, dot) }
         if kind != "range" {
@@ -114,17 +119,21 @@ struct TemplateEvaluator {
                 if missingKeysFail, !Self.maps.contains(above ?? ""), case .object = value {
                     let path = "." + names.joined(separator: ".")
                     let column = 2 + names.prefix { $0 != name }.reduce(0) { $0 + $1.utf8.count + 1 }
-                    throw CLIError("template: :1:\(column): executing \"\" at <\(path)>: map has no entry for key \"\(name)\"")
+                    throw CLIError(
+                        "template: :1:\(column): executing \"\" at <\(path)>: map has no entry for key \"\(name)\"")
                 }
                 // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
                 if case .object = value {
                     if value == root, start == root, !methods.isEmpty {
-                        throw CLIError("template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type")
+                        throw CLIError(
+                            "template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type")
                     }
                     return .string("<no value>")
                 }
                 if value == .null { return .string("<no value>") }
-                throw CLIError("template: :1:2: executing \"\" at <.\(names.joined(separator: "."))>: can't evaluate field \(name)")
+                throw CLIError(
+                    "template: :1:2: executing \"\" at <.\(names.joined(separator: "."))>: can't evaluate field \(name)"
+                )
             }
             value = next
         }
@@ -143,9 +152,17 @@ struct TemplateEvaluator {
         case "join": return .string(first.elements.map(Self.text).joined(separator: text(1)))
         case "upper": return .string(text(0).uppercased())
         case "lower": return .string(text(0).lowercased())
-        case "title": return .string(text(0).split(separator: " ", omittingEmptySubsequences: false).map { $0.prefix(1).uppercased() + $0.dropFirst() }.joined(separator: " "))
+        case "title":
+            return .string(
+                text(0).split(separator: " ", omittingEmptySubsequences: false).map {
+                    $0.prefix(1).uppercased() + $0.dropFirst()
+                }.joined(separator: " "))
         case "split": return JSON(strings: Self.split(text(0), text(1)))
-        case "len": return JSON(first.elements.isEmpty ? (first.members.isEmpty ? (first.string?.utf8.count ?? 0) : first.members.count) : first.elements.count)
+        case "len":
+            return JSON(
+                first.elements.isEmpty
+                    ? (first.members.isEmpty ? (first.string?.utf8.count ?? 0) : first.members.count)
+                    : first.elements.count)
         case "index": return try index(first, arguments.dropFirst())
         case "eq": return .bool(arguments.dropFirst().contains { $0 == first })
         case "ne": return .bool(arguments.count > 1 && arguments[1] != first)
@@ -153,7 +170,12 @@ struct TemplateEvaluator {
         case "and": return arguments.first { !Self.isTrue($0) } ?? arguments.last ?? .null
         case "or": return arguments.first { Self.isTrue($0) } ?? arguments.last ?? .null
         case "not": return .bool(!Self.isTrue(first))
-        case "pad": return .string(text(0).isEmpty ? "" : String(repeating: " ", count: max(0, number(1))) + text(0) + String(repeating: " ", count: max(0, number(2))))
+        case "pad":
+            return .string(
+                text(0).isEmpty
+                    ? ""
+                    : String(repeating: " ", count: max(0, number(1))) + text(0)
+                        + String(repeating: " ", count: max(0, number(2))))
         case "slice": return Self.slice(first, number(1), arguments.count > 2 ? number(2) : Int.max)
         case "truncate": return .string(String(text(0).prefix(max(0, number(1)))))
         default: return .string("")
@@ -167,7 +189,9 @@ struct TemplateEvaluator {
                 value = value[name] ?? .string("")
             } else {
                 guard let offset = key.int, value.elements.indices.contains(Int(clamping: offset)) else {
-                    throw CLIError("template: :1:2: executing \"\" at <index>: error calling index: index out of range: \(Self.text(key))")
+                    throw CLIError(
+                        "template: :1:2: executing \"\" at <index>: error calling index: index out of range: \(Self.text(key))"
+                    )
                 }
                 value = value.elements[Int(clamping: offset)]
             }
@@ -176,7 +200,9 @@ struct TemplateEvaluator {
     }
 
     private static func compare(_ name: String, _ arguments: [JSON]) -> Bool {
-        guard arguments.count == 2, let left = arguments[0].double, let right = arguments[1].double else { return false }
+        guard arguments.count == 2, let left = arguments[0].double, let right = arguments[1].double else {
+            return false
+        }
         switch name {
         case "lt": return left < right
         case "le": return left <= right
@@ -191,7 +217,9 @@ struct TemplateEvaluator {
     }
 
     private static func slice(_ value: JSON, _ start: Int, _ end: Int) -> JSON {
-        func bounds(_ count: Int) -> Range<Int> { let low = min(max(0, start), count); return low..<max(low, min(end, count)) }
+        func bounds(_ count: Int) -> Range<Int> {
+            let low = min(max(0, start), count); return low..<max(low, min(end, count))
+        }
         guard let text = value.string else { return .array(Array(value.elements[bounds(value.elements.count)])) }
         let bytes = Array(text.utf8)
         return .string(String(decoding: bytes[bounds(bytes.count)], as: UTF8.self))
@@ -276,7 +304,8 @@ struct TemplateEvaluator {
         case .string(let text): text
         case .array(let elements): "[" + elements.map(text).joined(separator: " ") + "]"
         case .object(let members):
-            "map[" + members.sorted { $0.name < $1.name }.map { "\($0.name):\(text($0.value))" }.joined(separator: " ") + "]"
+            "map[" + members.sorted { $0.name < $1.name }.map { "\($0.name):\(text($0.value))" }.joined(separator: " ")
+                + "]"
         }
     }
 }

@@ -34,8 +34,9 @@ struct ConfigFile {
     func auth(for key: String) throws(CLIError) -> JSON {
         if let helper = helper(for: key) { return try fromHelper(helper, key) }
         let entries = document["auths"]?.members ?? []
-        guard let entry = entries.first(where: { $0.name == key })
-            ?? entries.first(where: { Self.hostName($0.name) == Self.hostName(key) })
+        guard
+            let entry = entries.first(where: { $0.name == key })
+                ?? entries.first(where: { Self.hostName($0.name) == Self.hostName(key) })
         else { return .object([]) }
         var members: [JSON.Member] = []
         if let encoded = entry.value["auth"]?.string, let decoded = Base64.decode(encoded) {
@@ -59,14 +60,19 @@ struct ConfigFile {
     /// Stores credentials and replaces the file at once; readable by the user alone.
     mutating func store(_ key: String, user: String, secret: String, token: String?) throws(CLIError) {
         if let helper = helper(for: key) {
-            let entry: JSON = ["ServerURL": .string(key), "Username": .string(token == nil ? user : "<token>"), "Secret": .string(token ?? secret)]
+            let entry: JSON = [
+                "ServerURL": .string(key), "Username": .string(token == nil ? user : "<token>"),
+                "Secret": .string(token ?? secret),
+            ]
             let answer = try Self.run("docker-credential-\(helper)", "store", input: entry.encoded(escapingHTML: false))
             guard answer.code == 0 else { throw Self.failure("storing", answer) }
             // The empty entry tells other clients where to look.
             setAuth(key, .object([]))
             return try save()
         }
-        var entry: [JSON.Member] = [.init(name: "auth", value: .string(Base64.encode(Array("\(user):\(token == nil ? secret : "")".utf8))))]
+        var entry: [JSON.Member] = [
+            .init(name: "auth", value: .string(Base64.encode(Array("\(user):\(token == nil ? secret : "")".utf8))))
+        ]
         if let token { entry.append(.init(name: "identitytoken", value: .string(token))) }
         setAuth(key, .object(entry))
         try save()
@@ -91,7 +97,11 @@ struct ConfigFile {
         auths.sort { $0.name < $1.name }
         var members = document.members
         let entry = JSON.Member(name: "auths", value: .object(auths))
-        if let index = members.firstIndex(where: { $0.name == "auths" }) { members[index] = entry } else { members.insert(entry, at: 0) }
+        if let index = members.firstIndex(where: { $0.name == "auths" }) {
+            members[index] = entry
+        } else {
+            members.insert(entry, at: 0)
+        }
         document = .object(members)
     }
 

@@ -1,6 +1,11 @@
 extension String {
     /// Whether this is a whole image identifier and not a name.
-    var isHexadecimalDigest: Bool { utf8.count == 64 && utf8.allSatisfy { UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0 } }
+    var isHexadecimalDigest: Bool {
+        utf8.count == 64
+            && utf8.allSatisfy {
+                UInt8(ascii: "0")...UInt8(ascii: "9") ~= $0 || UInt8(ascii: "a")...UInt8(ascii: "f") ~= $0
+            }
+    }
 }
 
 /// An image reference as users type it, in the forms Docker needs.
@@ -33,7 +38,8 @@ struct ImageName: Equatable {
             tag = nil
         }
         let (first, other) = rest.cut("/")
-        if let other, first.contains(".") || first.contains(":") || first == "localhost" || first.lowercased() != first {
+        if let other, first.contains(".") || first.contains(":") || first == "localhost" || first.lowercased() != first
+        {
             domain = first == "index.docker.io" ? "docker.io" : first
             path = domain == "docker.io" && !other.contains("/") ? "library/\(other)" : other
         } else {

@@ -36,7 +36,9 @@ struct ImagePull {
         var stages: [PullTrace.Stage] = []
         defer { view?.finish() }
         while let message = try response.nextMessage() {
-            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string { throw CLIError(error) }
+            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
+                throw CLIError(error)
+            }
             for stage in message["aux"]?["trace"]?.elements ?? [] { stages.append(PullTrace.Stage(stage)) }
             view?.show(message)
         }

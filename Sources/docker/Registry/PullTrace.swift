@@ -37,8 +37,10 @@ enum PullTrace {
 
     /// The way of the bytes; stages an older or newer daemon has beside these come last.
     private static let order = [
-        "resolve", "network wait", "receive", "hash blob", "write blob", "inflate", "hash tar", "parse", "write tar", "sync",
-        "index", "commit", "wait for input block", "wait for input", "wait for tar block", "wait for tar",
+        "resolve", "network wait", "receive", "hash blob", "write blob", "inflate", "hash tar", "parse", "write tar",
+        "sync",
+        "index", "commit", "wait for input block", "wait for input", "wait for blob", "wait for tar block",
+        "wait for tar",
     ]
 
     /// Busy seconds of each stage over all layers, in the order the bytes go.
@@ -63,7 +65,9 @@ enum PullTrace {
     }
 
     /// Bytes of the layers' tars.
-    static func tarBytes(_ stages: [Stage]) -> Int64 { stages.filter { $0.name == "write tar" }.reduce(0) { $0 &+ $1.bytes } }
+    static func tarBytes(_ stages: [Stage]) -> Int64 {
+        stages.filter { $0.name == "write tar" }.reduce(0) { $0 &+ $1.bytes }
+    }
 
     /// One line: busy seconds of every stage over all layers, wall time and rate of the unpacked bytes.
     static func summary(_ stages: [Stage]) -> String {
@@ -71,7 +75,8 @@ enum PullTrace {
         let wall = wallSeconds(stages)
         let parts = totals.map { "\($0.name) \(Sizes.formatted($0.seconds, "%.2f"))s" }.joined(separator: ", ")
         let bytes = tarBytes(stages)
-        return "\(parts); wall \(Sizes.formatted(wall, "%.2f"))s, \(Sizes.formatted(Double(bytes) / 1e6 / max(wall, 1e-9), "%.1f")) MB/s"
+        return
+            "\(parts); wall \(Sizes.formatted(wall, "%.2f"))s, \(Sizes.formatted(Double(bytes) / 1e6 / max(wall, 1e-9), "%.1f")) MB/s"
     }
 
     /// The Trace Event Format that Chrome's and Perfetto's viewers read; microseconds from the first start.
@@ -90,7 +95,9 @@ enum PullTrace {
                 "name": .string(stage.name), "cat": "pull", "ph": "X", "pid": 1, "tid": JSON(lane),
                 "ts": .number(Sizes.formatted(Double(stage.start &- origin) / 1e3, "%.3f")),
                 "dur": .number(Sizes.formatted(stage.seconds * 1e6, "%.3f")),
-                "args": ["bytes": JSON(stage.bytes), "busy_us": .number(Sizes.formatted(stage.busySeconds * 1e6, "%.3f"))],
+                "args": [
+                    "bytes": JSON(stage.bytes), "busy_us": .number(Sizes.formatted(stage.busySeconds * 1e6, "%.3f")),
+                ],
             ])
         }
         return ["traceEvents": .array(events), "displayTimeUnit": "ms"]

@@ -8,7 +8,8 @@ struct FrameReader {
     private var stream = Stream.output
 
     /// Takes bytes as they come and hands out payload pieces in order; nothing is gathered, whatever a frame's length.
-    mutating func feed(_ bytes: [UInt8], _ emit: (Stream, ArraySlice<UInt8>) throws(CLIError) -> Void) throws(CLIError) {
+    mutating func feed(_ bytes: [UInt8], _ emit: (Stream, ArraySlice<UInt8>) throws(CLIError) -> Void) throws(CLIError)
+    {
         var position = 0
         while position < bytes.count {
             if left > 0 {

@@ -16,10 +16,12 @@ struct Session {
         /// Show the container's standard output and standard error.
         var output = true
         var errors = true
+        /// The program shows its screen again: it has been running before anybody looked.
+        var redraws = false
     }
 
     /// How a session ended.
-    enum End { case closed, detached, failed }
+    enum End { case closed, detached }
 
     let client: Client
     let stream: Connection
@@ -52,7 +54,11 @@ struct Session {
         if raw { terminal.makeRaw() }
         defer { terminal.restore() }
         try started()
-        if options.tty, let size = Terminal.size(1) ?? Terminal.size(0) { resize(size) }
+        if options.tty, let size = Terminal.size(1) ?? Terminal.size(0) {
+            // Only a change of size makes a program draw.
+            if options.redraws { resize((size.rows + 1, size.columns + 1)) }
+            resize(size)
+        }
         return try loop(signals)
     }
 

@@ -15,7 +15,9 @@ final class Terminal {
     /// Rows and columns of a terminal; `nil` when it has none.
     static func size(_ descriptor: CInt) -> (rows: Int, columns: Int)? {
         var window = winsize()
-        guard ioctl(descriptor, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0 || window.ws_row > 0 else { return nil }
+        guard ioctl(descriptor, UInt(TIOCGWINSZ), &window) == 0, window.ws_col > 0 || window.ws_row > 0 else {
+            return nil
+        }
         return (Int(window.ws_row), Int(window.ws_col))
     }
 
@@ -25,7 +27,6 @@ final class Terminal {
         guard tcgetattr(descriptor, &attributes) == 0 else { return }
         saved = attributes
         cfmakeraw(&attributes)
-        attributes.c_oflag |= tcflag_t(OPOST)
         tcsetattr(descriptor, TCSANOW, &attributes)
     }
 

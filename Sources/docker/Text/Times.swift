@@ -8,17 +8,21 @@ enum Times {
     static func instant(_ text: String) -> (seconds: Int, nanoseconds: Int)? {
         let (date, time) = text.cut("T")
         let days = date.split(separator: "-", omittingEmptySubsequences: false)
-        guard days.map(\.utf8.count) == [4, 2, 2], let year = Int(days[0]), let month = Int(days[1]), let day = Int(days[2]),
+        guard days.map(\.utf8.count) == [4, 2, 2], let year = Int(days[0]), let month = Int(days[1]),
+            let day = Int(days[2]),
             (1...12).contains(month), (1...31).contains(day)
         else { return nil }
         let (clock, zone) = zone(of: time ?? "")
         let (whole, fraction) = clock.cut(".")
         let parts = whole.split(separator: ":", omittingEmptySubsequences: time == nil)
         let numbers = parts.compactMap { $0.utf8.count == 2 ? Int($0) : nil }
-        guard numbers.count == parts.count, numbers.count <= 3, zip(numbers, [24, 60, 61]).allSatisfy({ $0 < $1 && $0 >= 0 })
+        guard numbers.count == parts.count, numbers.count <= 3,
+            zip(numbers, [24, 60, 61]).allSatisfy({ $0 < $1 && $0 >= 0 })
         else { return nil }
         let digits = (fraction ?? "").prefix(9)
-        guard let nanoseconds = Int(digits + String(repeating: "0", count: 9 - digits.count)), nanoseconds >= 0 else { return nil }
+        guard let nanoseconds = Int(digits + String(repeating: "0", count: 9 - digits.count)), nanoseconds >= 0 else {
+            return nil
+        }
         var broken = tm()
         broken.tm_year = CInt(clamping: year - 1900)
         broken.tm_mon = CInt(clamping: month - 1)

@@ -41,7 +41,9 @@ final class Connection {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
         let bytes = Array(path.utf8)
-        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else { throw ConnectFailure(code: ENAMETOOLONG) }
+        guard bytes.count < MemoryLayout.size(ofValue: address.sun_path) else {
+            throw ConnectFailure(code: ENAMETOOLONG)
+        }
         withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
         let result = withUnsafePointer(to: &address) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
@@ -101,7 +103,9 @@ final class Connection {
                 return String(decoding: text, as: UTF8.self)
             }
             scanned = buffer.count
-            guard buffer.count - start < Self.headBytesMax else { throw CLIError("the daemon sent an endless header line") }
+            guard buffer.count - start < Self.headBytesMax else {
+                throw CLIError("the daemon sent an endless header line")
+            }
             let part = try readSome(raw, 16384)
             if part.isEmpty { return nil }
             if start > 0 {

@@ -6,20 +6,46 @@ enum DaemonStarter {
     private static let millisecondsMax = 10_000
     private static let runDirectory = "/var/run/docker-swift"
 
-    /// Starts the daemon and connects to it as soon as it listens.
+    /// How long another program's daemon may take to answer after ours has ended because of it.
+    private static let millisecondsForOther = 1500
+    /// Lines of the log shown when the daemon ends at once.
+    private static let linesShown = 10
+
+    /// Starts the daemon and connects to it, or to one somebody else starts at the same time, as soon as one listens.
     static func startAndConnect(_ host: Host) throws(CLIError) -> Connection {
         guard let binary = find() else { throw .unreachable(host.description) }
         mkdir(runDirectory, 0o711)
         let log = "\(runDirectory)/dockerd.log"
-        try spawn(binary, log)
-        for _ in 0..<(millisecondsMax / 5) {
+        var before = stat()
+        let logBytes = stat(log, &before) == 0 ? Int(before.st_size) : 0
+        let child = try spawn(binary, log)
+        var ended = false
+        var left = millisecondsMax
+        while left > 0 {
             usleep(5000)
+            left -= 5
             if let connection = try? Connection(to: host) {
-                complain("docker: started dockerd in the background (\(binary), log \(log))")
+                if !ended { complain("docker: started dockerd in the background (\(binary), log \(log))") }
                 return connection
             }
+            var status: CInt = 0
+            if !ended, waitpid(child, &status, WNOHANG) == child {
+                ended = true
+                // It may have ended because another one holds the data root, which will answer in a moment.
+                left = min(left, millisecondsForOther)
+            }
         }
-        throw CLIError("started \(binary), but it does not answer at \(host.description); see \(log)")
+        let said = lastLines(of: log, from: logBytes)
+        guard !ended else { throw CLIError("dockerd (\(binary)) could not start:\n\(said)\nThe whole log is \(log)") }
+        throw CLIError("started \(binary), but it does not answer at \(host.description); the end of \(log):\n\(said)")
+    }
+
+    /// What a daemon wrote since its log had `offset` bytes.
+    private static func lastLines(of log: String, from offset: Int) -> String {
+        // A log that cannot be read has nothing to say.
+        let text = String(decoding: ((try? readFile(log)) ?? []).dropFirst(offset), as: UTF8.self)
+        let lines = text.split(separator: "\n").suffix(linesShown)
+        return lines.isEmpty ? "  (it wrote nothing)" : lines.map { "  \($0)" }.joined(separator: "\n")
     }
 
     /// The `dockerd` beside this program, else in its libexec folder, else on the path.
@@ -28,13 +54,13 @@ enum DaemonStarter {
         if let own = realpath("/proc/self/exe", nil) {
             let folder = String(cString: own).split(separator: "/").dropLast().joined(separator: "/")
             free(own)
-            folders = ["/" + folder, "/\(folder)/../libexec/docker"]
+            folders = ["/" + folder, "/\(folder)/../libexec/docker-swift"]
         }
         folders += (environment("PATH") ?? "/usr/sbin:/usr/bin").split(separator: ":").map(String.init)
         return folders.map { "\($0)/dockerd" }.first { access($0, X_OK) == 0 }
     }
 
-    private static func spawn(_ binary: String, _ log: String) throws(CLIError) {
+    private static func spawn(_ binary: String, _ log: String) throws(CLIError) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
@@ -52,5 +78,6 @@ enum DaemonStarter {
         var arguments: [UnsafeMutablePointer<CChar>?] = [name, nil]
         let code = posix_spawn(&pid, binary, &actions, &attributes, &arguments, environ)
         guard code == 0 else { throw .system("starting \(binary)", code) }
+        return pid
     }
 }

@@ -56,7 +56,9 @@ final class Response {
             let (name, value) = line.cut(":")
             headers[name.lowercased()] = (value ?? "").trimmed
             count += 1
-            guard count <= Self.headersMax else { throw CLIError("the daemon sent more than \(Self.headersMax) headers") }
+            guard count <= Self.headersMax else {
+                throw CLIError("the daemon sent more than \(Self.headersMax) headers")
+            }
         }
         self.status = status
         self.headers = headers

@@ -22,13 +22,20 @@ func writeAll(_ descriptor: CInt, _ bytes: some Collection<UInt8>) throws(CLIErr
     let contiguous = Array(bytes)
     var offset = 0
     while offset < contiguous.count {
-        let count = contiguous.withUnsafeBytes { write(descriptor, $0.baseAddress.map { $0 + offset }, $0.count - offset) }
+        let count = contiguous.withUnsafeBytes {
+            write(descriptor, $0.baseAddress.map { $0 + offset }, $0.count - offset)
+        }
         if count < 0 {
             if errno == EINTR { continue }
             if errno == EAGAIN {
                 var waiting = pollfd(fd: descriptor, events: Int16(POLLOUT), revents: 0)
                 _ = poll(&waiting, 1, -1)
                 continue
+            }
+            // Nobody reads the output any more: end as programs do.
+            if errno == EPIPE, descriptor == 1 || descriptor == 2 {
+                signal(SIGPIPE, SIG_DFL)
+                raise(SIGPIPE)
             }
             throw .system("write", errno)
         }

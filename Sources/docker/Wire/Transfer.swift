@@ -51,11 +51,15 @@ struct Upload {
 
     /// Shows the JSON messages, or copies the text, that come back.
     static func show(_ response: Response) throws(CLIError) {
-        guard response.headers["content-type"]?.contains("json") ?? true else { return try Download.write(response, to: nil) }
+        guard response.headers["content-type"]?.contains("json") ?? true else {
+            return try Download.write(response, to: nil)
+        }
         var view = ProgressView(descriptor: 1)
         defer { view.finish() }
         while let message = try response.nextMessage() {
-            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string { throw CLIError(error) }
+            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
+                throw CLIError(error)
+            }
             view.show(message)
         }
     }
