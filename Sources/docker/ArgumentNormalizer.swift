@@ -70,8 +70,9 @@ struct ArgumentNormalizer {
                 try appendSwitch("-\(letter)", nil, &options)
                 continue
             }
-            if letters.first == "=" { letters = letters.dropFirst() }
-            guard let text = letters.isEmpty ? rest.popFirst() : String(letters) else {
+            let isJoined = letters.first == "="
+            if isJoined { letters = letters.dropFirst() }
+            guard let text = letters.isEmpty && !isJoined ? rest.popFirst() : String(letters) else {
                 var error = CLIError("flag needs an argument: '\(letter)' in \(word)", exitCode: 125)
                 error.flag = "-\(letter)"
                 throw error

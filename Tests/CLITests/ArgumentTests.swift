@@ -7,6 +7,7 @@ import Testing
         (["-it", "img", "-x", "--rm"], ["-i", "-t", "--", "img", "-x", "--rm"]),
         (["-p8080:80", "-eA=b", "img"], ["-p=8080:80", "-e=A=b", "--", "img"]),
         (["--rm=false", "--name=x", "img"], ["--name=x", "--", "img"]),
+        (["--entrypoint", "", "-e=", "img"], ["--entrypoint", "", "-e", "", "--", "img"]),
         (["--sig-proxy=false", "-e", "-dash", "img"], ["--no-sig-proxy", "-e=-dash", "--", "img"]),
     ])
     func `Docker's flag grammar becomes the parser's`(words: [String], normal: [String]) throws {
@@ -44,5 +45,13 @@ import Testing
     func `image names get Docker's defaults`(text: String, full: String, suffix: String) throws {
         let name = try ImageName(parsing: text)
         #expect(name.full == full && name.suffix == suffix)
+    }
+
+    @Test func `capabilities are whole names in order, all stands alone, and adding wins`() {
+        let some = CapabilitySpec(add: ["sys_admin", "CAP_NET_RAW"], drop: ["ALL"])
+        #expect(some.add == ["CAP_NET_RAW", "CAP_SYS_ADMIN"] && some.drop == ["ALL"])
+        let both = CapabilitySpec(add: ["all", "chown"], drop: ["CHOWN", "cap_kill"])
+        #expect(both.add == ["ALL"] && both.drop == ["CAP_CHOWN", "CAP_KILL"])
+        #expect(CapabilitySpec(add: ["chown"], drop: ["CHOWN"]).drop.isEmpty)
     }
 }
