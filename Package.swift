@@ -69,10 +69,12 @@ let package = Package(
             "EngineAPI",
             ["Actors", "HTTP", "Registry", "LayerFS", "Isolation", "OCI", "Kernel", nio, nioPosix, nioHTTP1, log]),
         // C alone and static: one runs beside every container, and it is started from memory.
-        .executableTarget(name: "docker-monitor", linkerSettings: [.unsafeFlags(["-static-executable"])]),
+        .executableTarget(name: "docker-monitor", linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"])]),
+        // Static in release: a client lives for milliseconds, and loading libraries would take a third of them.
         .executableTarget(
             name: "docker", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
-            swiftSettings: settings),
+            swiftSettings: settings,
+            linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
         .executableTarget(
             name: "dockerd",
             dependencies: [

@@ -59,7 +59,7 @@ package struct Engine: Sendable {
         let layers = try await LayerStore(configuration, database, logger: logger)
         let images = ImageStore(configuration, database, layers, events, logger: logger)
         let volumes = try await VolumeRegistry(configuration, database, events)
-        let networks = NetworkStore(configuration, logger: logger)
+        let networks = try NetworkStore(configuration, logger: logger)
         let containers = ContainerStore(
             try ContainerStore.Surroundings(
                 configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,

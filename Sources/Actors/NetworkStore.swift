@@ -23,10 +23,13 @@ package actor NetworkStore {
     /// Endpoints of containers that run since before this daemon did.
     private var survivors: [AdoptedEndpoint] = []
     private var opening: Task<BridgeNetwork, any Error>?
+    /// What containers of `--network none` get.
+    nonisolated let empty: EmptyNamespaces
     /// Ids are stable: derived from the data root, not kept.
     private let ids: [String: String]
 
-    init(_ configuration: EngineConfiguration, logger: Logger) {
+    init(_ configuration: EngineConfiguration, logger: Logger) throws {
+        empty = try EmptyNamespaces()
         self.configuration = configuration
         self.logger = logger
         ids = Dictionary(
@@ -61,8 +64,9 @@ package actor NetworkStore {
         }
     }
 
-    /// Makes the bridge before the first container asks for it. A failure shows when one does.
+    /// Makes namespaces and the bridge before the first container asks for them. A failure shows when one does.
     package func warmUp() async {
+        await empty.warmUp()
         guard configuration.bridgeEnabled else { return }
         do { _ = try await bridge() } catch { logger.error("\(error)") }
     }
@@ -122,6 +126,7 @@ package actor NetworkStore {
     nonisolated func id(of name: String) -> String { ids[name] ?? "" }
 
     func shutdown() async {
+        await empty.close()
         guard let bridge = try? await opening?.value else { return }
         await bridge.close()
     }

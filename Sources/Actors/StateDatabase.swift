@@ -12,14 +12,16 @@ package final class StateDatabase: Sendable {
 
     static func open(_ path: String) throws -> StateDatabase {
         var configuration = Configuration()
-        configuration.prepareDatabase { connection in
-            try connection.execute(sql: "PRAGMA journal_mode = WAL")
-            try connection.execute(sql: "PRAGMA synchronous = FULL")
-        }
         configuration.journalMode = .wal
         do {
             let queue = try DatabaseQueue(path: path, configuration: configuration)
             try queue.write { try migrate($0) }
+            // Opening in WAL mode has lowered it: a commit would then be forgotten by a power cut.
+            try queue.inDatabase { connection in
+                try setSync(connection, .full)
+                let found = try Int.fetchOne(connection, sql: "PRAGMA synchronous")
+                guard found == Sync.full.rawValue else { throw EngineError(.system, "synchronous stays \(found ?? -1)") }
+            }
             return StateDatabase(queue)
         } catch {
             throw EngineError(
@@ -49,9 +51,37 @@ package final class StateDatabase: Sendable {
                 """)
     }
 
+    /// When a commit reaches the disk (`PRAGMA synchronous`).
+    private enum Sync: Int {
+        /// With the next one that must.
+        case normal = 1
+        /// Before it returns.
+        case full = 2
+    }
+
+    private static func setSync(_ connection: Database, _ sync: Sync) throws {
+        try connection.execute(sql: "PRAGMA synchronous = \(sync.rawValue)")
+    }
+
     /// Runs `body` in one transaction, durable when this returns.
     func write<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {
         try await queue.write { try body(StateTransaction(connection: $0)) }
+    }
+
+    /// Runs `body` in one transaction that survives a crash of the daemon, and a power cut once a later ``write(_:)`` has
+    /// returned: for what a daemon that starts again finds out by itself.
+    func note(_ body: @escaping @Sendable (StateTransaction) throws -> Void) async throws {
+        try await queue.writeWithoutTransaction { connection in
+            try Self.setSync(connection, .normal)
+            let result = Result {
+                try connection.inTransaction {
+                    try body(StateTransaction(connection: connection))
+                    return .commit
+                }
+            }
+            try Self.setSync(connection, .full)
+            try result.get()
+        }
     }
 
     func read<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {

@@ -81,7 +81,11 @@ int cl_pidfd_exit_status(int pidfd, int *status) {
 int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags) {
     return (int)syscall(SYS_renameat2, from_dir, from, to_dir, to, flags);
 }
-void cl_limit_arenas(int count) { mallopt(M_ARENA_MAX, count); }
+void cl_tune_malloc(int arenas, int threshold) {
+    mallopt(M_ARENA_MAX, arenas);
+    mallopt(M_MMAP_THRESHOLD, threshold);
+    mallopt(M_TRIM_THRESHOLD, threshold);
+}
 int cl_socket_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int cl_setns(int fd, int type) { return setns(fd, type); }

@@ -45,11 +45,6 @@ final class NamespaceBuilder: @unchecked Sendable {
     private let bridgeIndex: Int32
     private var socket: NetlinkSocket
 
-    /// Parameters every container namespace starts with, as Docker sets them: ports below 1024 and ping need no privilege.
-    private static let parameters = [
-        ("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647"),
-    ]
-
     /// Starts the thread in the host's namespace.
     static func start(_ configuration: BridgeConfiguration, bridgeIndex: Int32) async throws(NetworkError) -> NamespaceBuilder {
         let thread = try doing("start the builder of network \(configuration.name)") { () throws(SystemError) in
@@ -105,7 +100,7 @@ final class NamespaceBuilder: @unchecked Sendable {
 
     /// The container's side, from inside.
     private func configure(_ plan: EndpointPlan) throws(SystemError) {
-        for (name, value) in Self.parameters { try NetworkNamespace.set(name, value) }
+        try NetworkNamespace.setDefaults()
         do throws(SystemError) {
             try NetworkNamespace.set("ipv6/conf/eth0/disable_ipv6", "1")
         } catch where error.code == ENOENT {

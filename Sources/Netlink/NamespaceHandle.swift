@@ -29,6 +29,14 @@ enum NetworkNamespace {
         try checked("setns", "network namespace") { cl_setns(raw, kind) }
     }
 
+    /// Parameters every container namespace starts with, as Docker sets them: ports below 1024 and ping need no privilege.
+    private static let defaults = [
+        ("ipv4/ip_unprivileged_port_start", "0"), ("ipv4/ping_group_range", "0 2147483647"),
+    ]
+
+    /// Sets what every container namespace starts with in the thread's.
+    static func setDefaults() throws(SystemError) { for (name, value) in defaults { try set(name, value) } }
+
     /// Writes a parameter of the thread's namespace; `name` is the path below /proc/sys/net.
     static func set(_ name: String, _ value: String) throws(SystemError) {
         let file = try OwnedFD.open("/proc/sys/net/\(name)", O_WRONLY)

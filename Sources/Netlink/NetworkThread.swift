@@ -18,10 +18,16 @@ final class NetworkThread: SerialExecutor {
 
     private let state = Guarded(State())
 
-    /// - Parameter name: shown by the kernel, cut to 15 bytes.
-    init(name: String) throws(SystemError) {
+    /// - Parameters:
+    ///   - name: shown by the kernel, cut to 15 bytes.
+    ///   - niceness: nice(2) of the thread; more than 0 for work that others must not wait for.
+    init(name: String, niceness: CInt = 0) throws(SystemError) {
         let state = state
-        try Threads.start(name) { [weak self] in Self.loop(state) { self?.asUnownedSerialExecutor() } }
+        try Threads.start(name) { [weak self] in
+            // On Linux the calling thread's alone. What cannot be had is only a little less politeness.
+            if niceness != 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, niceness) }
+            Self.loop(state) { self?.asUnownedSerialExecutor() }
+        }
     }
 
     /// Ends the thread when the work handed over so far is done.

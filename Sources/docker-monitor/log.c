@@ -126,9 +126,11 @@ static void set_stamp(void) {
     struct timespec now;
     struct tm parts;
     clock_gettime(CLOCK_REALTIME, &now);
+    // Not strftime(3), which reads the local time zone's file first.
     gmtime_r(&now.tv_sec, &parts);
-    size_t count = strftime(stamp, sizeof stamp, "%Y-%m-%dT%H:%M:%S", &parts);
-    snprintf(stamp + count, sizeof stamp - count, ".%09ldZ", now.tv_nsec);
+    snprintf(
+        stamp, sizeof stamp, "%04d-%02d-%02dT%02d:%02d:%02d.%09ldZ", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
+        parts.tm_hour, parts.tm_min, parts.tm_sec, now.tv_nsec);
 }
 
 // How much of a full buffer to write as one part: not half a character.

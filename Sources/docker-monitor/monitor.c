@@ -34,6 +34,9 @@ static bool exit_oom;
 static int64_t exit_time;
 static int status_socket = -1;
 static int terminal_master = -1;
+// The container's mount namespace, so that it outlives the container's last process: taking it apart syncs file systems
+// and waits for grace periods of the kernel, and nobody should wait for that to learn of an exit.
+static int mount_namespace = -1;
 static int stream_ends[3] = {-1, -1, -1};
 static uint16_t wanted_rows, wanted_columns;
 
@@ -147,8 +150,15 @@ static void spawn_child(void) {
         if (child.streams[i] >= 0) close(child.streams[i]);
 }
 
+static void hold_mount_namespace(void) {
+    char path[48];
+    snprintf(path, sizeof path, "/proc/%d/ns/mnt", child_pid);
+    mount_namespace = open(path, O_RDONLY | O_CLOEXEC);
+}
+
 static void child_started(void) {
     started = true;
+    if (plan->clone_flags & CLONE_NEWNS) hold_mount_namespace();
     close(status_socket);
     status_socket = -1;
     relay_begin(stream_ends[0], stream_ends[1], stream_ends[2], terminal_master);
@@ -354,6 +364,8 @@ int main(void) {
         if (reaped && !announced && relay_drain()) announce_exit();
     }
     relay_end();
+    // Before the control connection goes: then nothing of the container is mounted any more.
+    if (mount_namespace >= 0) close(mount_namespace);
     record_sync();
     _exit(0);
 }

@@ -64,13 +64,16 @@ struct Dockerd: AsyncParsableCommand {
 enum ProcessSettings {
     /// Arenas beyond this only keep freed memory from coming back.
     private static let mallocArenas: CInt = 2
+    /// Bytes from which an allocation is mapped by itself, and above which free memory at the end of the heap goes back.
+    /// Left alone, glibc raises both to the largest block it has seen, and a pull's tables would stay for good.
+    private static let mallocThreshold: CInt = 256 << 10
 
     static func apply() {
         signal(SIGPIPE, SIG_IGN)
         var ending = SignalWatch.signals
         pthread_sigmask(SIG_BLOCK, &ending, nil)
         umask(0o022)
-        cl_limit_arenas(Self.mallocArenas)
+        cl_tune_malloc(Self.mallocArenas, Self.mallocThreshold)
         var limit = rlimit()
         guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
         limit.rlim_cur = limit.rlim_max

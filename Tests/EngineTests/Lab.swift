@@ -13,6 +13,8 @@ final class Lab: Sendable {
     let dataRoot: String
     /// What daemon.json holds.
     private let configuration: String
+    /// A program and arguments that execute the daemon, whose command line follows.
+    private let wrapper: [String]
     private let registryProcess: Process
     private let daemon: Mutex<Process?>
 
@@ -28,9 +30,11 @@ final class Lab: Sendable {
     /// - Parameters:
     ///   - configuration: of the daemon, as daemon.json has it.
     ///   - dataRoot: nil for a directory of the lab's own.
-    init(configuration: String = "{}", dataRoot: String? = nil) throws {
+    ///   - wrapper: what executes the daemon, such as unshare(1); empty for nothing.
+    init(configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = []) throws {
         directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
         self.configuration = configuration
+        self.wrapper = wrapper
         self.dataRoot = dataRoot ?? directory + "/root"
         try FileManager.default.createDirectory(atPath: directory + "/registry", withIntermediateDirectories: true)
         registry = "127.0.0.1:\(Int.random(in: 20_000...39_999))"
@@ -70,8 +74,9 @@ final class Lab: Sendable {
 
     func startDaemon() throws {
         let process = Process()
-        process.executableURL = URL(filePath: Self.binaries + "/dockerd")
-        process.arguments = [
+        let line = wrapper + [Self.binaries + "/dockerd"]
+        process.executableURL = URL(filePath: line[0])
+        process.arguments = line.dropFirst() + [
             "-H", "unix://\(directory)/docker.sock", "--data-root", dataRoot, "--exec-root", directory + "/run",
             "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
         ]

@@ -11,10 +11,10 @@ extension ContainerTests {
 
         @Test func `thirty containers leave no mount, group or descriptor`() async throws {
             _ = try await fixture.run(fixture.spec("true"))
-            let mounts = try Files.read("/proc/self/mountinfo").count
             let descriptors = try Files.list("/proc/self/fd").count
             for _ in 0..<30 { _ = try await fixture.run(fixture.spec("true")) }
-            #expect(try Files.read("/proc/self/mountinfo").count == mounts)
+            // Others on the machine may mount meanwhile: only what names our directory is ours.
+            #expect(!String(decoding: try Files.read("/proc/self/mountinfo"), as: UTF8.self).contains(fixture.base))
             #expect(try Files.list("/proc/self/fd").count <= descriptors + 1)
             let group = fixture.launcher.cgroup(CgroupSpec(), id: "none").hierarchies
             for root in group.controllers.values {

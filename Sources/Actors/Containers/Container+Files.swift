@@ -27,6 +27,7 @@ extension Container {
                 try body(try OwnedFD.open(holder.source, NodeAccess.handleOfDirectory), rest.isEmpty ? "/" : rest)
             }
         }
+        await tornDown()
         let lower = try await world.layers.acquire(record.diffIDs)
         let paths = paths
         defer { Task { await world.layers.release(record.diffIDs) } }
@@ -57,6 +58,7 @@ extension Container {
     /// A tar of everything (`docker export`).
     package func export() async throws -> OutgoingStream {
         await publish("export")
+        await tornDown()
         let lower = try await world.layers.acquire(record.diffIDs)
         let upper = paths.upper
         await world.layers.release(record.diffIDs)

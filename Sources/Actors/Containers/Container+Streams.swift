@@ -5,7 +5,7 @@ extension Container {
     /// A socket with the process's streams: Docker's multiplexed frames, or raw bytes with a TTY. Works before the start.
     package func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> OwnedFD {
         let connection: MonitorConnection
-        do { connection = try await prepare() } catch {
+        do { connection = try await prepare().connection } catch {
             // The start that follows tells it; the client has nothing to read until then.
             failedPreparation = error
             return try SocketPair.ended()
@@ -67,7 +67,7 @@ extension Container {
 
     /// The daemon ends; the process and its monitor go on.
     func letGo() {
-        if case .prepared(let connection) = phase { connection.abandon() }
+        if case .prepared(let ready) = phase { ready.connection.abandon() }
     }
 }
 

@@ -39,7 +39,7 @@ package actor Container {
         /// The monitor is being brought up; who else needs it joins.
         case preparing(Task<ContainerSetup.Result, any Error>)
         /// The monitor listens and holds the container's streams; nothing runs yet.
-        case prepared(MonitorConnection)
+        case prepared(ContainerSetup.Result)
         case running(MonitorConnection, StartedProcess)
         case removed
     }
@@ -54,6 +54,11 @@ package actor Container {
     private var pendingRestart: Task<Void, Never>?
     /// Ends when the last run's monitor and control groups are gone: its directory is free then.
     private var teardown: Task<Void, Never>?
+    /// The network namespace of a container without a network, while something may be in it.
+    private var empty: EmptyNamespace?
+    /// Nobody has asked yet for what is prepared.
+    private var isAhead = false
+    private var isPersistPending = false
     /// Why the container could not be prepared for a client that attached before the start.
     var failedPreparation: (any Error)?
     private var startedAt = ContinuousClock.now
@@ -101,9 +106,12 @@ package actor Container {
     package func start() async throws {
         pendingRestart?.cancel()
         pendingRestart = nil
-        try await startProcess()
-        record.stoppedByUser = false
-        record.restartCount = 0
+        let before = (record.stoppedByUser, record.restartCount)
+        (record.stoppedByUser, record.restartCount) = (false, 0)
+        do { try await startProcess() } catch {
+            (record.stoppedByUser, record.restartCount) = before
+            throw error
+        }
     }
 
     private func startProcess() async throws {
@@ -117,28 +125,42 @@ package actor Container {
             throw await failedToStart(failure)
         }
         let process: StartedProcess
-        let connection: MonitorConnection
+        let ready: ContainerSetup.Result
         do {
-            connection = try await prepare()
-            process = try await connection.start()
+            ready = try await prepare()
+            process = try await ready.connection.start()
         } catch {
             throw await failedToStart(error)
         }
-        phase = .running(connection, process)
+        phase = .running(ready.connection, process)
         startedAt = .now
+        record.networks = ready.networks
+        record.ports = ready.ports
         record.state = ContainerRecord.State(status: .running)
         record.state.pid = process.pid
         record.state.startedAt = Timestamp.now().text
-        persistLater()
+        if RestartDecision.startsWithDaemon(record.hostConfig.restartPolicy, stoppedByUser: false) {
+            // After a power cut the record alone tells that it is to run.
+            try await persist()
+        } else {
+            persistLater()
+        }
         await publish("start")
-        Task { await self.finished(await connection.exited()) }
+        Task { await self.finished(await ready.connection.exited()) }
     }
 
     /// Brings up the monitor with everything the process needs, once.
-    func prepare() async throws -> MonitorConnection {
+    func prepare() async throws -> ContainerSetup.Result {
+        endAhead()
+        return try await prepareOnce()
+    }
+
+    private func prepareOnce() async throws -> ContainerSetup.Result {
         switch phase {
-        case .prepared(let connection), .running(let connection, _): return connection
-        case .preparing(let task): return try await task.value.connection
+        case .prepared(let ready): return ready
+        case .running(let connection, _):
+            return ContainerSetup.Result(connection: connection, networks: record.networks, ports: record.ports)
+        case .preparing(let task): return try await task.value
         case .removed: throw EngineError.noSuchContainer(id)
         case .idle: break
         }
@@ -152,19 +174,71 @@ package actor Container {
         phase = .preparing(task)
         do {
             let result = try await task.value
-            self.record.networks = result.networks
-            self.record.ports = result.ports
-            if case .preparing = phase { phase = .prepared(result.connection) }
-            return result.connection
+            empty = result.empty
+            if case .preparing = phase { phase = .prepared(result) }
+            if case .removed = phase {
+                await abandon(result)
+                throw EngineError.noSuchContainer(id)
+            }
+            return result
         } catch {
             if case .preparing = phase { phase = .idle }
             throw error
         }
     }
 
+    /// Begins to bring up the monitor of a new container, while its record is being stored: a start follows nearly every
+    /// creation within milliseconds. What nobody has asked for after a moment is given back; what fails is told by the
+    /// start, which tries again.
+    func prepareAhead() {
+        guard case .idle = phase, canPrepareAhead, world.ahead.take() else { return }
+        isAhead = true
+        let (logger, id) = (world.logger, id)
+        Task {
+            do { _ = try await prepareOnce() } catch {
+                logger.debug("cannot prepare ahead", metadata: ["container": "\(id)", "error": "\(error)"])
+            }
+            // Cancelled with the daemon, which lets go of everything that is prepared.
+            try? await Task.sleep(for: Self.aheadLifetime)
+            await abandonAhead()
+        }
+    }
+
+    /// - Returns: false when it had ended already.
+    @discardableResult
+    private func endAhead() -> Bool {
+        guard isAhead else { return false }
+        isAhead = false
+        world.ahead.give()
+        return true
+    }
+
+    /// How long a monitor waits for a start that may not come.
+    private static let aheadLifetime = Duration.seconds(2)
+
+    /// Only what takes nothing that others may want or wait for: ports, namespaces of others, and files that may come late.
+    private var canPrepareAhead: Bool {
+        let host = record.hostConfig
+        return (host.portBindings ?? [:]).isEmpty && host.publishAllPorts != true
+            && ![host.networkMode, host.ipcMode, host.pidMode].contains { $0?.hasPrefix("container:") == true }
+            && !record.mounts.contains { $0.type == "bind" }
+    }
+
+    /// Gives back what was prepared and not asked for.
+    func abandonAhead() async {
+        guard endAhead(), case .prepared(let ready) = phase else { return }
+        phase = .idle
+        await abandon(ready)
+    }
+
+    private func abandon(_ ready: ContainerSetup.Result) async {
+        ready.connection.abandon()
+        await release(ready.connection)
+    }
+
     private func failedToStart(_ error: any Error) async -> EngineError {
         // A failed preparation has cleaned up after itself.
-        if case .prepared(let connection) = phase { await release(connection) }
+        if case .prepared(let ready) = phase { await release(ready.connection) }
         phase = .idle
         let failure = ContainerSetup.failure(error)
         record.state.status = record.state.startedAt == ContainerRecord.State.never ? .created : .exited
@@ -220,6 +294,9 @@ package actor Container {
         }
     }
 
+    /// Returns when nothing of the last run is mounted any more.
+    func tornDown() async { await teardown?.value }
+
     func cgroup() throws -> Cgroup {
         _ = try running()
         return LaunchSpec.cgroup(of: record, world)
@@ -236,6 +313,8 @@ package actor Container {
             }
         }
         await world.layers.release(record.diffIDs)
+        if let empty { await world.networks.empty.retire(empty) }
+        empty = nil
         if Self.usesBridge(record) {
             do { try await world.networks.bridge().detach(id) } catch {
                 world.logger.warning("cannot detach", metadata: ["container": "\(id)", "error": "\(error)"])
@@ -281,6 +360,8 @@ package actor Container {
             try connection.signal(9)
         }
         _ = try await wait(.notRunning)
+        // Whoever stops a container relies on that a power cut does not start it again.
+        if case .removed = phase {} else { try await persist() }
         await publish("stop")
     }
 
@@ -408,10 +489,8 @@ package actor Container {
         if case .removed = phase { return }
         let last = phase
         phase = .removed
-        if case .prepared(let connection) = last {
-            connection.abandon()
-            await release(connection)
-        }
+        endAhead()
+        if case .prepared(let ready) = last { await abandon(ready) }
         let id = id
         try await world.database.write { try $0.removeContainer(id) }
         let names = record.mounts.filter { $0.type == "volume" }.compactMap(\.name)
@@ -419,7 +498,7 @@ package actor Container {
         await world.images.unuse(record.imageID, container: id)
         await publish("destroy")
         wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
-        paths.discard(after: teardown)
+        paths.discard(after: teardown, LaunchSpec.cgroup(of: record, world))
     }
 
     /// Changes limits and the restart policy; members that are nil stay as they are.
@@ -439,7 +518,7 @@ package actor Container {
         host.pidsLimit = changes.pidsLimit ?? host.pidsLimit
         host.blkioWeight = changes.blkioWeight ?? host.blkioWeight
         host.restartPolicy = changes.restartPolicy ?? host.restartPolicy
-        let warnings = try HostConfigCheck.check(host, record.config)
+        let warnings = try HostConfigCheck.check(host, record.config) + LaunchSpec.unheldLimits(changes, world)
         if isRunning {
             let cgroup = try cgroup()
             let limits = LaunchSpec.cgroup(host, world.configuration).limits
@@ -470,15 +549,24 @@ package actor Container {
         try await world.database.write { try $0.putContainer(record) }
     }
 
-    /// Writes the record without holding up the caller: what runs is found again from the monitors in any case.
+    /// Writes the record soon, without holding up the caller: what runs is found again from the monitors in any case.
+    /// A container that starts, ends and goes within the delay costs no write.
     func persistLater() {
+        guard !isPersistPending else { return }
+        isPersistPending = true
         Task {
+            // Cancelled with the daemon: then it is written at once.
+            try? await Task.sleep(for: Self.persistDelay)
+            isPersistPending = false
             if case .removed = phase { return }
-            do { try await persist() } catch {
+            let record = record
+            do { try await world.database.note { try $0.putContainer(record) } } catch {
                 world.logger.error("cannot store container", metadata: ["container": "\(id)", "error": "\(error)"])
             }
         }
     }
+
+    private static let persistDelay = Duration.milliseconds(50)
 
     func publish(_ action: String, _ more: [String: String] = [:]) async {
         var attributes = record.config.labels ?? [:]
@@ -502,6 +590,8 @@ package actor Container {
             record.state.exitCode = Int(exit.exitCode)
             record.state.oomKilled = exit.oomKilled
             record.state.finishedAt = Timestamp(nanosecondsSince1970: exit.finishedAt).text
+            // Also when the daemon ended before it could store that the container ran.
+            record.state.status = .running
             await startWithDaemon(lost: false)
         case .nothing:
             await startWithDaemon(lost: true)

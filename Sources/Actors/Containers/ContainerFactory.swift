@@ -14,7 +14,7 @@ struct ContainerFactory: Sendable {
         _ request: CreateRequest, image: ImageSnapshot, id: String, name: String
     ) async throws -> (record: ContainerRecord, warnings: [String]) {
         let config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
-        let warnings = try HostConfigCheck.check(request.hostConfig, config)
+        let warnings = try HostConfigCheck.check(request.hostConfig, config) + LaunchSpec.unheldLimits(request.hostConfig, world)
         let diffIDs = image.record.config.rootfs.diffIDs
         await world.images.use(image.record.id, chain: diffIDs, container: id)
         let paths = ContainerPaths(world.configuration, id: id)

@@ -1,5 +1,6 @@
 import FoundationEssentials
 import Glibc
+import Isolation
 import Kernel
 import Logging
 import Netlink
@@ -45,8 +46,10 @@ struct ContainerPaths: Sendable {
 
     /// Moves everything out of the way at once, and removes it in the background.
     ///
-    /// - Parameter teardown: what must have ended before the directory of this boot may go.
-    func discard(after teardown: Task<Void, Never>? = nil) {
+    /// - Parameters:
+    ///   - teardown: what must have ended before the directory of this boot may go.
+    ///   - cgroup: control groups that a daemon which died while it prepared a start may have left.
+    func discard(after teardown: Task<Void, Never>? = nil, _ cgroup: Cgroup? = nil) {
         let (directory, run, trash) = (directory, run, trash)
         Task {
             await teardown?.value
@@ -56,19 +59,31 @@ struct ContainerPaths: Sendable {
                 try? Files.makeDirectories(trash)
                 if rename(directory, target) == 0 { try? Files.removeTree(target) }
                 try? Files.removeTree(run)
+                try? cgroup?.remove()
             }
         }
     }
 
     /// Removes what a killed daemon left of containers that are not known (any more).
-    static func clearLeftovers(_ configuration: EngineConfiguration, known: Set<String>, _ logger: Logger) {
+    ///
+    /// - Parameter cgroup: the control groups a container of this id would have; only ids found below the exec root are asked
+    ///   for, because other engines may share the parent.
+    static func clearLeftovers(
+        _ configuration: EngineConfiguration, known: Set<String>, _ logger: Logger, cgroup: @escaping @Sendable (String) -> Cgroup
+    ) {
         let roots = ["\(configuration.dataRoot)/containers", "\(configuration.execRoot)/containers", "\(configuration.dataRoot)/trash"]
         let doomed = roots.flatMap { root in
             ((try? Files.list(root)) ?? []).filter { !known.contains($0) }.map { "\(root)/\($0)" }
         }
         guard !doomed.isEmpty else { return }
+        let prepared = ((try? Files.list("\(configuration.execRoot)/containers")) ?? []).filter { !known.contains($0) }
         Task {
             await BlockingPool.shared.run {
+                for id in prepared {
+                    do throws(SystemError) { try cgroup(id).remove() } catch {
+                        logger.warning("cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])
+                    }
+                }
                 for path in doomed {
                     do throws(SystemError) { try Files.removeTree(path) } catch {
                         logger.warning("cannot remove a leftover", metadata: ["path": "\(path)", "error": "\(error)"])

@@ -25,6 +25,8 @@ struct ContainerSetup: Sendable {
         let connection: MonitorConnection
         var networks: [String: EndpointSettings]
         var ports: [String: [PortBindingRequest]]
+        /// With `--network none`: the namespace, held until the container has ended.
+        var empty: EmptyNamespace?
     }
 
     func prepare(_ record: ContainerRecord) async throws -> Result {
@@ -38,7 +40,7 @@ struct ContainerSetup: Sendable {
             let spec = try LaunchSpec(world, paths).container(
                 record, lower: lower, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
-            return Result(connection: connection, networks: place.networks, ports: place.ports)
+            return Result(connection: connection, networks: place.networks, ports: place.ports, empty: place.empty)
         } catch {
             if Container.usesBridge(record) {
                 // The first failure is the one to tell.
@@ -75,12 +77,15 @@ struct ContainerSetup: Sendable {
         var mode: NetworkMode
         var networks: [String: EndpointSettings]
         var ports: [String: [PortBindingRequest]] = [:]
+        var empty: EmptyNamespace?
     }
 
     private func network(_ record: ContainerRecord, _ joined: LaunchSpec.Joined) async throws -> Place {
         if let pid = joined.network { return Place(mode: .namespace("/proc/\(pid)/ns/net"), networks: record.networks) }
         guard Container.usesBridge(record) else {
-            return Place(mode: record.hostConfig.networkMode == "host" ? .host : .none, networks: record.networks)
+            if record.hostConfig.networkMode == "host" { return Place(mode: .host, networks: record.networks) }
+            let empty = await world.networks.empty.take()
+            return Place(mode: empty.map { .namespace($0.path) } ?? .none, networks: record.networks, empty: empty)
         }
         let bridge = try await world.networks.bridge()
         let endpoint = try await bridge.attach(record.id)

@@ -29,6 +29,8 @@ package actor ContainerStore {
         let logger: Logger
         let lock: StoreLock
         let launcher: Launcher
+        /// Containers whose monitors may wait for a start at once.
+        let ahead = Allowance(16)
         /// Removes a container that asked for it (`--rm`) when it has ended.
         var removeInBackground: (@Sendable (String) async -> Void)?
         /// Finds another container.
@@ -117,7 +119,11 @@ package actor ContainerStore {
             let factory = ContainerFactory(world)
             let (record, warnings) = try await factory.make(request, image: image, id: id, name: name)
             let container = Container(record, world)
-            try await container.persist()
+            await container.prepareAhead()
+            do { try await container.persist() } catch {
+                await container.abandonAhead()
+                throw error
+            }
             containers[id] = container
             await container.publish("create")
             return CreateResult(id: id, warnings: warnings)
@@ -238,7 +244,10 @@ package actor ContainerStore {
                 }
             }
         }
-        ContainerPaths.clearLeftovers(world.configuration, known: Set(containers.keys), logger)
+        let (launcher, parent) = (world.launcher, world.configuration.cgroupParent)
+        ContainerPaths.clearLeftovers(world.configuration, known: Set(containers.keys), logger) { id in
+            Cgroup(hierarchies: launcher.hierarchies, parent: parent, id: id)
+        }
         guard !records.isEmpty else { return }
         await adopt(records)
     }

@@ -154,6 +154,20 @@ struct LaunchSpec {
         return spec
     }
 
+    /// Warnings, in Docker's words, for limits that no controller of this machine holds.
+    static func unheldLimits(_ host: HostConfig, _ world: ContainerStore.Surroundings) -> [String] {
+        let limits = cgroup(host, world.configuration).limits
+        let unheld = Set(world.launcher.hierarchies.unheld(limits))
+        let texts = [
+            ("memory", "memory limit capabilities or the cgroup is not mounted. Limitation discarded."),
+            ("pids", "PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded."),
+            ("cpu", "CPU CFS scheduler or the cgroup is not mounted. CPU limits discarded."),
+            ("cpuset", "cpuset or the cgroup is not mounted. Cpuset discarded."),
+            ("blkio", "Block I/O weight or the cgroup is not mounted. Weight discarded."),
+        ]
+        return texts.filter { unheld.contains($0.0) }.map { "Your kernel does not support \($0.1)" }
+    }
+
     /// Microseconds.
     private static let cpuPeriodDefault: Int64 = 100_000
 

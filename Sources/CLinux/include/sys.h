@@ -44,7 +44,8 @@ int cl_pidfd_exit_status(int pidfd, int *status);
 int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);
 #define CL_RENAME_NOREPLACE 1
 #define CL_RENAME_EXCHANGE 2
-void cl_limit_arenas(int count);  // mallopt(3) M_ARENA_MAX
+// mallopt(3): M_ARENA_MAX; M_MMAP_THRESHOLD and M_TRIM_THRESHOLD in bytes.
+void cl_tune_malloc(int arenas, int threshold);
 int cl_socket_pair(int ends[2]);  // socketpair(2), unix stream, close-on-exec
 int cl_pipe(int ends[2]);  // pipe2(2), close-on-exec
 int cl_setns(int fd, int type);

@@ -79,7 +79,8 @@ package struct Cgroup: Sendable, Hashable {
     private func restrictDevices(_ rules: [DeviceRule]) throws(SystemError) {
         if let directory = hierarchies.controllers["devices"].map({ "\($0)/\(path)" }) {
             try Self.write("a", to: directory + "/devices.deny")
-            for rule in rules { try Self.write(rule.text, to: directory + "/devices.allow") }
+            let allowed = try OwnedFD.open(directory + "/devices.allow", O_WRONLY)
+            for rule in rules { try Self.write(rule.text, to: allowed, directory) }
         } else if let unifiedDirectory {
             let directory = try OwnedFD.open(unifiedDirectory, O_RDONLY | O_DIRECTORY)
             let list = rules.map(\.kernelRule)
@@ -132,16 +133,27 @@ package struct Cgroup: Sendable, Hashable {
             .compactMap { Int32($0) }
     }
 
-    /// Stops or continues every process of the group (cgroup.freeze). Returns when the kernel has accepted it.
+    /// Stops or continues every process of the group (cgroup.freeze, or the freezer of version 1). Returns when the kernel
+    /// has done it, or takes longer than a fifth of a second. Call from a thread that may block.
     package func setFrozen(_ frozen: Bool) throws(SystemError) {
-        guard let unifiedDirectory else { throw SystemError("freeze", ENOTSUP, path) }
-        try Self.write(frozen ? "1" : "0", to: unifiedDirectory + "/cgroup.freeze")
-        for _ in 0..<200 {
-            let events = String(decoding: try Files.read(unifiedDirectory + "/cgroup.events"), as: UTF8.self)
-            if events.contains("frozen \(frozen ? 1 : 0)") { return }
+        let (state, wanted): (String, String)
+        if let unifiedDirectory {
+            try Self.write(frozen ? "1" : "0", to: unifiedDirectory + "/cgroup.freeze")
+            (state, wanted) = (unifiedDirectory + "/cgroup.events", "frozen \(frozen ? 1 : 0)")
+        } else if let root = hierarchies.controllers["freezer"] {
+            state = "\(root)/\(path)/freezer.state"
+            wanted = frozen ? "FROZEN" : "THAWED"
+            try Self.write(wanted, to: state)
+        } else {
+            throw SystemError("freeze", ENOTSUP, path)
+        }
+        for _ in 0..<Self.freezePolls where !String(decoding: try Files.read(state), as: UTF8.self).contains(wanted) {
             usleep(1000)
         }
     }
+
+    /// Milliseconds to wait for processes to stop.
+    private static let freezePolls = 200
 
     /// Removes the groups; processes that are still ending are waited for a little. Call from a thread that may block.
     package func remove() throws(SystemError) {
@@ -164,7 +176,10 @@ package struct Cgroup: Sendable, Hashable {
     }
 
     static func write(_ text: String, to path: String) throws(SystemError) {
-        let file = try OwnedFD.open(path, O_WRONLY)
+        try write(text, to: try OwnedFD.open(path, O_WRONLY), path)
+    }
+
+    private static func write(_ text: String, to file: borrowing OwnedFD, _ path: String) throws(SystemError) {
         let descriptor = file.raw
         let bytes = Array(text.utf8)
         try checked("write", path) { Glibc.write(descriptor, bytes, bytes.count) }

@@ -296,6 +296,11 @@ struct ContainerPlan {
     }
 
     private mutating func addSysctls() throws(LaunchError) {
+        if spec.network == .none {
+            // As in the namespaces the engine makes: ports below 1024 and ping need no privilege.
+            plan.add(LP_OP_SYSCTL, "net/ipv4/ip_unprivileged_port_start", "0")
+            plan.add(LP_OP_SYSCTL, "net/ipv4/ping_group_range", "0 2147483647")
+        }
         for (key, value) in spec.sysctls.sorted(by: { $0.key < $1.key }) {
             let path = try Self.sysctlPath(key, ownNetwork: spec.network != .host, ownIPC: spec.ipcNamespace != .host)
             guard !value.contains("\n"), !value.utf8.contains(0) else {
