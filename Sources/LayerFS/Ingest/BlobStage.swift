@@ -4,26 +4,20 @@ import Kernel
 import OCI
 import Ring
 
-/// The first thread of an ingest: bytes as they come → SHA-256 → partial blob → decompressed tar blocks.
+/// The first thread of an ingest: bytes as they come → SHA-256 → partial blob, and on to the thread that inflates them.
 struct BlobStage: ~Copyable {
     private let pipeline: IngestPipeline
     private let recorder: IngestRecorder
     private let request: IngestRequest
     private var hash = SHA256()
     private var size: Int64 = 0
-    private var tarSize: Int64 = 0
     private var compression: Compression?
-    private var decoder: Decoder
     private var writer: RingWriter?
-    /// Input blocks nobody writes: free once they are decoded.
-    private var done: [Int] = []
-    private var output: IngestPipeline.Piece?
 
-    init(_ pipeline: IngestPipeline) throws(LayerError) {
+    init(_ pipeline: IngestPipeline) {
         self.pipeline = pipeline
         recorder = pipeline.recorder
         request = pipeline.request
-        decoder = try Decoder(.identity)
     }
 
     /// Works until the input ends or something fails anywhere.
@@ -52,10 +46,7 @@ struct BlobStage: ~Copyable {
         return try pipeline.takeInput()
     }
 
-    private mutating func releaseBlocks() {
-        pipeline.release(input: done + (writer?.takeCompleted() ?? []))
-        done = []
-    }
+    private mutating func releaseBlocks() { pipeline.release(input: writer?.takeCompleted() ?? []) }
 
     /// Opens the partial blob, after sending through what it holds if the producer asked for that.
     private mutating func open() throws(LayerError) {
@@ -78,8 +69,7 @@ struct BlobStage: ~Copyable {
     ///
     /// - Returns: how many of its bytes count.
     private mutating func replay(_ path: String) throws(LayerError) -> Int64 {
-        guard Files.exists(path), let block = pipeline.takeFreeInputBlock() else { return 0 }
-        defer { pipeline.release(input: [block]) }
+        guard Files.exists(path) else { return 0 }
         let doing = "reading the compressed layer kept from an earlier try"
         let file = try Self.opened(path, doing)
         let descriptor = file.raw
@@ -88,10 +78,13 @@ struct BlobStage: ~Copyable {
         var usable = length == request.blobSize ? length : length - length % Int64(BlockMemory.alignment)
         if let promised = request.blobSize, length > promised { usable = 0 }
         while size < usable {
+            let block = try pipeline.takeFreeInputBlock()
             let start = IngestRecorder.now()
             let count = Int(min(Int64(pipeline.input.blockBytes), usable - size))
             let target = UnsafeMutableRawBufferPointer(rebasing: pipeline.input[block][..<count])
-            do throws(SystemError) { try Self.fill(target, from: file, at: size) } catch { throw LayerError(error, doing) }
+            do throws(SystemError) { try Self.fill(target, from: file, at: size) } catch {
+                throw LayerError(error, doing)
+            }
             recorder.note(.receive, since: start, bytes: count)
             try process(IngestPipeline.Piece(block: block, count: count), stores: false)
         }
@@ -107,7 +100,8 @@ struct BlobStage: ~Copyable {
     ) throws(SystemError) {
         var done = 0
         while done < target.count {
-            let count = try file.read(into: UnsafeMutableRawBufferPointer(rebasing: target[done...]), at: offset + Int64(done))
+            let count = try file.read(
+                into: UnsafeMutableRawBufferPointer(rebasing: target[done...]), at: offset + Int64(done))
             guard count > 0 else { throw SystemError("pread", EIO) }
             done += count
         }
@@ -115,83 +109,34 @@ struct BlobStage: ~Copyable {
 
     private mutating func process(_ piece: IngestPipeline.Piece, stores: Bool) throws(LayerError) {
         let bytes = UnsafeRawBufferPointer(rebasing: pipeline.input[piece.block][..<piece.count])
-        if compression == nil { try begin(bytes) }
+        let compression = compression ?? Compression.detect(bytes.assumingMemoryBound(to: UInt8.self).span)
+        self.compression = compression
         size += Int64(piece.count)
         recorder.setCompressed(size)
         if let promised = request.blobSize, size > promised {
             throw IngestPipeline.mismatch("the blob's size", got: "more than \(promised) bytes", want: "\(promised)")
         }
-        if compression != .identity {
+        // Inflating takes longest, so it begins before the rest is done with the block.
+        let isStored = stores && writer != nil
+        let isHashed = compression != .identity
+        pipeline.push(inflate: piece, as: compression, holds: 1 + (isStored || isHashed ? 1 : 0))
+        if isHashed {
             let start = IngestRecorder.now()
             hash.update(bufferPointer: bytes)
             recorder.note(.hashBlob, since: start, bytes: piece.count)
         }
-        if stores {
-            if writer == nil {
-                done.append(piece.block)
-            } else {
-                let start = IngestRecorder.now()
-                try storing { writer throws(SystemError) in try writer.write(block: piece.block, count: piece.count) }
-                recorder.note(.writeBlob, since: start, bytes: piece.count)
-            }
+        guard isStored else {
+            if isHashed { pipeline.release(input: [piece.block]) }
+            return
         }
-        try decode(bytes)
-    }
-
-    private mutating func begin(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
-        let found = Compression.detect(bytes.assumingMemoryBound(to: UInt8.self).span)
-        decoder = try Decoder(found)
-        compression = found
-    }
-
-    /// Decompresses all of `bytes` and hands on the tar blocks that get full.
-    private mutating func decode(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
-        var rest = bytes
-        while true {
-            var piece = try outputPiece()
-            let block = pipeline.tar[piece.block]
-            let start = IngestRecorder.now()
-            let step = try decoder.decode(rest, into: UnsafeMutableRawBufferPointer(rebasing: block[piece.count...]))
-            recorder.note(.inflate, since: start, bytes: step.produced)
-            rest = UnsafeRawBufferPointer(rebasing: rest[step.consumed...])
-            piece.count += step.produced
-            output = piece
-            try count(step.produced)
-            if piece.count == block.count {
-                pipeline.push(tar: piece)
-                output = nil
-            } else if rest.isEmpty {
-                return
-            } else if step.consumed == 0, step.produced == 0 {
-                throw LayerError(.malformed, "the compressed layer makes no progress; pull it again")
-            }
-        }
-    }
-
-    private mutating func outputPiece() throws(LayerError) -> IngestPipeline.Piece {
-        if let output { return output }
         let start = IngestRecorder.now()
-        let block = try pipeline.takeFreeTarBlock()
-        recorder.note(.waitForTarBlock, since: start)
-        return IngestPipeline.Piece(block: block, count: 0)
-    }
-
-    /// Holds the budgets of the uncompressed size.
-    private mutating func count(_ produced: Int) throws(LayerError) {
-        tarSize += Int64(produced)
-        recorder.setUncompressed(tarSize)
-        let limits = request.limits
-        guard tarSize <= limits.uncompressedBytesMax else {
-            throw LayerError(.limit, "the layer has more than \(limits.uncompressedBytesMax) bytes uncompressed")
-        }
-        guard tarSize <= limits.expansionFreeBytes || tarSize / limits.expansionRatioMax <= size else {
-            throw LayerError(
-                .limit, "the layer expands to more than \(limits.expansionRatioMax) times its compressed \(size) bytes")
-        }
+        try storing { writer throws(SystemError) in try writer.write(block: piece.block, count: piece.count) }
+        recorder.note(.writeBlob, since: start, bytes: piece.count)
     }
 
     private mutating func finish() throws(LayerError) {
-        try decoder.finish()
+        // What is wrong with the compressed bytes themselves is told first.
+        try pipeline.endInflate()
         if let promised = request.blobSize, size != promised {
             throw IngestPipeline.mismatch("the blob's size", got: "\(size) bytes", want: "\(promised)")
         }
@@ -200,10 +145,8 @@ struct BlobStage: ~Copyable {
         if let digest, let want = request.blob, digest != want {
             throw IngestPipeline.mismatch("the blob's digest", got: "\(digest)", want: "\(want)")
         }
-        if let output, output.count > 0 { pipeline.push(tar: output) }
         let result = IngestPipeline.BlobResult(digest: digest, size: size, compression: compression ?? .identity)
         pipeline.change { $0.blob = result }
-        pipeline.endTar()
         guard request.keepBlob, request.partialBlob != nil else { return }
         let start = IngestRecorder.now()
         try storing { writer throws(SystemError) in try writer.finish(durable: true) }

@@ -2,9 +2,9 @@ import Kernel
 import OCI
 import Ring
 
-/// The hand-over between the producer and the two threads of one ingest: which blocks are free, filled, and where all stands.
+/// The hand-over between the producer and the three threads of one ingest: which blocks are free, filled, and where all stands.
 ///
-/// Two threads and one producer share ``State``; everything else is each thread's own. The last thread to end cleans up.
+/// Three threads and one producer share ``State``; everything else is each thread's own. The last thread to end cleans up.
 final class IngestPipeline: Sendable {
     /// The first `count` bytes of a block.
     struct Piece: Sendable {
@@ -33,6 +33,12 @@ final class IngestPipeline: Sendable {
         /// What the producer has begun to fill; nil while it is copying into it.
         var filling: Piece?
         var inputEnded = false
+        /// How many stages still use an input block.
+        var inputHolds: [Int]
+        var inflateQueue: [Piece] = []
+        var inflateEnded = false
+        /// Known with the first bytes.
+        var compression = Compression.identity
         var tarFree: [Int]
         var tarQueue: [Piece] = []
         var tarEnded = false
@@ -72,9 +78,9 @@ final class IngestPipeline: Sendable {
 
     /// Bytes of a block: at least 256 KiB keeps the cost of handing over out of sight.
     static let blockBytes = 512 << 10
-    /// Blocks between producer and first thread, and between the threads: 5 MiB in all.
-    static let inputBlocks = 4
-    static let tarBlocks = 6
+    /// Blocks as they came, and blocks of tar: 5 MiB in all.
+    static let inputBlocks = 5
+    static let tarBlocks = 5
 
     let request: IngestRequest
     let recorder = IngestRecorder()
@@ -96,7 +102,10 @@ final class IngestPipeline: Sendable {
             throw LayerError(error, "preparing a layer")
         }
         // The block used last is taken first: its memory is warm, and a small layer touches few.
-        state = Guarded(State(inputFree: Array((0..<Self.inputBlocks).reversed()), tarFree: Array((0..<Self.tarBlocks).reversed())))
+        state = Guarded(
+            State(
+                inputFree: Array((0..<Self.inputBlocks).reversed()), inputHolds: Array(repeating: 0, count: Self.inputBlocks),
+                tarFree: Array((0..<Self.tarBlocks).reversed())))
     }
 
     /// Changes the state and wakes threads and tasks that can go on.
@@ -118,7 +127,7 @@ final class IngestPipeline: Sendable {
         }
     }
 
-    /// Starts the two threads at the first call.
+    /// Starts the three threads at the first call.
     ///
     /// - Parameter replays: true lets the first thread begin with what ``IngestRequest/partialBlob`` holds.
     func start(replays: Bool) {
@@ -126,12 +135,16 @@ final class IngestPipeline: Sendable {
             guard !state.hasStarted, state.outcome == nil else { return false }
             state.hasStarted = true
             state.replays = replays
-            state.threads = 2
+            state.threads = 3
             return true
         }
         guard isFirst else { return }
         launch("layer-blob") { pipeline throws(LayerError) in
-            var stage = try BlobStage(pipeline)
+            var stage = BlobStage(pipeline)
+            try stage.run()
+        }
+        launch("layer-inflate") { pipeline throws(LayerError) in
+            var stage = try InflateStage(pipeline)
             try stage.run()
         }
         launch("layer-tar") { pipeline throws(LayerError) in
@@ -232,10 +245,45 @@ extension IngestPipeline {
         return block
     }
 
-    func takeFreeInputBlock() -> Int? { change { $0.inputFree.popLast() } }
+    /// A block for what an earlier try left; the producer takes its own.
+    func takeFreeInputBlock() throws(LayerError) -> Int {
+        guard let block = try waiting({ !$0.inputFree.isEmpty }, { $0.inputFree.popLast() }) else {
+            throw LayerError(.cancelled, "the layer's pipeline ended early")
+        }
+        return block
+    }
 
+    /// One stage is done with each of these; a block is free when all are.
     func release(input blocks: [Int]) {
-        if !blocks.isEmpty { change { $0.inputFree += blocks } }
+        guard !blocks.isEmpty else { return }
+        change { state in
+            for block in blocks {
+                state.inputHolds[block] -= 1
+                if state.inputHolds[block] == 0 { state.inputFree.append(block) }
+            }
+        }
+    }
+
+    /// Hands a block on to be inflated, which is one of the `holds` on it.
+    func push(inflate piece: Piece, as compression: Compression, holds: Int) {
+        change { state in
+            state.compression = compression
+            state.inputHolds[piece.block] = holds
+            state.inflateQueue.append(piece)
+        }
+    }
+
+    /// Waits for the next block to inflate, and tells how it is compressed; nil at the end.
+    func takeInflate() throws(LayerError) -> (Piece, Compression)? {
+        try waiting({ !$0.inflateQueue.isEmpty || $0.inflateEnded }) { state in
+            state.inflateQueue.isEmpty ? nil : (state.inflateQueue.removeFirst(), state.compression)
+        }
+    }
+
+    /// Says that nothing more comes to be inflated, and waits until all is.
+    func endInflate() throws(LayerError) {
+        change { $0.inflateEnded = true }
+        try waiting({ $0.tarEnded }) { _ in }
     }
 
     func release(tar blocks: [Int]) {

@@ -15,10 +15,12 @@ package enum IngestStage: Int, Sendable, Hashable, CaseIterable {
     case waitForInput
     case hashBlob
     case writeBlob
+    /// The second thread, until the first hands a block on.
+    case waitForBlob
     case inflate
-    /// The first thread, until the second gives a block back.
+    /// The second thread, until the third gives a block back.
     case waitForTarBlock
-    /// The second thread, until a block is inflated.
+    /// The third thread, until a block is inflated.
     case waitForTar
     case hashTar
     case parse
@@ -35,6 +37,7 @@ package enum IngestStage: Int, Sendable, Hashable, CaseIterable {
         case .waitForInput: "wait for input"
         case .hashBlob: "hash blob"
         case .writeBlob: "write blob"
+        case .waitForBlob: "wait for blob"
         case .inflate: "inflate"
         case .waitForTarBlock: "wait for tar block"
         case .waitForTar: "wait for tar"

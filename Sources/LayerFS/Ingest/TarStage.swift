@@ -3,7 +3,7 @@ import Kernel
 import OCI
 import Ring
 
-/// The second thread of an ingest: tar blocks → SHA-256 → members → the layer's `tar` and `entries`.
+/// The third thread of an ingest: tar blocks → SHA-256 → members → the layer's `tar` and `entries`.
 struct TarStage: ~Copyable {
     private let pipeline: IngestPipeline
     private let recorder: IngestRecorder
@@ -27,7 +27,9 @@ struct TarStage: ~Copyable {
     }
 
     private static func writer(_ path: String, _ memory: BlockMemory) throws(LayerError) -> RingWriter {
-        do throws(SystemError) { return try RingWriter(path, memory: memory) } catch { throw LayerError(error, "storing the layer") }
+        do throws(SystemError) { return try RingWriter(path, memory: memory) } catch {
+            throw LayerError(error, "storing the layer")
+        }
     }
 
     /// Works until the tar ends or something fails anywhere.
@@ -52,10 +54,12 @@ struct TarStage: ~Copyable {
 
     private mutating func next() throws(LayerError) -> IngestPipeline.Piece? {
         pipeline.release(tar: writer.takeCompleted())
-        // The first thread may be waiting for blocks that are on their way to the disk.
+        // The second thread may be waiting for blocks that are on their way to the disk.
         if writer.inFlight > 0, pipeline.isTarDry {
             let start = IngestRecorder.now()
-            do throws(SystemError) { try writer.reap(waitFor: writer.inFlight) } catch { throw LayerError(error, "storing the layer") }
+            do throws(SystemError) { try writer.reap(waitFor: writer.inFlight) } catch {
+                throw LayerError(error, "storing the layer")
+            }
             recorder.note(.writeTar, since: start)
             pipeline.release(tar: writer.takeCompleted())
         }
@@ -81,7 +85,9 @@ struct TarStage: ~Copyable {
         let start = IngestRecorder.now()
         try reader.finish()
         try entries.finish()
-        do throws(SystemError) { try writer.finish(durable: true) } catch { throw LayerError(error, "storing the layer") }
+        do throws(SystemError) { try writer.finish(durable: true) } catch {
+            throw LayerError(error, "storing the layer")
+        }
         recorder.note(.sync, since: start)
         let result = IngestPipeline.TarResult(
             digest: digest, size: size, entryCount: reader.entryCount, sparseSize: Int64(clamping: reader.sparseSize))
