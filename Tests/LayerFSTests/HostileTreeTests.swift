@@ -173,6 +173,22 @@ struct ImpossibleTree: CustomTestStringConvertible, Sendable {
         #expect(try shown(lower) == layers.shown)
     }
 
+    @Test(arguments: conformingDrivers.indices)
+    func `an owner that Linux has not is root, as where files are extracted`(driver: Int) async throws {
+        let stage = try Stage()
+        let records = [("uid", "4294967295"), ("gid", "4294967295")]
+        let beside = [("uid", "4294967294"), ("gid", "4294967294")]
+        let archive = paxHeader(records) + tarMember("f") + paxHeader(beside) + tarMember("g") + tarEnd
+        let files = try await stored([archive], stage)
+        let (chain, target) = (try stage.fresh("chain"), try stage.fresh("mount"))
+        try ChainBuilder.prepare(files, with: conformingDrivers[driver], at: chain)
+        let lower = try conformingDrivers[driver].mount(chain, layers: files, at: target)
+        defer { try? conformingDrivers[driver].unmount(target) }
+        let found = try snapshot(lower)
+        #expect(found[Array("f".utf8)].map { [$0.uid, $0.gid] } == [0, 0])
+        #expect(found[Array("g".utf8)].map { [$0.uid, $0.gid] } == [4_294_967_294, 4_294_967_294])
+    }
+
     @Test(arguments: ImpossibleTree.all)
     func `archives that make no tree are refused before anything is prepared`(trees: ImpossibleTree) async throws {
         let stage = try Stage()

@@ -88,7 +88,8 @@ package struct ImageTree: Sendable {
         try expect(layer: index)
         guard steps <= stepsMax else {
             throw LayerError(
-                .limit, "the layers reach for names more than \(stepsMax) times; the image is hostile or very badly made")
+                .limit,
+                "the layers reach for names more than \(stepsMax) times; the image is hostile or very badly made")
         }
         guard entry.path.count <= Self.pathBytesMax else {
             throw LayerError(.limit, "path \(printable(entry.path)) is longer than \(Self.pathBytesMax) bytes")
@@ -173,8 +174,10 @@ extension ImageTree {
         guard entry.mtimeNanoseconds < 1_000_000_000 else {
             throw LayerError(.malformed, "the time of \(printable(entry.path)) has more than a second of nanoseconds")
         }
+        // chown(2) takes -1 for "as it is", so engines that extract leave such a file to root; nobody can own it.
         return TreeInode(
-            kind: kind, mode: entry.mode & 0o7777, uid: entry.uid, gid: entry.gid,
+            kind: kind, mode: entry.mode & 0o7777, uid: entry.uid == .max ? 0 : entry.uid,
+            gid: entry.gid == .max ? 0 : entry.gid,
             mtimeNanoseconds: entry.mtimeNanoseconds, mtimeSeconds: entry.mtimeSeconds)
     }
 
