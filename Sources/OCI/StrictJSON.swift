@@ -1,5 +1,6 @@
 /// What a JSON document that a digest names must be beyond well formed, so that every reader reads it alike: UTF-8 (not
-/// UTF-16, which some decoders take), one object or array, and no member twice in one object, of which some decoders take
+/// UTF-16, which some decoders take), one object or array, and no member twice in one object, of which some decoders
+/// take
 /// the first and others the last (RFC 8259 §4, §8.1).
 package enum StrictJSON {
     /// Objects and arrays inside of one another: what Foundation's decoder reads at most.

@@ -26,7 +26,8 @@ final class FaultyRegistry: Sendable {
     }
 
     init() throws {
-        directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/faulty-\(UUID().uuidString.prefix(8))"
+        directory =
+            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/faulty-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         let made = try Lab.run(Self.scripts + "/hostile-images", [directory])
         guard made.code == 0 else { throw LabFailure(made.err) }
@@ -53,7 +54,8 @@ final class FaultyRegistry: Sendable {
 
     /// Misbehaves by these rules from now on (`faulty-registry` says what there are).
     func obey(_ rules: [String]) throws {
-        try "[\(rules.joined(separator: ","))]".write(toFile: directory + "/rules.json", atomically: true, encoding: .utf8)
+        try "[\(rules.joined(separator: ","))]".write(
+            toFile: directory + "/rules.json", atomically: true, encoding: .utf8)
     }
 
     /// Every reply that has ended.

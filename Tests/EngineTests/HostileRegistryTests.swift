@@ -59,7 +59,8 @@ final class HostileRegistryTests {
         "bad-digest-md5": "is malformed",
         "bad-digest-short": "is malformed",
         "bad-digest-missing": "blob unknown",
-        "bad-layer-type": "unsupported media type \"application/vnd.cncf.helm.chart.content.v1.tar+gzip\": this is not a container image",
+        "bad-layer-type":
+            "unsupported media type \"application/vnd.cncf.helm.chart.content.v1.tar+gzip\": this is not a container image",
         "bad-foreign": "blob unknown",
         "bad-layer-sha512": "layers named by sha512 are not taken; use sha256",
         "bad-config-size": "but bytes from 0 on were answered",
@@ -67,7 +68,8 @@ final class HostileRegistryTests {
         "bad-config-negative": "has a negative size",
         "bad-config-json": "is not well formed",
         "bad-config-null": "it is not a JSON object in UTF-8",
-        "bad-config-artifact": "unsupported media type \"application/vnd.oci.empty.v1+json\": this is not a container image",
+        "bad-config-artifact":
+            "unsupported media type \"application/vnd.oci.empty.v1+json\": this is not a container image",
         "bad-config-windows": "image operating system \"windows\" cannot be used on this platform",
         "bad-config-type": "is not well formed: config.Env: ",
         "bad-config-deep": "it is nested deeper than 512",
@@ -124,7 +126,8 @@ final class HostileRegistryTests {
 
     @Test func `a blob that is cut again and again comes whole and no byte twice`() throws {
         let layer = try #require(try registry.layers("good-single").first)
-        try registry.obey([5_000_000, 7_000_000, 9_000_000].map { #"{"path": "\#(layer.digest)", "times": 1, "cut": \#($0)}"# })
+        try registry.obey(
+            [5_000_000, 7_000_000, 9_000_000].map { #"{"path": "\#(layer.digest)", "times": 1, "cut": \#($0)}"# })
         let pulled = try pull("good-single")
         #expect(pulled.code == 0, "\(pulled.err)")
         let replies = try registry.served().filter { $0.target.contains(layer.digest) && $0.sent > 0 }
@@ -132,19 +135,21 @@ final class HostileRegistryTests {
         #expect(replies.reduce(0) { $0 + $1.sent } == layer.size)
     }
 
-    @Test(arguments: [
-        (#""ignoreRange": true"#, nil), (#""status": 503, "headers": {"Retry-After": "1"}"#, nil),
-        (#""status": 429, "headers": {"Retry-After": "1"}"#, nil), (#""status": 500"#, nil),
-        (#""range": "bytes 0-99/100""#, "bytes from 5000000 on were answered with status 206"),
-        (#""range": "bytes 5000001-25165824/25165825""#, "were answered with status 206"),
-        (#""length": 17"#, "length 17"), (#""status": 404"#, "404"),
-        (#""headers": {"Content-Encoding": "gzip"}"#, "is served with content-encoding \"gzip\""),
-        (#""status": 429, "headers": {"Retry-After": "86400"}"#, "too many requests"),
-    ] as [(String, String?)])
+    @Test(
+        arguments: [
+            (#""ignoreRange": true"#, nil), (#""status": 503, "headers": {"Retry-After": "1"}"#, nil),
+            (#""status": 429, "headers": {"Retry-After": "1"}"#, nil), (#""status": 500"#, nil),
+            (#""range": "bytes 0-99/100""#, "bytes from 5000000 on were answered with status 206"),
+            (#""range": "bytes 5000001-25165824/25165825""#, "were answered with status 206"),
+            (#""length": 17"#, "length 17"), (#""status": 404"#, "404"),
+            (#""headers": {"Content-Encoding": "gzip"}"#, "is served with content-encoding \"gzip\""),
+            (#""status": 429, "headers": {"Retry-After": "86400"}"#, "too many requests"),
+        ] as [(String, String?)])
     func `after a cut the rest is taken or refused for what it is`(_ then: String, _ words: String?) throws {
         let layer = try #require(try registry.layers("good-single").first)
         try registry.obey([
-            #"{"path": "\#(layer.digest)", "times": 1, "cut": 5000000}"#, #"{"path": "\#(layer.digest)", "times": 1, \#(then)}"#,
+            #"{"path": "\#(layer.digest)", "times": 1, "cut": 5000000}"#,
+            #"{"path": "\#(layer.digest)", "times": 1, \#(then)}"#,
         ])
         let pulled = try pull("good-single")
         #expect((pulled.code == 0) == (words == nil), "\(pulled.err)")
@@ -178,8 +183,14 @@ final class HostileRegistryTests {
         (#""status": 302"#, "redirects without a usable location"),
         (#""status": 307, "headers": {"Location": "ftp://127.0.0.1/x"}"#, "redirects without a usable location"),
         (#""status": 401, "headers": {"WWW-Authenticate": "Basic realm=\"x\""}"#, "no basic auth credentials"),
-        (#""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://198.51.100.1/t\",service=\"x\""}"#, "without TLS"),
-        (#""status": 403, "body": "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}""#, "pull access denied for"),
+        (
+            #""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://198.51.100.1/t\",service=\"x\""}"#,
+            "without TLS"
+        ),
+        (
+            #""status": 403, "body": "{\"errors\":[{\"code\":\"DENIED\",\"message\":\"no\"}]}""#,
+            "pull access denied for"
+        ),
     ])
     func `a blob that is served wrongly is refused and leaves nothing`(_ rule: String, _ words: String) throws {
         let layer = try #require(try registry.layers("good-single").first)
@@ -198,13 +209,26 @@ final class HostileRegistryTests {
     @Test(arguments: [
         (#""body": "<html>It works!</html>", "type": "text/html""#, "is not well formed"),
         (#""type": "text/html""#, "but is served as \"text/html\""),
-        (#""endless": true"#, "is larger than 4194304 bytes"), (#""truncate": 50"#, "is not a JSON object of the expected form"),
-        (#""headers": {"Docker-Content-Digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#, "verification failed"),
+        (#""endless": true"#, "is larger than 4194304 bytes"),
+        (#""truncate": 50"#, "is not a JSON object of the expected form"),
+        (
+            #""headers": {"Docker-Content-Digest": "sha256:0000000000000000000000000000000000000000000000000000000000000000"}"#,
+            "verification failed"
+        ),
         (#""headers": {"Docker-Content-Digest": "nonsense"}"#, "verification failed"),
         (#""status": 404, "body": "not JSON""#, "404"), (#""status": 418"#, "418"),
-        (#""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://REGISTRY/token\",service=\"x\""}"#, "did not include a token"),
-        (#""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://REGISTRY/none\",service=\"x\""}"#, "404"),
-        (#""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"file:///etc/shadow\",service=\"x\""}"#, "malformed token server"),
+        (
+            #""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://REGISTRY/token\",service=\"x\""}"#,
+            "did not include a token"
+        ),
+        (
+            #""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"http://REGISTRY/none\",service=\"x\""}"#,
+            "404"
+        ),
+        (
+            #""status": 401, "headers": {"WWW-Authenticate": "Bearer realm=\"file:///etc/shadow\",service=\"x\""}"#,
+            "malformed token server"
+        ),
         (#""status": 401, "headers": {"WWW-Authenticate": "Negotiate"}"#, "unauthorized"),
     ])
     func `a manifest that is served wrongly is refused and leaves nothing`(_ rule: String, _ words: String) throws {
@@ -234,8 +258,9 @@ final class HostileRegistryTests {
         let other = try FaultyRegistry()
         let layer = try #require(try registry.layers("good-single").first)
         try FileManager.default.createDirectory(atPath: lab.directory + "/config", withIntermediateDirectories: true)
-        try #"{"auths": {"\#(registry.authority)": {"auth": "\#(Data("me:secret".utf8).base64EncodedString())"}}}"#.write(
-            toFile: lab.directory + "/config/config.json", atomically: true, encoding: .utf8)
+        try #"{"auths": {"\#(registry.authority)": {"auth": "\#(Data("me:secret".utf8).base64EncodedString())"}}}"#
+            .write(
+                toFile: lab.directory + "/config/config.json", atomically: true, encoding: .utf8)
         try registry.obey([
             #"{"path": "/v2/.*manifests", "times": 1, "status": 401, "headers": {"WWW-Authenticate": "Basic realm=\"x\""}}"#,
             #"{"path": "\#(layer.digest)", "status": 307, "headers": {"Location": "http://\#(other.authority)/v2/x/blobs/\#(layer.digest)"}}"#,
@@ -254,7 +279,9 @@ final class HostileRegistryTests {
         try #require(!address.isEmpty, "this machine has no address but loopback")
         let refused = try lab.docker("pull", "\(address):\(port)/hostile:good-plain")
         #expect(refused.code == 1)
-        #expect(refused.err.contains("connection refused") || refused.err.contains("HTTP response to HTTPS client"), "\(refused.err)")
+        #expect(
+            refused.err.contains("connection refused") || refused.err.contains("HTTP response to HTTPS client"),
+            "\(refused.err)")
         #expect(try registry.served().isEmpty)
     }
 
@@ -366,7 +393,10 @@ final class HostileRegistryTests {
         let (liar, good) = (try FaultyRegistry(), try FaultyRegistry())
         let layer = try #require(try liar.layers("good-single").first)
         try liar.obey([#"{"path": "\#(layer.digest)", "flip": true}"#, #"{"path": "good-plain", "status": 500}"#])
-        let lab = try Lab(configuration: #"{"registry-mirrors": ["http://127.0.0.1:1", "http://\#(liar.authority)", "http://\#(good.authority)"]}"#)
+        let lab = try Lab(
+            configuration:
+                #"{"registry-mirrors": ["http://127.0.0.1:1", "http://\#(liar.authority)", "http://\#(good.authority)"]}"#
+        )
         let single = try lab.docker("pull", "library/hostile:good-single")
         #expect(single.code == 0, "\(single.err)")
         let plain = try lab.docker("pull", "hostile:good-plain")

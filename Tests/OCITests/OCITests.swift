@@ -33,8 +33,12 @@ struct ReferenceTests {
         ("/a", "invalid reference format", "h.io/a"), ("h.io/", "invalid reference format", "h.io/x"),
         ("h.io:port/a", "invalid reference format", "h.io:80/a"), ("h.io:/a", "invalid reference format", "h.io:1/a"),
         ("-h.io/a", "invalid reference format", "h-h.io/a"), ("[::1/a", "invalid reference format", "[::1]/a"),
-        ("[::1]:x/a", "invalid reference format", "[::1]:5000/a"), ("https://h.io/a", "invalid reference format", "h.io/https/a"),
-        ("a:\(String(repeating: "t", count: 129))", "invalid reference format", "a:\(String(repeating: "t", count: 128))"),
+        ("[::1]:x/a", "invalid reference format", "[::1]:5000/a"),
+        ("https://h.io/a", "invalid reference format", "h.io/https/a"),
+        (
+            "a:\(String(repeating: "t", count: 129))", "invalid reference format",
+            "a:\(String(repeating: "t", count: 128))"
+        ),
         ("UPPER", "invalid reference format: repository name (library/UPPER) must be lowercase", "upper:UPPER"),
         ("h.io/Up", "invalid reference format: repository name (Up) must be lowercase", "H.io/up"),
         (hex, "invalid repository name (\(hex)), cannot specify 64-byte hexadecimal strings", "\(hex.dropLast())z"),
@@ -74,11 +78,15 @@ struct StrictJSONTests {
         (#"["a"]"#, "it is not a JSON object in UTF-8", #" { "a": "{\"a\": 1, \"a\": [" }"#),
         ("\u{feff}{}", "it is not a JSON object in UTF-8", "\n\t\r {}"), ("", "it is not a JSON object in UTF-8", "{}"),
         ("{\0}", "it is not a JSON object in UTF-8", #"{"a": "\u0000"}"#),
-        ("{" + String(repeating: #""a":{"#, count: 600), "it is nested deeper than 512", "{" + String(repeating: #""a":{"#, count: 500)),
+        (
+            "{" + String(repeating: #""a":{"#, count: 600), "it is nested deeper than 512",
+            "{" + String(repeating: #""a":{"#, count: 500)
+        ),
     ]
 
     @Test(arguments: refusals)
-    func `a document that others may read otherwise is refused`(_ text: String, _ words: String, _ good: String) throws {
+    func `a document that others may read otherwise is refused`(_ text: String, _ words: String, _ good: String) throws
+    {
         #expect(throws: OCIError(words)) { try StrictJSON.check(Array(text.utf8)) }
         try StrictJSON.check(Array(good.utf8))
     }

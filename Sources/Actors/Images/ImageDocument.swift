@@ -18,7 +18,8 @@ enum ImageDocument {
     private static func reason(_ error: DecodingError) -> String {
         func text(_ context: DecodingError.Context, missing: String? = nil) -> String {
             let names = context.codingPath.map(\.stringValue) + (missing.map { [$0] } ?? [])
-            return names.isEmpty ? context.debugDescription : "\(names.joined(separator: ".")): \(context.debugDescription)"
+            return names.isEmpty
+                ? context.debugDescription : "\(names.joined(separator: ".")): \(context.debugDescription)"
         }
         return switch error {
         case .typeMismatch(_, let context), .valueNotFound(_, let context), .dataCorrupted(let context): text(context)

@@ -293,6 +293,12 @@ package actor ImageStore {
         return try await layers.collect(keeping: chains)
     }
 
+    /// Removes the layers of an image that did not fit: they are kept for the next try only while there is room.
+    func giveBack(after error: any Error) async {
+        guard (error as? LayerError)?.isForSpace == true else { return }
+        do { try await collect() } catch { logger.warning("cannot collect layers", metadata: ["error": "\(error)"]) }
+    }
+
     /// Removes images without a name, or with filter `dangling=false` all that no container uses; and what pulls that
     /// failed or were interrupted have left for their next try.
     package func prune(filters: [String: [String]]) async throws -> (removed: [RemovedImage], spaceReclaimed: Int64) {

@@ -19,7 +19,9 @@ struct LayerDownload: Sendable {
         guard store.configuration.keepBlobs else { return try await stream(from: endpoint) }
         partial.adopt()
         let hadBeginning = partial.exists
-        do { return try await stream(from: endpoint) } catch let error as LayerError where hadBeginning && error.isOfBytes {
+        do { return try await stream(from: endpoint) } catch let error as LayerError
+            where hadBeginning && error.isOfBytes
+        {
             store.logger.notice(
                 "the kept beginning of a layer was wrong and is fetched again",
                 metadata: ["blob": "\(descriptor.digest)", "error": "\(error)"])

@@ -210,6 +210,7 @@ struct LoadJob: Sendable {
             await store.events.publish(.image, "load", id.description, ["name": tags.first?.familiar ?? id.description])
         } catch {
             await store.layers.unpin(diffIDs)
+            await store.giveBack(after: error)
             throw error
         }
     }

@@ -5,7 +5,8 @@ import OCI
 
 /// The beginning of one layer's compressed bytes, kept when a download is cut so that the next one goes on behind it.
 ///
-/// Named after blob and diff ID, as the flights of layers are: a false image that claims an honest one's blob for another
+/// Named after blob and diff ID, as the flights of layers are: a false image that claims an honest one's blob for
+/// another
 /// layer writes a file of its own.
 struct PartialBlob: Sendable {
     let path: String
@@ -33,10 +34,13 @@ struct PartialBlob: Sendable {
         unlink(path)
     }
 
-    /// Removes what is not worth keeping after `error`: nothing at all, or bytes that hold the last space of a full disk.
+    /// Removes what is not worth keeping after `error`: nothing at all, or bytes that hold the last space of a full
+    /// disk.
     func settle(after error: any Error) {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_size == 0 || (error as? LayerError)?.isForSpace == true else { return }
+        guard lstat(path, &status) == 0, status.st_size == 0 || (error as? LayerError)?.isForSpace == true else {
+            return
+        }
         unlink(path)
     }
 

@@ -100,6 +100,7 @@ struct PullJob: Sendable {
             }
         } catch {
             await store.layers.unpin(diffIDs)
+            await store.giveBack(after: error)
             throw error
         }
         tell(TransferEvent("Digest: \(image.referenceDigest)"))

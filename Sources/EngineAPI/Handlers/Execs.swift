@@ -21,31 +21,29 @@ enum Execs {
         let size = wire.consoleSize ?? []
         let rows = size.count == 2 ? size[0] : 0
         let columns = size.count == 2 ? size[1] : 0
-        let isDetached = wire.detach ?? false
-        let streams: OwnedFD?
-        do {
-            streams = try await exec.start(detach: isDetached, rows: rows, columns: columns)
-        } catch  where !isDetached {
-            return refusal(error, state.config.tty, call.version)
+        guard wire.detach != true else {
+            _ = try await exec.start(detach: true, rows: rows, columns: columns)
+            return Response(200)
         }
-        guard let streams else { return Response(200) }
-        let type = StreamFrame.contentType(tty: state.config.tty, version: call.version)
-        let box = DescriptorBox(streams)
+        let (tty, version) = (state.config.tty, call.version)
         return Response(
-            headers: ["Content-Type": type],
+            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: version)],
             body: .takeover { stream in
-                try await stream.splice(try box.take())
+                let streams: OwnedFD?
+                // After the head: docker-py loses output that comes in one piece with it.
+                do { streams = try await exec.start(detach: false, rows: rows, columns: columns) } catch {
+                    return try await stream.write(refusal(error, tty))
+                }
+                if let streams { try await stream.splice(streams) }
             })
     }
 
     /// Docker's clients know no refusal here: they upgrade, read the reason as output, then ask for the exit code.
-    private static func refusal(_ error: any Error, _ tty: Bool, _ version: APIVersion) -> Response {
+    private static func refusal(_ error: any Error, _ tty: Bool) -> ByteBuffer {
         var text = ByteBuffer()
         let message = Array("\(APIError.describe(error).message)\r\n".utf8)
         if tty { text.writeBytes(message) } else { StreamFrame.append(1, message, to: &text) }
-        return Response(
-            headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: version)],
-            body: .takeover { [text] stream in try await stream.write(text) })
+        return text
     }
 
     static func resize(_ call: Call) async throws -> Response {

@@ -2,7 +2,8 @@ import NIOCore
 
 /// Hands the bytes of a connection on when they are asked for, those that come with its end as well.
 ///
-/// At the end of a connection NIO reads all that the kernel still has, and the HTTP client drops what its consumer has not
+/// At the end of a connection NIO reads all that the kernel still has, and the HTTP client drops what its consumer has
+/// not
 /// taken when it hears of the end. So the end is held back here until the consumer has asked past the last byte: what a
 /// registry sent before it failed is not fetched twice. Needs `allowRemoteHalfClosure`, so that the channel stays open.
 ///
@@ -51,7 +52,9 @@ final class ReadGate: ChannelDuplexHandler {
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
-        guard case .some(.inputClosed) = event as? ChannelEvent else { return context.fireUserInboundEventTriggered(event) }
+        guard case .some(.inputClosed) = event as? ChannelEvent else {
+            return context.fireUserInboundEventTriggered(event)
+        }
         hasEnded = true
         if held.isEmpty { context.close(promise: nil) } else { context.channel.read() }
     }
