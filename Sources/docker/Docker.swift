@@ -103,7 +103,13 @@ enum Docker {
             if !error.message.isEmpty { fputs(error.rendered, stderr) }
             code = error.exitCode
         }
-        fflush(stdout)
+        let isWritten = fflush(stdout) == 0
+        let reason = errno
+        if code == 0, !isWritten || ferror(stdout) != 0 {
+            // The output is the result: one that is cut short is a failure.
+            fputs("write /dev/stdout: \(systemMessage(reason).lowercasedFirst)\n", stderr)
+            code = 1
+        }
         exit(code)
     }
 

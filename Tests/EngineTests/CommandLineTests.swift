@@ -74,6 +74,14 @@ final class CommandLineTests {
         }
     }
 
+    @Test func `output that cannot be written is a failure, output nobody reads ends the command`() throws {
+        let script = "$D ps > /dev/full; echo $?; $D run --rm --network none \(image) yes | head -n 1"
+        let whole = "D=\(Lab.binaries)/docker; " + script
+        let output = try Lab.run("/bin/sh", ["-c", whole], environment: lab.environment)
+        #expect(output.out == "1\ny\n")
+        #expect(output.err == "write /dev/stdout: no space left on device\n")
+    }
+
     // MARK: Starting the daemon
 
     /// Runs a script in a mount namespace where nothing is under /run, /var/lib/docker-swift and /etc/docker.
