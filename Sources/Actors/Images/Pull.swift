@@ -152,11 +152,7 @@ struct PullJob: Sendable {
                     if await store.layers.record(diffID) != nil {
                         reporter.alreadyExists(index)
                     } else {
-                        _ = try await store.layers.layer(diffID, progress: { reporter.watch(index, $0) }) { files, progress in
-                            try await store.downloads.run {
-                                try await fetch(descriptor, diffID, image, into: files, progress)
-                            }
-                        }
+                        try await ingest(descriptor, diffID, image) { reporter.watch(index, $0) }
                         reporter.finish(index)
                     }
                     await store.layers.note(diffID, repository: request.reference.name)
@@ -167,6 +163,35 @@ struct PullJob: Sendable {
             group.cancelAll()
         }
         return reporter.trace
+    }
+
+    /// Gets one layer, with whoever else wants it. A flight that ends because all others gave up as this one joined it is
+    /// begun again.
+    private func ingest(
+        _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage,
+        watch: @escaping @Sendable (LayerProgress) -> Void
+    ) async throws {
+        while true {
+            do {
+                _ = try await store.layers.layer(diffID, progress: watch) { files, progress in
+                    try await store.downloads.run {
+                        try await fetch(descriptor, diffID, image, into: files, progress)
+                    }
+                }
+                return
+            } catch {
+                guard Self.isCancellation(error), !Task.isCancelled else { throw error }
+            }
+        }
+    }
+
+    private static func isCancellation(_ error: any Error) -> Bool {
+        switch error {
+        case is CancellationError: true
+        case let error as RegistryError: error.code == .cancelled
+        case let error as LayerError: error.code == .cancelled
+        default: false
+        }
     }
 
     /// Streams one layer from the first endpoint that serves the right bytes.
