@@ -72,7 +72,7 @@ let package = Package(
         .executableTarget(name: "docker-monitor", linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"])]),
         // Static in release: a client lives for milliseconds, and loading libraries would take a third of them.
         .executableTarget(
-            name: "docker", dependencies: [.product(name: "ArgumentParser", package: "swift-argument-parser")],
+            name: "docker",
             swiftSettings: settings,
             linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
         .executableTarget(

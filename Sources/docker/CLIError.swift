@@ -10,8 +10,6 @@ struct CLIError: Error, Equatable {
     var helpWord = "Run"
     /// The HTTP status when a daemon refused, for callers that treat 304 or 404 as an answer.
     var status: Int?
-    /// The flag a value is missing for, with its dashes: it may as well be unknown to the command.
-    var flag: String?
     /// Whether the message stands alone, without `docker: ` before it, as Docker prints most errors.
     var bare = true
 

@@ -1,19 +1,16 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
-/// A command of the table: arguments in, requests out.
-protocol Command: ParsableArguments {
+/// A command of the table: flags in, requests out. Its properties declare the flags (``FlagSet``).
+protocol Command {
+    init()
     /// The usage line without `docker `.
     static var usage: String { get }
-    /// The names of options that take no value, without dashes, separated by spaces.
-    static var switches: String { get }
-    /// Whether options end at the first positional argument (`run`, `exec`, `create`, `top`).
+    /// Whether flags end at the first positional argument (`run`, `exec`, `create`, `top`).
     static var stopsAtPositional: Bool { get }
     func run(_ settings: Settings) throws(CLIError)
 }
 
 extension Command {
-    static var switches: String { "" }
     static var stopsAtPositional: Bool { false }
 }
 
@@ -45,47 +42,14 @@ struct CommandEntry {
     private func parseAndRun<C: Command>(
         _ type: C.Type, _ arguments: [String], _ settings: Settings
     ) throws(CLIError) {
-        let parsed: C
-        var words: [String] = []
-        do {
-            words = try ArgumentNormalizer(switches: C.switches, stopsAtPositional: C.stopsAtPositional).normalize(
-                arguments)
-            parsed = try C.parse(words)
+        let (command, flags) = FlagSet.collect(type)
+        let help = CommandHelp(usage: C.usage)
+        do throws(FlagError) {
+            guard try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional) == .run else { return say(help.text(flags)) }
         } catch {
-            // A flag nobody knows took the next word for its value: what is wrong is the flag, not the missing word.
-            for word in words.prefix(while: { $0 != "--" }) where word.hasPrefix("-") && word.contains("=") {
-                if let unknown = Self.probe(C.self, word.cut("=").0) { throw unknown }
-            }
-            try Self.explain(C.self, error)
-            return
+            throw help.failure(error)
         }
-        try parsed.run(settings)
-    }
-
-    /// Prints help, or turns the parser's message into Docker's words.
-    private static func explain<C: Command>(_ type: C.Type, _ error: any Error) throws(CLIError) {
-        if let failure = error as? CLIError {
-            throw failure.flag.flatMap { probe(type, $0) } ?? UsageFailure(usage: C.usage).shown(failure.message)
-        }
-        if C.exitCode(for: error) == .success {
-            let help = C.fullMessage(for: error).split(separator: "\n", omittingEmptySubsequences: false)
-            let body = help.drop { !$0.hasPrefix("ARGUMENTS") && !$0.hasPrefix("OPTIONS") }
-            say("Usage:  docker \(C.usage)\n\n" + body.joined(separator: "\n"))
-            return
-        }
-        throw UsageFailure(usage: C.usage).error(C.message(for: error))
-    }
-
-    /// The error of a flag the command does not have; `nil` when it has it.
-    private static func probe<C: Command>(_ type: C.Type, _ flag: String) -> CLIError? {
-        // Missing arguments are told before unknown flags, so some are given.
-        for arguments in [[], ["--", "x"], ["--", "x", "y"]] {
-            do { _ = try C.parse(["\(flag)=1"] + arguments) } catch {
-                let text = C.message(for: error)
-                if text.hasPrefix("Unknown option '\(flag)") { return UsageFailure(usage: C.usage).error(text) }
-            }
-        }
-        return nil
+        try command.run(settings)
     }
 }
 

@@ -3,16 +3,66 @@ import Testing
 @testable import docker
 
 @Suite struct ArgumentTests {
+    /// Some flags of every kind, and words.
+    private struct Sample: Command {
+        static let usage = "sample [OPTIONS] IMAGE [ARG...]"
+        static let stopsAtPositional = true
+        @Option("-e --env", "Variables") var env: [String] = []
+        @Option("-c --cpu-shares", "Shares") var cpuShares: Int64 = 0
+        @Option("--name", "Name") var name: String?
+        @Flag("--rm", "Remove") var rm = false
+        @Flag("-i --interactive", "Input") var interactive = false
+        @Flag("-t --tty", "Terminal") var tty = false
+        @Flag("--sig-proxy", "Signals") var sigProxy = true
+        @Argument var words: [String]
+        func run(_ settings: Settings) throws(CLIError) {}
+
+        var text: String { "\(env) \(cpuShares) \(name ?? "nil") \(rm) \(interactive) \(tty) \(sigProxy) \(words)" }
+    }
+
     @Test(arguments: [
-        (["-it", "img", "-x", "--rm"], ["-i", "-t", "--", "img", "-x", "--rm"]),
-        (["-p8080:80", "-eA=b", "img"], ["-p=8080:80", "-e=A=b", "--", "img"]),
-        (["--rm=false", "--name=x", "img"], ["--name=x", "--", "img"]),
-        (["--entrypoint", "", "-e=", "img"], ["--entrypoint", "", "-e", "", "--", "img"]),
-        (["--sig-proxy=false", "-e", "-dash", "img"], ["--no-sig-proxy", "-e=-dash", "--", "img"]),
+        (["img"], #"[] 0 nil false false false true ["img"]"#),
+        (["-it", "img", "-x", "--rm"], #"[] 0 nil false true true true ["img", "-x", "--rm"]"#),
+        (["-eA=b", "-e", "-dash", "--env=c", "img"], #"["A=b", "-dash", "c"] 0 nil false false false true ["img"]"#),
+        (["--rm=false", "--name=", "img"], #"[] 0  false false false true ["img"]"#),
+        (["-ie=x", "-c5", "img"], #"["x"] 5 nil false true false true ["img"]"#),
+        (["--sig-proxy=false", "--rm", "--", "-img"], #"[] 0 nil true false false false ["-img"]"#),
+        (["-t=0", "-i=true", "-c", "-1", "img", "--"], #"[] -1 nil false true false true ["img", "--"]"#),
     ])
-    func `Docker's flag grammar becomes the parser's`(words: [String], normal: [String]) throws {
-        let normalizer = ArgumentNormalizer(switches: ContainerOptions.switches, stopsAtPositional: true)
-        #expect(try normalizer.normalize(words) == normal)
+    func `flags are read as Docker's client reads them`(words: [String], text: String) throws {
+        let (sample, flags) = FlagSet.collect(Sample.self)
+        #expect(try flags.parse(words, stopsAtPositional: true) == .run)
+        #expect(sample.text == text)
+    }
+
+    @Test(arguments: [
+        (["--bogus", "img"], "unknown flag: --bogus"), (["-ix", "img"], "unknown shorthand flag: 'x' in -x"),
+        (["--name"], "flag needs an argument: --name"), (["-e"], "flag needs an argument: 'e' in -e"),
+        (["-c", "many", "img"], #"invalid argument "many" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "many": invalid syntax"#),
+        (["-c", "9223372036854775808", "img"],
+            #"invalid argument "9223372036854775808" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "9223372036854775808": value out of range"#),
+        (["--rm=maybe", "img"], #"invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax"#),
+        (["--rm"], "docker: 'docker sample' requires at least 1 argument"),
+    ])
+    func `a command line that cannot be meant is refused in Docker's words`(words: [String], message: String) {
+        let (_, flags) = FlagSet.collect(Sample.self)
+        do throws(FlagError) {
+            _ = try flags.parse(words, stopsAtPositional: true)
+            Issue.record("\(words) was taken")
+        } catch {
+            let told = CommandHelp(usage: Sample.usage).failure(error).message
+            #expect(told.split(separator: "\n").first.map(String.init) == message)
+        }
+    }
+
+    @Test func `help lists the flags in order with their kinds`() throws {
+        let (_, flags) = FlagSet.collect(Sample.self)
+        #expect(try flags.parse(["--name", "x", "--help"], stopsAtPositional: true) == .help)
+        let lines = CommandHelp(usage: Sample.usage).text(flags).split(separator: "\n").map(String.init)
+        #expect(lines[0] == "Usage:  docker sample [OPTIONS] IMAGE [ARG...]")
+        #expect(lines[2] == "  -c, --cpu-shares int   Shares")
+        #expect(lines[3] == "  -e, --env list         Variables")
+        #expect(lines[5] == "      --name string      Name")
     }
 
     @Test func `frames split anywhere give their payload back in order`() throws {

@@ -1,4 +1,3 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// Does the same to every name; failures are told and the rest is still done, as Docker does.
@@ -25,11 +24,10 @@ func containerPath(_ name: String) throws(CLIError) -> String {
 /// `docker start`.
 struct Start: Command {
     static let usage = "start [OPTIONS] CONTAINER [CONTAINER...]"
-    static let switches = "a attach i interactive"
-    @Flag(name: .shortAndLong, help: "Attach STDOUT/STDERR and forward signals") var attach = false
-    @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
-    @Flag(name: .shortAndLong, help: "Attach container's STDIN") var interactive = false
-    @Argument(help: "Containers") var names: [String]
+    @Flag("-a --attach", "Attach STDOUT/STDERR and forward signals") var attach = false
+    @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
+    @Flag("-i --interactive", "Attach container's STDIN") var interactive = false
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
@@ -62,12 +60,11 @@ struct Start: Command {
 /// `docker attach`.
 struct Attach: Command {
     static let usage = "attach [OPTIONS] CONTAINER"
-    static let switches = "no-stdin +sig-proxy"
-    @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
-    @Flag(help: "Do not attach STDIN") var noStdin = false
-    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy =
+    @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
+    @Flag("--no-stdin", "Do not attach STDIN") var noStdin = false
+    @Flag("--sig-proxy", "Proxy received signals to the process") var sigProxy =
         false
-    @Argument(help: "Container") var name: String
+    @Argument var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
@@ -84,7 +81,7 @@ struct Attach: Command {
         let attached = try AttachedContainer.open(
             client, info.text("Id"), input: input, output: true, errors: true, detachKeys: detachKeys, condition: "")
         let options = Session.Options(
-            multiplexed: !tty, input: input, tty: tty, proxiesSignals: !noSigProxy && !tty,
+            multiplexed: !tty, input: input, tty: tty, proxiesSignals: sigProxy && !tty,
             detachKeys: try DetachKeys(detachKeys), redraws: true)
         let end = try attached.run(options) { () throws(CLIError) in }
         if end == .detached { throw CLIError("read escape sequence") }
@@ -94,11 +91,9 @@ struct Attach: Command {
 /// `docker stop`.
 struct Stop: Command {
     static let usage = "stop [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option(name: .shortAndLong, help: "Signal to send to the container") var signal: String?
-    @Option(
-        name: [.customShort("t"), .customLong("time"), .customLong("timeout")],
-        help: "Seconds to wait before killing the container") var time: Int?
-    @Argument(help: "Containers") var names: [String]
+    @Option("-s --signal", "Signal to send to the container") var signal: String?
+    @Option("-t --time --timeout", "Seconds to wait before killing the container") var time: Int?
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("stop", names, signal, time, settings) }
 }
@@ -106,11 +101,9 @@ struct Stop: Command {
 /// `docker restart`.
 struct Restart: Command {
     static let usage = "restart [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option(name: .shortAndLong, help: "Signal to send to the container") var signal: String?
-    @Option(
-        name: [.customShort("t"), .customLong("time"), .customLong("timeout")],
-        help: "Seconds to wait before killing the container") var time: Int?
-    @Argument(help: "Containers") var names: [String]
+    @Option("-s --signal", "Signal to send to the container") var signal: String?
+    @Option("-t --time --timeout", "Seconds to wait before killing the container") var time: Int?
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("restart", names, signal, time, settings) }
 }
@@ -129,8 +122,8 @@ private func stopOrRestart(
 /// `docker kill`.
 struct Kill: Command {
     static let usage = "kill [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option(name: .shortAndLong, help: "Signal to send to the container") var signal: String?
-    @Argument(help: "Containers") var names: [String]
+    @Option("-s --signal", "Signal to send to the container") var signal: String?
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
@@ -144,7 +137,7 @@ struct Kill: Command {
 /// `docker pause`.
 struct Pause: Command {
     static let usage = "pause CONTAINER [CONTAINER...]"
-    @Argument(help: "Containers") var names: [String]
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         try forEach(names) { (name) throws(CLIError) in
@@ -157,7 +150,7 @@ struct Pause: Command {
 /// `docker unpause`.
 struct Unpause: Command {
     static let usage = "unpause CONTAINER [CONTAINER...]"
-    @Argument(help: "Containers") var names: [String]
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         try forEach(names) { (name) throws(CLIError) in
@@ -170,7 +163,7 @@ struct Unpause: Command {
 /// `docker wait`.
 struct Wait: Command {
     static let usage = "wait CONTAINER [CONTAINER...]"
-    @Argument(help: "Containers") var names: [String]
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         try forEach(names) { (name) throws(CLIError) in
@@ -184,11 +177,10 @@ struct Wait: Command {
 /// `docker rm`.
 struct Remove: Command {
     static let usage = "rm [OPTIONS] CONTAINER [CONTAINER...]"
-    static let switches = "f force v volumes l link"
-    @Flag(name: .shortAndLong, help: "Force the removal of a running container (uses SIGKILL)") var force = false
-    @Flag(name: .shortAndLong, help: "Remove the specified link") var link = false
-    @Flag(name: .shortAndLong, help: "Remove anonymous volumes associated with the container") var volumes = false
-    @Argument(help: "Containers") var names: [String]
+    @Flag("-f --force", "Force the removal of a running container (uses SIGKILL)") var force = false
+    @Flag("-l --link", "Remove the specified link") var link = false
+    @Flag("-v --volumes", "Remove anonymous volumes associated with the container") var volumes = false
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
@@ -208,8 +200,8 @@ struct Remove: Command {
 /// `docker rename`.
 struct Rename: Command {
     static let usage = "rename CONTAINER NEW_NAME"
-    @Argument(help: "Container") var name: String
-    @Argument(help: "New name") var newName: String
+    @Argument var name: String
+    @Argument var newName: String
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         do throws(CLIError) {

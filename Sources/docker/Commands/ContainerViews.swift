@@ -1,9 +1,8 @@
-import ArgumentParser
 
 /// `docker diff`.
 struct Diff: Command {
     static let usage = "diff CONTAINER"
-    @Argument(help: "Container") var name: String
+    @Argument var name: String
     func run(_ settings: Settings) throws(CLIError) {
         for change in try settings.client().call("GET", try containerPath(name) + "/changes").elements {
             let kind = [0: "C", 1: "A", 2: "D"][change.int("Kind")] ?? "?"
@@ -16,7 +15,7 @@ struct Diff: Command {
 struct Top: Command {
     static let usage = "top CONTAINER [ps OPTIONS]"
     static let stopsAtPositional = true
-    @Argument(help: "Container and options of ps") var words: [String]
+    @Argument var words: [String]
     func run(_ settings: Settings) throws(CLIError) {
         let options = words.dropFirst().joined(separator: " ")
         let path = try containerPath(words.first ?? "") + "/top" + query([("ps_args", options.isEmpty ? nil : options)])
@@ -30,8 +29,8 @@ struct Top: Command {
 /// `docker port`.
 struct Port: Command {
     static let usage = "port CONTAINER [PRIVATE_PORT[/PROTO]]"
-    @Argument(help: "Container") var name: String
-    @Argument(help: "Port") var port: String?
+    @Argument var name: String
+    @Argument var port: String?
     func run(_ settings: Settings) throws(CLIError) {
         let info = try settings.client().call("GET", try containerPath(name) + "/json")
         let ports = info["NetworkSettings"]?["Ports"]?.members ?? []
@@ -52,10 +51,10 @@ struct Port: Command {
 /// `docker events`.
 struct Events: Command {
     static let usage = "events [OPTIONS]"
-    @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
-    @Option(help: "Format output using a custom template") var format: String?
-    @Option(help: "Show all events created since timestamp") var since: String?
-    @Option(help: "Stream events until this timestamp") var until: String?
+    @Option("-f --filter", "Filter output based on conditions provided") var filter: [String] = []
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--since", "Show all events created since timestamp") var since: String?
+    @Option("--until", "Stream events until this timestamp") var until: String?
     func run(_ settings: Settings) throws(CLIError) {
         let parameters = [
             ("filters", try Filters.encode(filter)), ("since", try since.map(Times.apiTimestamp)),

@@ -1,16 +1,14 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// `docker cp`.
 struct Copy: Command {
     static let usage =
         "cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
-    static let switches = "a archive L follow-link q quiet"
-    @Flag(name: .shortAndLong, help: "Archive mode (copy all uid/gid information)") var archive = false
-    @Flag(name: [.customShort("L"), .long], help: "Always follow symbol link in SRC_PATH") var followLink = false
-    @Flag(name: .shortAndLong, help: "Suppress progress output during copy") var quiet = false
-    @Argument(help: "Source") var source: String
-    @Argument(help: "Destination") var destination: String
+    @Flag("-a --archive", "Archive mode (copy all uid/gid information)") var archive = false
+    @Flag("-L --follow-link", "Always follow symbol link in SRC_PATH") var followLink = false
+    @Flag("-q --quiet", "Suppress progress output during copy") var quiet = false
+    @Argument var source: String
+    @Argument var destination: String
 
     func run(_ settings: Settings) throws(CLIError) {
         guard !source.isEmpty else { throw CLIError("source can not be empty") }

@@ -1,24 +1,22 @@
-import ArgumentParser
 
 /// `docker exec`.
 struct Exec: Command {
     static let usage = "exec [OPTIONS] CONTAINER COMMAND [ARG...]"
-    static let switches = "d detach i interactive t tty privileged"
     static let stopsAtPositional = true
-    @Flag(name: .shortAndLong, help: "Detached mode: run command in the background") var detach = false
-    @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
-    @Option(name: .shortAndLong, help: "Set environment variables") var env: [String] = []
-    @Option(help: "Read in a file of environment variables") var envFile: [String] = []
-    @Flag(name: .shortAndLong, help: "Keep STDIN open even if not attached") var interactive = false
-    @Flag(help: "Give extended privileges to the command") var privileged = false
-    @Flag(name: .shortAndLong, help: "Allocate a pseudo-TTY") var tty = false
-    @Option(name: .shortAndLong, help: "Username or UID (format: \"<name|uid>[:<group|gid>]\")") var user = ""
-    @Option(name: .shortAndLong, help: "Working directory inside the container") var workdir = ""
-    @Argument(help: "Container, command and arguments") var words: [String]
+    @Flag("-d --detach", "Detached mode: run command in the background") var detach = false
+    @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
+    @Option("-e --env", "Set environment variables") var env: [String] = []
+    @Option("--env-file", "Read in a file of environment variables") var envFile: [String] = []
+    @Flag("-i --interactive", "Keep STDIN open even if not attached") var interactive = false
+    @Flag("--privileged", "Give extended privileges to the command") var privileged = false
+    @Flag("-t --tty", "Allocate a pseudo-TTY") var tty = false
+    @Option("-u --user", "Username or UID (format: \"<name|uid>[:<group|gid>]\")") var user = ""
+    @Option("-w --workdir", "Working directory inside the container") var workdir = ""
+    @Argument var words: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         guard words.count >= 2 else {
-            throw UsageFailure(usage: Self.usage).tooFew()
+            throw CommandHelp(usage: Self.usage).wrongCount()
         }
         if tty, interactive, !detach, !Terminal.isTerminal(0) { throw CLIError("the input device is not a TTY") }
         let client = try settings.client()
@@ -60,17 +58,15 @@ struct Exec: Command {
 /// `docker logs`.
 struct Logs: Command {
     static let usage = "logs [OPTIONS] CONTAINER"
-    static let switches = "details f follow t timestamps"
-    @Flag(help: "Show extra details provided to logs") var details = false
-    @Flag(name: .shortAndLong, help: "Follow log output") var follow = false
-    @Option(help: "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    @Flag("--details", "Show extra details provided to logs") var details = false
+    @Flag("-f --follow", "Follow log output") var follow = false
+    @Option("--since", "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
     var since: String?
-    @Option(name: [.customShort("n"), .long], help: "Number of lines to show from the end of the logs") var tail = "all"
-    @Flag(name: .shortAndLong, help: "Show timestamps") var timestamps = false
-    @Option(
-        help: "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    @Option("-n --tail", "Number of lines to show from the end of the logs") var tail = "all"
+    @Flag("-t --timestamps", "Show timestamps") var timestamps = false
+    @Option("--until", "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
     var until: String?
-    @Argument(help: "Container") var name: String
+    @Argument var name: String
 
     private func time(_ text: String, _ flag: String) throws(CLIError) -> String {
         do throws(CLIError) { return try Times.apiTimestamp(text) } catch {

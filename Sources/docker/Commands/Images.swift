@@ -1,4 +1,3 @@
-import ArgumentParser
 
 /// The path of an image, its name escaped.
 func imagePath(_ name: String) -> String { "/images/" + escaped(name, keeping: "/:@") }
@@ -6,14 +5,13 @@ func imagePath(_ name: String) -> String { "/images/" + escaped(name, keeping: "
 /// `docker images`.
 struct ListImages: Command {
     static let usage = "images [OPTIONS] [REPOSITORY[:TAG]]"
-    static let switches = "a all digests no-trunc q quiet tree"
-    @Flag(name: .shortAndLong, help: "Show all images (default hides intermediate images)") var all = false
-    @Flag(help: "Show digests") var digests = false
-    @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
-    @Option(help: "Format output using a custom template") var format: String?
-    @Flag(help: "Don't truncate output") var noTrunc = false
-    @Flag(name: .shortAndLong, help: "Only show image IDs") var quiet = false
-    @Argument(help: "Repository") var name: String?
+    @Flag("-a --all", "Show all images (default hides intermediate images)") var all = false
+    @Flag("--digests", "Show digests") var digests = false
+    @Option("-f --filter", "Filter output based on conditions provided") var filter: [String] = []
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
+    @Flag("-q --quiet", "Only show image IDs") var quiet = false
+    @Argument var name: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let filters = filter + (name.map { ["reference=\($0)"] } ?? [])
@@ -65,11 +63,10 @@ struct ListImages: Command {
 /// `docker rmi`.
 struct RemoveImages: Command {
     static let usage = "rmi [OPTIONS] IMAGE [IMAGE...]"
-    static let switches = "f force no-prune"
-    @Flag(name: .shortAndLong, help: "Force removal of the image") var force = false
-    @Flag(help: "Do not delete untagged parents") var noPrune = false
-    @Option(help: "Remove only the given platform variant") var platform: [String] = []
-    @Argument(help: "Images") var names: [String]
+    @Flag("-f --force", "Force removal of the image") var force = false
+    @Flag("--no-prune", "Do not delete untagged parents") var noPrune = false
+    @Option("--platform", "Remove only the given platform variant") var platform: [String] = []
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
@@ -95,8 +92,8 @@ struct RemoveImages: Command {
 /// `docker tag`.
 struct Tag: Command {
     static let usage = "tag SOURCE_IMAGE[:TAG] TARGET_IMAGE[:TAG]"
-    @Argument(help: "Source") var source: String
-    @Argument(help: "Target") var target: String
+    @Argument var source: String
+    @Argument var target: String
     func run(_ settings: Settings) throws(CLIError) {
         let name: ImageName
         do throws(CLIError) { name = try ImageName(parsing: target) } catch {
@@ -110,21 +107,20 @@ struct Tag: Command {
 /// `docker history`.
 struct History: Command {
     static let usage = "history [OPTIONS] IMAGE"
-    static let switches = "+human +H no-trunc q quiet"
-    @Option(help: "Format output using a custom template") var format: String?
-    @Flag(name: [.customLong("no-human"), .customLong("no-H")], help: "Print sizes and dates in a machine's form")
-    var noHuman = false
-    @Flag(help: "Don't truncate output") var noTrunc = false
-    @Option(help: "Show history for the given platform") var platform: String?
-    @Flag(name: .shortAndLong, help: "Only show image IDs") var quiet = false
-    @Argument(help: "Image") var name: String
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Flag("-H --human", "Print sizes and dates in human readable format")
+    var human = true
+    @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
+    @Option("--platform", "Show history for the given platform") var platform: String?
+    @Flag("-q --quiet", "Only show image IDs") var quiet = false
+    @Argument var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
         let list = try settings.client().call(
             "GET", imagePath(name) + "/history" + query([("platform", try platform.map(PlatformName.json))]))
         let listing = Listing(
             standard:
-                "table {{.ID}}\t{{\(noHuman ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
+                "table {{.ID}}\t{{\(!human ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
             headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID")
         let rows = list.elements.map { layer -> JSON in
             let created = Double(layer.int("Created"))
@@ -136,7 +132,7 @@ struct History: Command {
                 "ID": .string(
                     noTrunc || layer.text("Id") == "<missing>" ? layer.text("Id") : Short.id(layer.text("Id"))),
                 "Size": .string(
-                    noHuman ? String(layer.int("Size")) : Sizes.decimal(Double(layer.int("Size")), digits: 3)),
+                    !human ? String(layer.int("Size")) : Sizes.decimal(Double(layer.int("Size")), digits: 3)),
             ]
         }
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
@@ -146,20 +142,19 @@ struct History: Command {
 /// `docker commit`.
 struct Commit: Command {
     static let usage = "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]"
-    static let switches = "+pause +p"
-    @Option(name: .shortAndLong, help: "Author") var author: String?
-    @Option(name: .shortAndLong, help: "Apply Dockerfile instruction to the created image") var change: [String] = []
-    @Option(name: .shortAndLong, help: "Commit message") var message: String?
-    @Flag(name: [.customLong("no-pause"), .customLong("no-p")], help: "Do not pause container during commit")
-    var noPause = false
-    @Argument(help: "Container") var container: String
-    @Argument(help: "Reference") var reference: String?
+    @Option("-a --author", "Author") var author: String?
+    @Option("-c --change", "Apply Dockerfile instruction to the created image") var change: [String] = []
+    @Option("-m --message", "Commit message") var message: String?
+    @Flag("-p --pause", "Pause container during commit")
+    var pause = true
+    @Argument var container: String
+    @Argument var reference: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let name = try reference.map { (text) throws(CLIError) in try ImageName(parsing: text) }
         var pairs: [(String, String?)] = [("author", author), ("comment", message), ("container", container)]
         pairs += change.map { ("changes", $0) }
-        pairs += [("pause", noPause ? "0" : nil), ("repo", name?.full), ("tag", name.map { $0.tag ?? "latest" })]
+        pairs += [("pause", !pause ? "0" : nil), ("repo", name?.full), ("tag", name.map { $0.tag ?? "latest" })]
         say(try settings.client().call("POST", "/commit" + query(pairs)).text("Id"))
     }
 }
@@ -167,9 +162,9 @@ struct Commit: Command {
 /// `docker save`.
 struct Save: Command {
     static let usage = "save [OPTIONS] IMAGE [IMAGE...]"
-    @Option(name: .shortAndLong, help: "Write to a file, instead of STDOUT") var output: String?
-    @Option(help: "Save only the given platform variant") var platform: [String] = []
-    @Argument(help: "Images") var names: [String]
+    @Option("-o --output", "Write to a file, instead of STDOUT") var output: String?
+    @Option("--platform", "Save only the given platform variant") var platform: [String] = []
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Download.check(output, "save")
         let response = try settings.client().open(
@@ -185,8 +180,8 @@ struct Save: Command {
 /// `docker export`.
 struct Export: Command {
     static let usage = "export [OPTIONS] CONTAINER"
-    @Option(name: .shortAndLong, help: "Write to a file, instead of STDOUT") var output: String?
-    @Argument(help: "Container") var name: String
+    @Option("-o --output", "Write to a file, instead of STDOUT") var output: String?
+    @Argument var name: String
     func run(_ settings: Settings) throws(CLIError) {
         try Download.check(output, "export")
         try Download.write(try settings.client().open("GET", try containerPath(name) + "/export"), to: output)
@@ -196,10 +191,9 @@ struct Export: Command {
 /// `docker load`.
 struct Load: Command {
     static let usage = "load [OPTIONS]"
-    static let switches = "q quiet"
-    @Option(name: .shortAndLong, help: "Read from tar archive file, instead of STDIN") var input: String?
-    @Option(help: "Load only the given platform variant") var platform: [String] = []
-    @Flag(name: .shortAndLong, help: "Suppress the load output") var quiet = false
+    @Option("-i --input", "Read from tar archive file, instead of STDIN") var input: String?
+    @Option("--platform", "Load only the given platform variant") var platform: [String] = []
+    @Flag("-q --quiet", "Suppress the load output") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {
         if input == nil, Terminal.isTerminal(0) { throw CLIError("requested load from stdin, but stdin is empty") }
@@ -218,11 +212,11 @@ struct Load: Command {
 /// `docker import`.
 struct Import: Command {
     static let usage = "import [OPTIONS] file|URL|- [REPOSITORY[:TAG]]"
-    @Option(name: .shortAndLong, help: "Apply Dockerfile instruction to the created image") var change: [String] = []
-    @Option(name: .shortAndLong, help: "Set commit message for imported image") var message: String?
-    @Option(help: "Set platform if server is multi-platform capable") var platform: String?
-    @Argument(help: "Source") var source: String
-    @Argument(help: "Reference") var reference: String?
+    @Option("-c --change", "Apply Dockerfile instruction to the created image") var change: [String] = []
+    @Option("-m --message", "Set commit message for imported image") var message: String?
+    @Option("--platform", "Set platform if server is multi-platform capable") var platform: String?
+    @Argument var source: String
+    @Argument var reference: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let remote = source.hasPrefix("http://") || source.hasPrefix("https://")

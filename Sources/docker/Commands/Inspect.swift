@@ -1,4 +1,3 @@
-import ArgumentParser
 
 /// `docker inspect` and the `inspect` of the groups.
 enum Inspector {
@@ -83,11 +82,10 @@ enum Inspector {
 /// `docker inspect`.
 struct Inspect: Command {
     static let usage = "inspect [OPTIONS] NAME|ID [NAME|ID...]"
-    static let switches = "s size"
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
-    @Flag(name: .shortAndLong, help: "Display total file sizes if the type is container") var size = false
-    @Option(help: "Only inspect objects of the given type") var type: String?
-    @Argument(help: "Names") var names: [String]
+    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Flag("-s --size", "Display total file sizes if the type is container") var size = false
+    @Option("--type", "Only inspect objects of the given type") var type: String?
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Inspector.run(names, kind: type, format: format, size: size, settings)
     }
@@ -105,11 +103,10 @@ enum VolumeKind: InspectedKind { static let kind = "volume" }
 /// `docker container inspect` and its like.
 struct InspectKind<Kind: InspectedKind>: Command {
     static var usage: String { "\(Kind.kind) inspect [OPTIONS] NAME [NAME...]" }
-    static var switches: String { "s size v verbose" }
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
-    @Flag(name: .shortAndLong, help: "Display total file sizes") var size = false
-    @Flag(name: .shortAndLong, help: "Verbose output for diagnostics") var verbose = false
-    @Argument(help: "Names") var names: [String]
+    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Flag("-s --size", "Display total file sizes") var size = false
+    @Flag("-v --verbose", "Verbose output for diagnostics") var verbose = false
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Inspector.run(names, kind: Kind.kind, format: format, size: size, settings)
     }

@@ -1,18 +1,16 @@
-import ArgumentParser
 
 /// `docker ps`.
 struct ListContainers: Command {
     static let usage = "ps [OPTIONS]"
-    static let switches = "a all l latest no-trunc q quiet s size"
-    @Flag(name: .shortAndLong, help: "Show all containers (default shows just running)") var all = false
-    @Option(name: .shortAndLong, help: "Filter output based on conditions provided") var filter: [String] = []
-    @Option(help: "Format output using a custom template") var format: String?
-    @Option(name: [.customShort("n"), .long], help: "Show n last created containers (includes all states)") var last =
+    @Flag("-a --all", "Show all containers (default shows just running)") var all = false
+    @Option("-f --filter", "Filter output based on conditions provided") var filter: [String] = []
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("-n --last", "Show n last created containers (includes all states)") var last =
         -1
-    @Flag(name: .shortAndLong, help: "Show the latest created container (includes all states)") var latest = false
-    @Flag(help: "Don't truncate output") var noTrunc = false
-    @Flag(name: .shortAndLong, help: "Only display container IDs") var quiet = false
-    @Flag(name: .shortAndLong, help: "Display total file sizes") var size = false
+    @Flag("-l --latest", "Show the latest created container (includes all states)") var latest = false
+    @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
+    @Flag("-q --quiet", "Only display container IDs") var quiet = false
+    @Flag("-s --size", "Display total file sizes") var size = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()

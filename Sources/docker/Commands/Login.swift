@@ -1,14 +1,12 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// `docker login`.
 struct Login: Command {
     static let usage = "login [OPTIONS] [SERVER]"
-    static let switches = "password-stdin"
-    @Option(name: .shortAndLong, help: "Password") var password: String?
-    @Flag(help: "Take the password from stdin") var passwordStdin = false
-    @Option(name: .shortAndLong, help: "Username") var username: String?
-    @Argument(help: "Server") var server: String?
+    @Option("-p --password", "Password") var password: String?
+    @Flag("--password-stdin", "Take the password from stdin") var passwordStdin = false
+    @Option("-u --username", "Username") var username: String?
+    @Argument var server: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         if passwordStdin {
@@ -89,7 +87,7 @@ struct Login: Command {
 /// `docker logout`.
 struct Logout: Command {
     static let usage = "logout [SERVER]"
-    @Argument(help: "Server") var server: String?
+    @Argument var server: String?
     func run(_ settings: Settings) throws(CLIError) {
         let key = ConfigFile.key(server)
         var config = try ConfigFile(folder: settings.folder)

@@ -1,4 +1,3 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// Asking before something is deleted, and telling what was.
@@ -54,9 +53,8 @@ enum Prune {
 /// `docker container prune`.
 struct PruneContainers: Command {
     static let usage = "container prune [OPTIONS]"
-    static let switches = "f force"
-    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
-    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
         guard force || Prune.confirmed("This will remove all stopped containers.") else { return }
@@ -67,10 +65,9 @@ struct PruneContainers: Command {
 /// `docker image prune`.
 struct PruneImages: Command {
     static let usage = "image prune [OPTIONS]"
-    static let switches = "a all f force"
-    @Flag(name: .shortAndLong, help: "Remove all unused images, not just dangling ones") var all = false
-    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
-    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+    @Flag("-a --all", "Remove all unused images, not just dangling ones") var all = false
+    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let warning =
@@ -85,10 +82,9 @@ struct PruneImages: Command {
 /// `docker volume prune`.
 struct PruneVolumes: Command {
     static let usage = "volume prune [OPTIONS]"
-    static let switches = "a all f force"
-    @Flag(name: .shortAndLong, help: "Remove all unused volumes, not just anonymous ones") var all = false
-    @Option(help: "Provide filter values (e.g. \"label=<label>\")") var filter: [String] = []
-    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+    @Flag("-a --all", "Remove all unused volumes, not just anonymous ones") var all = false
+    @Option("--filter", "Provide filter values (e.g. \"label=<label>\")") var filter: [String] = []
+    @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let kind = all ? "all local" : "anonymous local"
@@ -102,9 +98,8 @@ struct PruneVolumes: Command {
 /// `docker network prune`.
 struct PruneNetworks: Command {
     static let usage = "network prune [OPTIONS]"
-    static let switches = "f force"
-    @Option(help: "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
-    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
+    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let warning = "This will remove all custom networks not used by at least one container."
@@ -116,11 +111,10 @@ struct PruneNetworks: Command {
 /// `docker system prune`.
 struct PruneSystem: Command {
     static let usage = "system prune [OPTIONS]"
-    static let switches = "a all f force volumes"
-    @Flag(name: .shortAndLong, help: "Remove all unused images not just dangling ones") var all = false
-    @Option(help: "Provide filter values (e.g. \"label=<key>=<value>\")") var filter: [String] = []
-    @Flag(name: .shortAndLong, help: "Do not prompt for confirmation") var force = false
-    @Flag(help: "Prune anonymous volumes") var volumes = false
+    @Flag("-a --all", "Remove all unused images not just dangling ones") var all = false
+    @Option("--filter", "Provide filter values (e.g. \"label=<key>=<value>\")") var filter: [String] = []
+    @Flag("-f --force", "Do not prompt for confirmation") var force = false
+    @Flag("--volumes", "Prune anonymous volumes") var volumes = false
 
     func run(_ settings: Settings) throws(CLIError) {
         guard force || Prune.confirmed(warning) else { return }
@@ -148,7 +142,7 @@ struct PruneSystem: Command {
 /// `docker system df`.
 struct DiskUsage: Command {
     static let usage = "system df [OPTIONS]"
-    @Option(help: "Format output using a custom template") var format: String?
+    @Option("--format", "Format output using a custom template") var format: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let usage = try settings.client().call("GET", "/system/df")

@@ -1,17 +1,14 @@
-import ArgumentParser
 
 /// `docker pull`.
 struct Pull: Command {
     static let usage = "pull [OPTIONS] NAME[:TAG|@DIGEST]"
-    static let switches = "a all-tags q quiet v verbose disable-content-trust"
-
-    @Flag(name: .shortAndLong, help: "Download all tagged images in the repository") var allTags = false
-    @Flag(help: .hidden) var disableContentTrust = false
-    @Option(help: "Set platform if server is multi-platform capable") var platform: String?
-    @Flag(name: .shortAndLong, help: "Suppress verbose output") var quiet = false
-    @Option(help: "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace: String?
-    @Flag(name: .shortAndLong, help: "Print the seconds spent in every stage") var verbose = false
-    @Argument(help: "The image") var name: String
+    @Flag("-a --all-tags", "Download all tagged images in the repository") var allTags = false
+    @Flag("--disable-content-trust", nil) var disableContentTrust = false
+    @Option("--platform", "Set platform if server is multi-platform capable") var platform: String?
+    @Flag("-q --quiet", "Suppress verbose output") var quiet = false
+    @Option("--trace", "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace: String?
+    @Flag("-v --verbose", "Print the seconds spent in every stage") var verbose = false
+    @Argument var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
         let image = try ImageName(parsing: name)
@@ -42,13 +39,11 @@ struct Pull: Command {
 /// `docker push`.
 struct Push: Command {
     static let usage = "push [OPTIONS] NAME[:TAG]"
-    static let switches = "a all-tags q quiet disable-content-trust"
-
-    @Flag(name: .shortAndLong, help: "Push all tags of an image to the repository") var allTags = false
-    @Flag(help: .hidden) var disableContentTrust = false
-    @Option(help: "Push a platform-specific manifest as a single-platform image") var platform: String?
-    @Flag(name: .shortAndLong, help: "Suppress verbose output") var quiet = false
-    @Argument(help: "The image") var name: String
+    @Flag("-a --all-tags", "Push all tags of an image to the repository") var allTags = false
+    @Flag("--disable-content-trust", nil) var disableContentTrust = false
+    @Option("--platform", "Push a platform-specific manifest as a single-platform image") var platform: String?
+    @Flag("-q --quiet", "Suppress verbose output") var quiet = false
+    @Argument var name: String
 
     private static let platformNote = """
         Info -> Using --platform pushes only the specified platform manifest of a multi-platform image index.

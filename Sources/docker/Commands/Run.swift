@@ -1,16 +1,14 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// `docker run`: create, attach, wait and start; then this process is the container's terminal.
 struct Run: Command {
     static let usage = "run [OPTIONS] IMAGE [COMMAND] [ARG...]"
-    static let switches = ContainerOptions.switches
     static let stopsAtPositional = true
 
-    @OptionGroup var container: ContainerOptions
-    @Flag(name: .shortAndLong, help: "Run container in background and print container ID") var detach = false
-    @Option(help: "Override the key sequence for detaching a container") var detachKeys = ""
-    @Flag(name: .customLong("no-sig-proxy"), help: "Do not proxy received signals to the process") var noSigProxy =
+    let container = ContainerOptions()
+    @Flag("-d --detach", "Run container in background and print container ID") var detach = false
+    @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
+    @Flag("--sig-proxy", "Proxy received signals to the process") var sigProxy =
         false
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -55,7 +53,7 @@ struct Run: Command {
             condition: container.rm ? "removed" : "next-exit")
         let options = Session.Options(
             multiplexed: !container.tty, input: input, tty: container.tty,
-            proxiesSignals: !noSigProxy && !container.tty,
+            proxiesSignals: sigProxy && !container.tty,
             detachKeys: keys, output: output, errors: errors)
         try attached.run(options) { () throws(CLIError) in try client.call("POST", "/containers/\(id)/start") }
     }
@@ -64,10 +62,9 @@ struct Run: Command {
 /// `docker create`.
 struct Create: Command {
     static let usage = "create [OPTIONS] IMAGE [COMMAND] [ARG...]"
-    static let switches = ContainerOptions.switches
     static let stopsAtPositional = true
 
-    @OptionGroup var container: ContainerOptions
+    let container = ContainerOptions()
 
     func run(_ settings: Settings) throws(CLIError) {
         let document = try CreateBody(options: container, detached: false).checked(Self.usage)

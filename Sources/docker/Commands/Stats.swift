@@ -1,15 +1,13 @@
-import ArgumentParser
 @preconcurrency import Glibc
 
 /// `docker stats`.
 struct Stats: Command {
     static let usage = "stats [OPTIONS] [CONTAINER...]"
-    static let switches = "a all no-stream no-trunc"
-    @Flag(name: .shortAndLong, help: "Show all containers (default shows just running)") var all = false
-    @Option(help: "Format output using a custom template") var format: String?
-    @Flag(help: "Disable streaming stats and only pull the first result") var noStream = false
-    @Flag(help: "Do not truncate output") var noTrunc = false
-    @Argument(help: "Containers") var names: [String] = []
+    @Flag("-a --all", "Show all containers (default shows just running)") var all = false
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Flag("--no-stream", "Disable streaming stats and only pull the first result") var noStream = false
+    @Flag("--no-trunc", "Do not truncate output") var noTrunc = false
+    @Argument var names: [String] = []
 
     /// Milliseconds between two drawings.
     private static let drawMilliseconds: CInt = 500

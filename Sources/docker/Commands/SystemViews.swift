@@ -1,9 +1,8 @@
-import ArgumentParser
 
 /// `docker version`.
 struct ShowVersion: Command {
     static let usage = "version [OPTIONS]"
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    @Option("-f --format", "Format output using a custom template") var format: String?
 
     #if arch(arm64)
         private static let architecture = "arm64"
@@ -66,7 +65,7 @@ struct ShowVersion: Command {
 /// `docker info`.
 struct Info: Command {
     static let usage = "info [OPTIONS]"
-    @Option(name: .shortAndLong, help: "Format output using a custom template") var format: String?
+    @Option("-f --format", "Format output using a custom template") var format: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let client: JSON = [

@@ -1,23 +1,22 @@
-import ArgumentParser
 
 /// `docker update`.
 struct Update: Command {
     static let usage = "update [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option(help: "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16?
-    @Option(help: "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64?
-    @Option(help: "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64?
-    @Option(help: "Limit the CPU real-time period in microseconds") var cpuRtPeriod: Int64?
-    @Option(help: "Limit the CPU real-time runtime in microseconds") var cpuRtRuntime: Int64?
-    @Option(name: [.customShort("c"), .long], help: "CPU shares (relative weight)") var cpuShares: Int64?
-    @Option(help: "Number of CPUs") var cpus: String?
-    @Option(help: "CPUs in which to allow execution (0-3, 0,1)") var cpusetCpus: String?
-    @Option(help: "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems: String?
-    @Option(name: .shortAndLong, help: "Memory limit") var memory: String?
-    @Option(help: "Memory soft limit") var memoryReservation: String?
-    @Option(help: "Swap limit equal to memory plus swap: -1 to enable unlimited swap") var memorySwap: String?
-    @Option(help: "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64?
-    @Option(help: "Restart policy to apply when a container exits") var restart: String?
-    @Argument(help: "Containers") var names: [String]
+    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16?
+    @Option("--cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64?
+    @Option("--cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64?
+    @Option("--cpu-rt-period", "Limit the CPU real-time period in microseconds") var cpuRtPeriod: Int64?
+    @Option("--cpu-rt-runtime", "Limit the CPU real-time runtime in microseconds") var cpuRtRuntime: Int64?
+    @Option("-c --cpu-shares", "CPU shares (relative weight)") var cpuShares: Int64?
+    @Option("--cpus", "Number of CPUs") var cpus: String?
+    @Option("--cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)") var cpusetCpus: String?
+    @Option("--cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems: String?
+    @Option("-m --memory", "Memory limit") var memory: String?
+    @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
+    @Option("--memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap") var memorySwap: String?
+    @Option("--pids-limit", "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64?
+    @Option("--restart", "Restart policy to apply when a container exits") var restart: String?
+    @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let changes = try changes()

@@ -1,12 +1,10 @@
-import ArgumentParser
 
 /// `docker volume ls`.
 struct ListVolumes: Command {
     static let usage = "volume ls [OPTIONS]"
-    static let switches = "q quiet"
-    @Option(name: .shortAndLong, help: "Provide filter values (e.g. \"dangling=true\")") var filter: [String] = []
-    @Option(help: "Format output using a custom template") var format: String?
-    @Flag(name: .shortAndLong, help: "Only display volume names") var quiet = false
+    @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter: [String] = []
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Flag("-q --quiet", "Only display volume names") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let answer = try settings.client().call("GET", "/volumes" + query([("filters", try Filters.encode(filter))]))
@@ -29,11 +27,11 @@ struct ListVolumes: Command {
 /// `docker volume create`.
 struct CreateVolume: Command {
     static let usage = "volume create [OPTIONS] [VOLUME]"
-    @Option(name: .shortAndLong, help: "Specify volume driver name") var driver = "local"
-    @Option(help: "Set metadata for a volume") var label: [String] = []
-    @Option(name: .shortAndLong, help: "Set driver specific options") var opt: [String] = []
-    @Option(help: "Specify volume name") var name: String?
-    @Argument(help: "Name") var volume: String?
+    @Option("-d --driver", "Specify volume driver name") var driver = "local"
+    @Option("--label", "Set metadata for a volume") var label: [String] = []
+    @Option("-o --opt", "Set driver specific options") var opt: [String] = []
+    @Option("--name", "Specify volume name") var name: String?
+    @Argument var volume: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let body: JSON = [
@@ -47,9 +45,8 @@ struct CreateVolume: Command {
 /// `docker volume rm`.
 struct RemoveVolumes: Command {
     static let usage = "volume rm [OPTIONS] VOLUME [VOLUME...]"
-    static let switches = "f force"
-    @Flag(name: .shortAndLong, help: "Force the removal of one or more volumes") var force = false
-    @Argument(help: "Volumes") var names: [String]
+    @Flag("-f --force", "Force the removal of one or more volumes") var force = false
+    @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         try forEach(names) { (name) throws(CLIError) in
@@ -62,11 +59,10 @@ struct RemoveVolumes: Command {
 /// `docker network ls`.
 struct ListNetworks: Command {
     static let usage = "network ls [OPTIONS]"
-    static let switches = "q quiet no-trunc"
-    @Option(name: .shortAndLong, help: "Provide filter values (e.g. \"driver=bridge\")") var filter: [String] = []
-    @Option(help: "Format output using a custom template") var format: String?
-    @Flag(help: "Do not truncate the output") var noTrunc = false
-    @Flag(name: .shortAndLong, help: "Only display network IDs") var quiet = false
+    @Option("-f --filter", "Provide filter values (e.g. \"driver=bridge\")") var filter: [String] = []
+    @Option("--format", "Format output using a custom template") var format: String?
+    @Flag("--no-trunc", "Do not truncate the output") var noTrunc = false
+    @Flag("-q --quiet", "Only display network IDs") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {
         let list = try settings.client().call("GET", "/networks" + query([("filters", try Filters.encode(filter))]))

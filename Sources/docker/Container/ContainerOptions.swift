@@ -1,101 +1,95 @@
-import ArgumentParser
 
 /// The options `docker run` and `docker create` share.
-struct ContainerOptions: ParsableArguments {
-    static let switches =
-        "d detach i interactive t tty rm P publish-all read-only privileged init no-healthcheck oom-kill-disable q quiet +sig-proxy disable-content-trust use-api-socket"
-
-    @Option(help: "Add a custom host-to-IP mapping (host:ip)") var addHost: [String] = []
-    @Option(help: "Add an annotation to the container (passed through to the OCI runtime)") var annotation: [String] =
+struct ContainerOptions {
+    @Option("--add-host", "Add a custom host-to-IP mapping (host:ip)") var addHost: [String] = []
+    @Option("--annotation", "Add an annotation to the container (passed through to the OCI runtime)") var annotation: [String] =
         []
-    @Option(name: .shortAndLong, help: "Attach to STDIN, STDOUT or STDERR") var attach: [String] = []
-    @Option(help: "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16 = 0
-    @Option(help: "Add Linux capabilities") var capAdd: [String] = []
-    @Option(help: "Drop Linux capabilities") var capDrop: [String] = []
-    @Option(help: "Optional parent cgroup for the container") var cgroupParent = ""
-    @Option(help: "Cgroup namespace to use (host|private)") var cgroupns = ""
-    @Option(help: "Write the container ID to the file") var cidfile: String?
-    @Option(help: "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64 = 0
-    @Option(help: "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64 = 0
-    @Option(name: [.customShort("c"), .long], help: "CPU shares (relative weight)") var cpuShares: Int64 = 0
-    @Option(help: "Number of CPUs") var cpus: String?
-    @Option(help: "CPUs in which to allow execution (0-3, 0,1)") var cpusetCpus = ""
-    @Option(help: "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems = ""
-    @Option(help: "Add a host device to the container") var device: [String] = []
-    @Option(help: "Add a rule to the cgroup allowed devices list") var deviceCgroupRule: [String] = []
-    @Option(help: "Set custom DNS servers") var dns: [String] = []
-    @Option(name: [.customLong("dns-option"), .customLong("dns-opt")], help: "Set DNS options") var dnsOption:
+    @Option("-a --attach", "Attach to STDIN, STDOUT or STDERR") var attach: [String] = []
+    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16 = 0
+    @Option("--cap-add", "Add Linux capabilities") var capAdd: [String] = []
+    @Option("--cap-drop", "Drop Linux capabilities") var capDrop: [String] = []
+    @Option("--cgroup-parent", "Optional parent cgroup for the container") var cgroupParent = ""
+    @Option("--cgroupns", "Cgroup namespace to use (host|private)") var cgroupns = ""
+    @Option("--cidfile", "Write the container ID to the file") var cidfile: String?
+    @Option("--cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64 = 0
+    @Option("--cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64 = 0
+    @Option("-c --cpu-shares", "CPU shares (relative weight)") var cpuShares: Int64 = 0
+    @Option("--cpus", "Number of CPUs") var cpus: String?
+    @Option("--cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)") var cpusetCpus = ""
+    @Option("--cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems = ""
+    @Option("--device", "Add a host device to the container") var device: [String] = []
+    @Option("--device-cgroup-rule", "Add a rule to the cgroup allowed devices list") var deviceCgroupRule: [String] = []
+    @Option("--dns", "Set custom DNS servers") var dns: [String] = []
+    @Option("--dns-option --dns-opt", "Set DNS options") var dnsOption:
         [String] = []
-    @Option(help: "Set custom DNS search domains") var dnsSearch: [String] = []
-    @Option(help: "Container NIS domain name") var domainname = ""
-    @Option(help: "Overwrite the default ENTRYPOINT of the image") var entrypoint: String?
-    @Option(name: .shortAndLong, help: "Set environment variables") var env: [String] = []
-    @Option(help: "Read in a file of environment variables") var envFile: [String] = []
-    @Option(help: "Expose a port or a range of ports") var expose: [String] = []
-    @Option(help: "Add additional groups to join") var groupAdd: [String] = []
-    @Option(help: "Command to run to check health") var healthCmd: String?
-    @Option(help: "Time between running the check (ms|s|m|h)") var healthInterval: String?
-    @Option(help: "Consecutive failures needed to report unhealthy") var healthRetries: Int?
-    @Option(help: "Time between running the check during the start period (ms|s|m|h)") var healthStartInterval: String?
-    @Option(help: "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)")
+    @Option("--dns-search", "Set custom DNS search domains") var dnsSearch: [String] = []
+    @Option("--domainname", "Container NIS domain name") var domainname = ""
+    @Option("--entrypoint", "Overwrite the default ENTRYPOINT of the image") var entrypoint: String?
+    @Option("-e --env", "Set environment variables") var env: [String] = []
+    @Option("--env-file", "Read in a file of environment variables") var envFile: [String] = []
+    @Option("--expose", "Expose a port or a range of ports") var expose: [String] = []
+    @Option("--group-add", "Add additional groups to join") var groupAdd: [String] = []
+    @Option("--health-cmd", "Command to run to check health") var healthCmd: String?
+    @Option("--health-interval", "Time between running the check (ms|s|m|h)") var healthInterval: String?
+    @Option("--health-retries", "Consecutive failures needed to report unhealthy") var healthRetries: Int?
+    @Option("--health-start-interval", "Time between running the check during the start period (ms|s|m|h)") var healthStartInterval: String?
+    @Option("--health-start-period", "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)")
     var healthStartPeriod: String?
-    @Option(help: "Maximum time to allow one check to run (ms|s|m|h)") var healthTimeout: String?
-    @Option(name: .shortAndLong, help: "Container host name") var hostname = ""
-    @Flag(name: .customLong("init"), help: "Run an init inside the container that forwards signals and reaps processes")
+    @Option("--health-timeout", "Maximum time to allow one check to run (ms|s|m|h)") var healthTimeout: String?
+    @Option("-h --hostname", "Container host name") var hostname = ""
+    @Flag("--init", "Run an init inside the container that forwards signals and reaps processes")
     var initProcess = false
-    @Flag(name: .shortAndLong, help: "Keep STDIN open even if not attached") var interactive = false
-    @Option(help: "IPv4 address (e.g., 172.30.100.104)") var ip: String?
-    @Option(help: "IPv6 address (e.g., 2001:db8::33)") var ip6: String?
-    @Option(help: "IPC mode to use") var ipc = ""
-    @Option(name: .shortAndLong, help: "Set meta data on a container") var label: [String] = []
-    @Option(help: "Read in a line delimited file of labels") var labelFile: [String] = []
-    @Option(help: "Add link to another container") var link: [String] = []
-    @Option(help: "Logging driver for the container") var logDriver = ""
-    @Option(help: "Log driver options") var logOpt: [String] = []
-    @Option(help: "Container MAC address (e.g., 92:d0:c6:0a:29:33)") var macAddress: String?
-    @Option(name: .shortAndLong, help: "Memory limit") var memory: String?
-    @Option(help: "Memory soft limit") var memoryReservation: String?
-    @Option(help: "Swap limit equal to memory plus swap: '-1' to enable unlimited swap") var memorySwap: String?
-    @Option(help: "Tune container memory swappiness (0 to 100)") var memorySwappiness: Int64 = -1
-    @Option(help: "Attach a filesystem mount to the container") var mount: [String] = []
-    @Option(help: "Assign a name to the container") var name: String?
-    @Option(name: [.customLong("network"), .customLong("net")], help: "Connect a container to a network")
+    @Flag("-i --interactive", "Keep STDIN open even if not attached") var interactive = false
+    @Option("--ip", "IPv4 address (e.g., 172.30.100.104)") var ip: String?
+    @Option("--ip6", "IPv6 address (e.g., 2001:db8::33)") var ip6: String?
+    @Option("--ipc", "IPC mode to use") var ipc = ""
+    @Option("-l --label", "Set meta data on a container") var label: [String] = []
+    @Option("--label-file", "Read in a line delimited file of labels") var labelFile: [String] = []
+    @Option("--link", "Add link to another container") var link: [String] = []
+    @Option("--log-driver", "Logging driver for the container") var logDriver = ""
+    @Option("--log-opt", "Log driver options") var logOpt: [String] = []
+    @Option("--mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)") var macAddress: String?
+    @Option("-m --memory", "Memory limit") var memory: String?
+    @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
+    @Option("--memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap") var memorySwap: String?
+    @Option("--memory-swappiness", "Tune container memory swappiness (0 to 100)") var memorySwappiness: Int64 = -1
+    @Option("--mount", "Attach a filesystem mount to the container") var mount: [String] = []
+    @Option("--name", "Assign a name to the container") var name: String?
+    @Option("--network --net", "Connect a container to a network")
     var network: [String] = []
-    @Option(
-        name: [.customLong("network-alias"), .customLong("net-alias")],
-        help: "Add network-scoped alias for the container")
+    @Option("--network-alias --net-alias", "Add network-scoped alias for the container")
     var networkAlias: [String] = []
-    @Flag(help: "Disable any container-specified HEALTHCHECK") var noHealthcheck = false
-    @Flag(help: "Disable OOM Killer") var oomKillDisable = false
-    @Option(help: "Tune host's OOM preferences (-1000 to 1000)") var oomScoreAdj: Int = 0
-    @Option(help: "PID namespace to use") var pid = ""
-    @Option(help: "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64 = 0
-    @Option(help: "Set platform if server is multi-platform capable") var platform: String?
-    @Flag(help: "Give extended privileges to this container") var privileged = false
-    @Option(name: .shortAndLong, help: "Publish a container's port(s) to the host") var publish: [String] = []
-    @Flag(name: [.customShort("P"), .long], help: "Publish all exposed ports to random ports") var publishAll = false
-    @Option(help: "Pull image before running (\"always\", \"missing\", \"never\")") var pull = "missing"
-    @Flag(name: .shortAndLong, help: "Suppress the pull output") var quiet = false
-    @Flag(help: "Mount the container's root filesystem as read only") var readOnly = false
-    @Option(help: "Restart policy to apply when a container exits") var restart = "no"
-    @Flag(help: "Automatically remove the container and its associated anonymous volumes when it exits") var rm = false
-    @Option(help: "Runtime to use for this container") var runtime: String?
-    @Option(help: "Security Options") var securityOpt: [String] = []
-    @Option(help: "Size of /dev/shm") var shmSize: String?
-    @Option(help: "Signal to stop the container") var stopSignal: String?
-    @Option(help: "Timeout (in seconds) to stop a container") var stopTimeout: Int?
-    @Option(help: "Storage driver options for the container") var storageOpt: [String] = []
-    @Option(help: "Sysctl options") var sysctl: [String] = []
-    @Option(help: "Mount a tmpfs directory") var tmpfs: [String] = []
-    @Flag(name: .shortAndLong, help: "Allocate a pseudo-TTY") var tty = false
-    @Option(help: "Ulimit options") var ulimit: [String] = []
-    @Option(name: .shortAndLong, help: "Username or UID (format: <name|uid>[:<group|gid>])") var user = ""
-    @Option(help: "User namespace to use") var userns = ""
-    @Option(help: "UTS namespace to use") var uts = ""
-    @Option(name: .shortAndLong, help: "Bind mount a volume") var volume: [String] = []
-    @Option(help: "Optional volume driver for the container") var volumeDriver = ""
-    @Option(help: "Mount volumes from the specified container(s)") var volumesFrom: [String] = []
-    @Option(name: .shortAndLong, help: "Working directory inside the container") var workdir = ""
-    @Flag(help: .hidden) var disableContentTrust = false
-    @Argument(help: "The image, the command and its arguments") var words: [String]
+    @Flag("--no-healthcheck", "Disable any container-specified HEALTHCHECK") var noHealthcheck = false
+    @Flag("--oom-kill-disable", "Disable OOM Killer") var oomKillDisable = false
+    @Option("--oom-score-adj", "Tune host's OOM preferences (-1000 to 1000)") var oomScoreAdj: Int = 0
+    @Option("--pid", "PID namespace to use") var pid = ""
+    @Option("--pids-limit", "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64 = 0
+    @Option("--platform", "Set platform if server is multi-platform capable") var platform: String?
+    @Flag("--privileged", "Give extended privileges to this container") var privileged = false
+    @Option("-p --publish", "Publish a container's port(s) to the host") var publish: [String] = []
+    @Flag("-P --publish-all", "Publish all exposed ports to random ports") var publishAll = false
+    @Option("--pull", "Pull image before running (\"always\", \"missing\", \"never\")") var pull = "missing"
+    @Flag("-q --quiet", "Suppress the pull output") var quiet = false
+    @Flag("--read-only", "Mount the container's root filesystem as read only") var readOnly = false
+    @Option("--restart", "Restart policy to apply when a container exits") var restart = "no"
+    @Flag("--rm", "Automatically remove the container and its associated anonymous volumes when it exits") var rm = false
+    @Option("--runtime", "Runtime to use for this container") var runtime: String?
+    @Option("--security-opt", "Security Options") var securityOpt: [String] = []
+    @Option("--shm-size", "Size of /dev/shm") var shmSize: String?
+    @Option("--stop-signal", "Signal to stop the container") var stopSignal: String?
+    @Option("--stop-timeout", "Timeout (in seconds) to stop a container") var stopTimeout: Int?
+    @Option("--storage-opt", "Storage driver options for the container") var storageOpt: [String] = []
+    @Option("--sysctl", "Sysctl options") var sysctl: [String] = []
+    @Option("--tmpfs", "Mount a tmpfs directory") var tmpfs: [String] = []
+    @Flag("-t --tty", "Allocate a pseudo-TTY") var tty = false
+    @Option("--ulimit", "Ulimit options") var ulimit: [String] = []
+    @Option("-u --user", "Username or UID (format: <name|uid>[:<group|gid>])") var user = ""
+    @Option("--userns", "User namespace to use") var userns = ""
+    @Option("--uts", "UTS namespace to use") var uts = ""
+    @Option("-v --volume", "Bind mount a volume") var volume: [String] = []
+    @Option("--volume-driver", "Optional volume driver for the container") var volumeDriver = ""
+    @Option("--volumes-from", "Mount volumes from the specified container(s)") var volumesFrom: [String] = []
+    @Option("-w --workdir", "Working directory inside the container") var workdir = ""
+    @Flag("--disable-content-trust", nil) var disableContentTrust = false
+    @Argument var words: [String]
 }

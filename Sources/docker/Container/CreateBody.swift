@@ -21,7 +21,7 @@ struct CreateBody {
         do throws(CLIError) {
             return try document()
         } catch {
-            if error.message.hasPrefix("invalid argument ") { throw UsageFailure(usage: usage).shown(error.message) }
+            if error.message.hasPrefix("invalid argument ") { throw CommandHelp(usage: usage).shown(error.message) }
             throw error.inRun("docker \(usage.cut(" ").0)", 125)
         }
     }

@@ -1,5 +1,5 @@
-/// Turns the argument parser's messages into Docker's words.
-struct UsageFailure {
+/// A command's help, and its errors with the usage line below.
+struct CommandHelp {
     /// The command's usage line without `docker `.
     let usage: String
 
@@ -8,26 +8,30 @@ struct UsageFailure {
         usage.split(separator: " ").prefix { $0.allSatisfy(\.isLowercase) }.joined(separator: " ")
     }
 
-    /// The error for one message of the parser.
-    func error(_ message: String) -> CLIError {
-        if message.hasPrefix("Unknown option '"), let option = Self.quoted(message.dropFirst(16)) {
-            let name = option.cut("=").0
-            return shown(
-                name.hasPrefix("--")
-                    ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)")
+    // MARK: Help
+
+    /// As pflag lays it out: names, kind of value, text, in order of the long names.
+    func text(_ flags: FlagSet) -> String {
+        let shown = flags.flags.filter { $0.help != nil && $0.long != nil }
+            .sorted { ($0.long ?? "") < ($1.long ?? "") }
+        let rows = shown.map { flag -> (String, String) in
+            let names = flag.short == nil ? "      \(flag.long ?? "")" : "  \(flag.spelling(separator: ", "))"
+            return (flag.kind.isEmpty ? names : "\(names) \(flag.kind)", flag.help?.description ?? "")
         }
-        if message.hasPrefix("Missing expected argument") || message.contains("nexpected argument") {
-            return tooFew()
+        let width = (rows.map(\.0.count).max() ?? 0) + 3
+        var text = "Usage:  docker \(usage)"
+        if !rows.isEmpty { text += "\n\nOptions:" }
+        for (left, right) in rows { text += "\n" + left + String(repeating: " ", count: width - left.count) + right }
+        return text
+    }
+
+    // MARK: Errors
+
+    func failure(_ error: FlagError) -> CLIError {
+        switch error {
+        case .flag(let message): shown(message)
+        case .wrongCount: wrongCount()
         }
-        if message.hasPrefix("The value '"), let value = Self.quoted(message.dropFirst(11)),
-            let flag = message.split(separator: "'").dropFirst(2).first(where: { $0.hasPrefix("-") })
-        {
-            let name = flag.split(separator: " ").first ?? flag
-            return shown(
-                "invalid argument \"\(value)\" for \"\(name)\" flag: strconv.ParseInt: parsing \"\(value)\": invalid syntax"
-            )
-        }
-        return shown(message)
     }
 
     /// A text with the usage line and the help line below it, and exit code 125.
@@ -38,14 +42,12 @@ struct UsageFailure {
     }
 
     /// The error for a wrong number of arguments.
-    func tooFew() -> CLIError {
+    func wrongCount() -> CLIError {
         var failure = shown("docker: 'docker \(verb)' \(expectation)")
         failure.exitCode = 1
         failure.helpWord = expectation.hasPrefix("requires at least") && !expectation.contains(" and ") ? "See" : "Run"
         return failure
     }
-
-    private static func quoted(_ text: Substring) -> String? { text.firstIndex(of: "'").map { String(text[..<$0]) } }
 
     /// How many arguments the usage line asks for.
     private var expectation: String {

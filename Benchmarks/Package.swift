@@ -1,0 +1,35 @@
+// swift-tools-version: 6.3
+import PackageDescription
+
+/// The settings of the engine's modules, which are built here from the same sources (`Sources` is a link) so that a benchmark
+/// may call what the package keeps to itself.
+let settings: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let package = Package(
+    name: "docker-swift-benchmarks",
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
+    ],
+    targets: [
+        .target(name: "CLinux", linkerSettings: [.linkedLibrary("uring")]),
+        .systemLibrary(name: "CCodecs"),
+        .target(name: "OCI", swiftSettings: settings),
+        .target(name: "Kernel", dependencies: ["CLinux"], swiftSettings: settings),
+        .target(name: "Ring", dependencies: ["Kernel", "CLinux"], swiftSettings: settings),
+        .target(
+            name: "LayerFS",
+            dependencies: ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", .product(name: "Crypto", package: "swift-crypto")],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "LayerFSBenchmarks",
+            dependencies: ["LayerFS", "OCI", "Kernel", .product(name: "Benchmark", package: "benchmark")],
+            path: "Benchmarks/LayerFS", swiftSettings: settings,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
+    ]
+)
