@@ -204,6 +204,10 @@ void op_root_overlay(const struct lp_op *op) {
         if (errno != EINVAL) child_fail(errno, LP_FAIL_ERRNO, "lowerdir+");
         overlay_by_list(fd, op);
     }
+    // Whatever the kernel was built with: a commit reads the upper directory, and these would put marks of their own into it.
+    set_option(fd, "redirect_dir", "off");
+    set_option(fd, "metacopy", "off");
+    set_option(fd, "index", "off");
     set_option(fd, "upperdir", plan_string(op->s0));
     set_option(fd, "workdir", plan_string(op->s1));
     attach_root(create_mount(fd, 0, "overlay"));

@@ -34,6 +34,8 @@ extension Container {
         return try await BlockingPool.shared.run {
             let overlay = try FilesystemContext("overlay")
             try overlay.set("lowerdir", lower)
+            // As the container itself mounts it.
+            for feature in ["redirect_dir", "metacopy", "index"] { try overlay.set(feature, "off") }
             try overlay.set("upperdir", paths.upper)
             try overlay.set("workdir", paths.work)
             return try body(try overlay.detached(), path)
