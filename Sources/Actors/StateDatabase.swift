@@ -7,8 +7,12 @@ package import OCI
 /// Write-ahead log with synchronous=FULL: a transaction that has returned survives a power cut.
 package final class StateDatabase: Sendable {
     private let queue: DatabaseQueue
+    private let reserve: DiskReserve
 
-    private init(_ queue: DatabaseQueue) { self.queue = queue }
+    private init(_ queue: DatabaseQueue, _ reserve: DiskReserve) {
+        self.queue = queue
+        self.reserve = reserve
+    }
 
     static func open(_ path: String) throws -> StateDatabase {
         var configuration = Configuration()
@@ -22,7 +26,7 @@ package final class StateDatabase: Sendable {
                 let found = try Int.fetchOne(connection, sql: "PRAGMA synchronous")
                 guard found == Sync.full.rawValue else { throw EngineError(.system, "synchronous stays \(found ?? -1)") }
             }
-            return StateDatabase(queue)
+            return StateDatabase(queue, DiskReserve(path + ".reserve", bytes: reserveBytes))
         } catch {
             throw EngineError(
                 .system,
@@ -63,24 +67,47 @@ package final class StateDatabase: Sendable {
         try connection.execute(sql: "PRAGMA synchronous = \(sync.rawValue)")
     }
 
-    /// Runs `body` in one transaction, durable when this returns.
+    /// What removals need when nothing else is left: the log of changes before it is folded into the database (1000 pages),
+    /// and as much again for the pages themselves.
+    private static let reserveBytes: Int64 = 8 << 20
+
+    /// Runs `body` in one transaction, durable when this returns. A change that has begun is not cancelled: the caller's
+    /// own state has changed with it.
     func write<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {
-        try await queue.write { try body(StateTransaction(connection: $0)) }
+        try await finishing { queue in try await queue.write { try body(StateTransaction(connection: $0)) } }
+    }
+
+    /// Runs `work` apart from the caller's cancellation; on a full disk once more with the space that was kept for that.
+    private func finishing<Value: Sendable>(
+        _ work: @escaping @Sendable (DatabaseQueue) async throws -> Value
+    ) async throws -> Value {
+        let (queue, reserve) = (queue, reserve)
+        return try await Task {
+            do {
+                let value = try await work(queue)
+                reserve.refill()
+                return value
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL && reserve.release() {
+                return try await work(queue)
+            }
+        }.value
     }
 
     /// Runs `body` in one transaction that survives a crash of the daemon, and a power cut once a later ``write(_:)`` has
     /// returned: for what a daemon that starts again finds out by itself.
     func note(_ body: @escaping @Sendable (StateTransaction) throws -> Void) async throws {
-        try await queue.writeWithoutTransaction { connection in
-            try Self.setSync(connection, .normal)
-            let result = Result {
-                try connection.inTransaction {
-                    try body(StateTransaction(connection: connection))
-                    return .commit
+        try await finishing { queue in
+            try await queue.writeWithoutTransaction { connection in
+                try Self.setSync(connection, .normal)
+                let result = Result {
+                    try connection.inTransaction {
+                        try body(StateTransaction(connection: connection))
+                        return .commit
+                    }
                 }
+                try Self.setSync(connection, .full)
+                try result.get()
             }
-            try Self.setSync(connection, .full)
-            try result.get()
         }
     }
 

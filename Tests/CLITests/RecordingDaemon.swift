@@ -66,7 +66,11 @@ final class RecordingDaemon: Sendable {
             requests.withLock { $0.append(request) }
             if request.headers["upgrade"] != nil, !request.isDetached {
                 send(client, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n")
-                // The client starts the container meanwhile; the end of the stream lets it go.
+                // The client starts the container meanwhile, unless it only attaches; the end of the stream lets it go.
+                for _ in 0..<40 where request.path.hasSuffix("/attach") {
+                    if requests.withLock({ $0.contains { $0.path.hasSuffix("/start") } }) { break }
+                    usleep(10_000)
+                }
                 usleep(30_000)
                 return
             }

@@ -92,6 +92,21 @@ final class StartPathTests {
         #expect(try lab.docker("rm", "again").code == 0)
     }
 
+    @Test func `a stop ends a container in whatever state its restarts have it`() throws {
+        for milliseconds in stride(from: 40, through: 760, by: 40) {
+            let name = "restless\(milliseconds)"
+            let ran = try lab.docker(
+                "run", "-d", ["--name", name, "--network", "none", "--restart", "always", image, "true"])
+            #expect(ran.code == 0)
+            usleep(UInt32(milliseconds * 1000))
+            #expect(try lab.docker("stop", "-t", ["1", name]).code == 0)
+            usleep(150_000)
+            let state = try lab.docker("inspect", "-f", ["{{.State.Status}} {{.State.Pid}}", name]).text
+            #expect(state == "exited 0", "after \(milliseconds) ms")
+            #expect(try lab.docker("rm", "-f", [name]).code == 0)
+        }
+    }
+
     @Test func `nothing of a container stays mounted or running after its exit`() throws {
         for _ in 0..<5 { try lab.docker("run", "--rm", ["--network", "none", image, "true"]) }
         let monitors = {

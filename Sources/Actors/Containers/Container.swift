@@ -1,3 +1,4 @@
+import Glibc
 import Isolation
 package import Kernel
 import LayerFS
@@ -114,7 +115,8 @@ package actor Container {
         }
     }
 
-    private func startProcess() async throws {
+    /// - Parameter isRestart: the restart policy's start, which a stop of the user's cancels.
+    private func startProcess(isRestart: Bool = false) async throws {
         switch phase {
         case .running: throw EngineError(.notModified, "")
         case .removed: throw EngineError.noSuchContainer(id)
@@ -128,11 +130,16 @@ package actor Container {
         let ready: ContainerSetup.Result
         do {
             ready = try await prepare()
+            if isRestart, Task.isCancelled { return await giveUp(ready) }
             process = try await ready.connection.start()
         } catch {
             throw await failedToStart(error)
         }
+        if case .running = phase { throw EngineError(.notModified, "") }
         phase = .running(ready.connection, process)
+        Task { await self.finished(await ready.connection.exited()) }
+        // Stopped in the very moment: it was not to start, so it ends, and as any other end does.
+        if isRestart, Task.isCancelled { try signal(9, ready.connection) }
         startedAt = .now
         record.networks = ready.networks
         record.ports = ready.ports
@@ -140,13 +147,24 @@ package actor Container {
         record.state.pid = process.pid
         record.state.startedAt = Timestamp.now().text
         if RestartDecision.startsWithDaemon(record.hostConfig.restartPolicy, stoppedByUser: false) {
-            // After a power cut the record alone tells that it is to run.
-            try await persist()
+            // After a power cut the record alone tells that it is to run. It runs now, whatever becomes of the record.
+            do { try await persist() } catch { noteUnstored(error) }
         } else {
             persistLater()
         }
         await publish("start")
-        Task { await self.finished(await ready.connection.exited()) }
+    }
+
+    /// Gives back what was prepared for a restart that is not wanted any more.
+    private func giveUp(_ ready: ContainerSetup.Result) async {
+        guard case .prepared = phase else { return }
+        phase = .idle
+        await abandon(ready)
+    }
+
+    /// A process that has ended already needs no signal: its exit is on its way here.
+    private func signal(_ number: Int32, _ connection: MonitorConnection) throws {
+        do throws(SystemError) { try connection.signal(number) } catch where error.code == ESRCH {}
     }
 
     /// Brings up the monitor with everything the process needs, once.
@@ -178,6 +196,7 @@ package actor Container {
             if case .preparing = phase { phase = .prepared(result) }
             if case .removed = phase {
                 await abandon(result)
+                discard()
                 throw EngineError.noSuchContainer(id)
             }
             return result
@@ -288,7 +307,7 @@ package actor Container {
             // Cancelled by a stop, a removal or a start of the user's.
             guard (try? await Task.sleep(for: pause)) != nil, !Task.isCancelled else { return }
             record.restartCount += 1
-            do { try await startProcess() } catch {
+            do { try await startProcess(isRestart: true) } catch {
                 world.logger.warning("cannot restart", metadata: ["container": "\(id)", "error": "\(error)"])
             }
         }
@@ -346,7 +365,7 @@ package actor Container {
         guard case .running(let connection, _) = phase else {
             if record.state.status == .restarting {
                 record.state.status = .exited
-                persistLater()
+                try await persist()
                 return
             }
             throw EngineError(.notModified, "")
@@ -354,10 +373,10 @@ package actor Container {
         let number = try SignalName.number(signal ?? record.config.stopSignal ?? "SIGTERM")
         let seconds = timeout ?? record.config.stopTimeout ?? Self.stopSecondsDefault
         if record.state.status == .paused { try await unpause() }
-        try connection.signal(number)
+        try self.signal(number, connection)
         if seconds >= 0, await !ended(within: .seconds(seconds)), case .running = phase {
             await publish("kill", ["signal": "9"])
-            try connection.signal(9)
+            try self.signal(9, connection)
         }
         _ = try await wait(.notRunning)
         // Whoever stops a container relies on that a power cut does not start it again.
@@ -387,7 +406,7 @@ package actor Container {
             throw EngineError(.conflict, "Cannot kill container: \(record.name): container \(id) is not running")
         }
         if number == 9 { record.stoppedByUser = true }
-        try connection.signal(number)
+        try self.signal(number, connection)
         if number == 9, record.state.status == .paused { try await unpause() }
         await publish("kill", ["signal": "\(number)"])
         if number == 9 { _ = try await wait(.notRunning) }
@@ -482,7 +501,7 @@ package actor Container {
             record.stoppedByUser = true
             record.hostConfig.restartPolicy = nil
             if record.state.status == .paused { try await unpause() }
-            try connection.signal(9)
+            try signal(9, connection)
             _ = try await wait(.notRunning)
         }
         pendingRestart?.cancel()
@@ -498,8 +517,11 @@ package actor Container {
         await world.images.unuse(record.imageID, container: id)
         await publish("destroy")
         wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
-        paths.discard(after: teardown, LaunchSpec.cgroup(of: record, world))
+        discard()
     }
+
+    /// Removes the container's files and groups in the background.
+    private func discard() { paths.discard(after: teardown, LaunchSpec.cgroup(of: record, world)) }
 
     /// Changes limits and the restart policy; members that are nil stay as they are.
     ///
@@ -560,10 +582,12 @@ package actor Container {
             isPersistPending = false
             if case .removed = phase { return }
             let record = record
-            do { try await world.database.note { try $0.putContainer(record) } } catch {
-                world.logger.error("cannot store container", metadata: ["container": "\(id)", "error": "\(error)"])
-            }
+            do { try await world.database.note { try $0.putContainer(record) } } catch { noteUnstored(error) }
         }
+    }
+
+    private func noteUnstored(_ error: any Error) {
+        world.logger.error("cannot store container", metadata: ["container": "\(id)", "error": "\(error)"])
     }
 
     private static let persistDelay = Duration.milliseconds(50)
