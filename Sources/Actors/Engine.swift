@@ -51,6 +51,7 @@ package struct Engine: Sendable {
     ///
     /// - Throws: ``EngineError`` when a store cannot be opened.
     package static func open(_ configuration: EngineConfiguration, logger: Logger) async throws -> Engine {
+        let start = Timestamp.now()
         try Files.makeDirectories(configuration.dataRoot, mode: 0o711)
         try Files.makeDirectories(configuration.execRoot, mode: 0o700)
         let lock = try StoreLock.take(configuration.dataRoot)
@@ -68,6 +69,7 @@ package struct Engine: Sendable {
             configuration: configuration, containers: containers, images: images, layers: layers, volumes: volumes,
             networks: networks, events: events, host: HostFacts(configuration, driver: layers.driverName))
         try await containers.restore()
+        Task(priority: .background) { await images.sweep(before: start) }
         return engine
     }
 

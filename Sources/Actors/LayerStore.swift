@@ -311,6 +311,30 @@ package actor LayerStore {
         return freed
     }
 
+    /// Removes layers and blobs that no record names: a daemon that was killed between placing and recording them, or between
+    /// forgetting and removing them, has left those.
+    ///
+    /// - Parameter start: when this daemon started; what came later belongs to work of its own.
+    func sweep(before start: Timestamp) async throws {
+        let blobs = Set(layers.values.compactMap(\.blobDigest).map(\.hex))
+        let known = Set(layers.keys.map(\.hex)).union(flights.keys.map(\.hex)).union(pins.keys.map(\.hex))
+        let folders = [("\(root)/layers/sha256", known), ("\(root)/blobs/sha256", blobs)]
+        let orphans = try await BlockingPool.shared.run { () throws(SystemError) in
+            var found: [String] = []
+            for (folder, known) in folders {
+                for name in try Files.list(folder) where !known.contains(name) {
+                    let path = "\(folder)/\(name)"
+                    var status = stat()
+                    if lstat(path, &status) == 0, Int64(status.st_ctim.tv_sec) < start.seconds { found.append(path) }
+                }
+            }
+            return found
+        }
+        guard !orphans.isEmpty else { return }
+        logger.notice("removing layers that belong to no image", metadata: ["count": "\(orphans.count)"])
+        try await discard(orphans)
+    }
+
     /// Renames out of the way first, so that a removal cut short leaves nothing that looks whole.
     private func discard(_ paths: [String]) async throws {
         var trash: [String] = []

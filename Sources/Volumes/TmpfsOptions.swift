@@ -33,6 +33,8 @@ package struct TmpfsOptions: Sendable, Hashable {
             case "nodev": noDev = true
             case "exec": noExec = false
             case "noexec": noExec = true
+            case "defaults", "async", "atime", "noatime", "relatime", "strictatime", "private", "rprivate":
+                break  // of mounts in general: nothing that a file system in memory would do otherwise
             default: try take(option)
             }
         }

@@ -69,6 +69,22 @@ final class EngineTests {
         #expect(try lab.docker("rm", "-f", ["long", "short"]).code == 0)
     }
 
+    @Test func `what a killed daemon left of layers goes at the next start and what images need stays`() throws {
+        lab.killDaemon()
+        let orphans = ["layers/sha256", "blobs/sha256", "chains"].map {
+            "\(lab.directory)/root/\($0)/" + String(repeating: "ab", count: 32)
+        }
+        for path in orphans {
+            try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
+            FileManager.default.createFile(atPath: path + "/tar", contents: Data(count: 10))
+        }
+        sleep(2)  // Only what is older than the daemon is left over: times count in seconds.
+        try lab.startDaemon()
+        for _ in 0..<250 where orphans.contains(where: FileManager.default.fileExists(atPath:)) { usleep(20_000) }
+        for path in orphans { #expect(!FileManager.default.fileExists(atPath: path), "\(path)") }
+        #expect(try run(image, "echo", "still here").out == "still here\n")
+    }
+
     @Test func `exec runs beside the container as the asked user`() throws {
         try lab.docker("run", "-d", ["--name", "host", "--network", "none", "-e", "A=1", image, "sleep", "600"])
         #expect(try lab.docker("exec", "host", ["sh", "-c", "echo $A"]).out == "1\n")

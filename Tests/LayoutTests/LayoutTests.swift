@@ -47,7 +47,8 @@ struct LayoutTests {
         guard let allowed = Self.arrows[source.module] else { return }
         let ours = Set(Self.arrows.keys).union(["CLinux", "CCodecs", "CNetfilter"])
         for line in source.lines {
-            let words = line.split(separator: " ")
+            // `import struct M.T` as well as `import M`.
+            let words = line.split(separator: " ").filter { !["struct", "enum", "class", "func", "protocol"].contains($0) }
             guard let position = words.firstIndex(of: "import"), position <= 1, position + 1 < words.count else { continue }
             let module = String(words[position + 1].split(separator: ".")[0])
             guard ours.contains(module) else { continue }

@@ -1,6 +1,8 @@
 import FoundationEssentials
 import Isolation
 import Kernel
+import struct Volumes.TmpfsOptions
+import struct Volumes.VolumeError
 
 /// Compiles a container's record into what the isolation layer is told.
 struct LaunchSpec {
@@ -17,6 +19,8 @@ struct LaunchSpec {
         var network: Int32?
         var ipc: Int32?
         var pid: Int32?
+        /// Files of the container whose network this one shares.
+        var files: ContainerPaths?
     }
 
     func container(
@@ -38,9 +42,14 @@ struct LaunchSpec {
         if let size = host.consoleSize, size.count == 2, let rows = UInt16(exactly: size[0]), let columns = UInt16(exactly: size[1]) {
             spec.terminalSize = TerminalSize(rows: rows, columns: columns)
         }
-        try security(host, &spec)
+        let confinement = try Confinement(host)
+        spec.privileged = confinement.privileged
+        spec.capabilities = confinement.capabilities
+        spec.seccomp = confinement.seccomp
+        spec.noNewPrivileges = confinement.noNewPrivileges
         spec.readOnlyRootfs = host.readonlyRootfs ?? false
         spec.mounts = try mounts(record)
+        if let files = joined.files { addFiles(of: files, to: &spec.mounts) }
         spec.devices = (host.devices ?? []).map { device in
             DeviceSpec(
                 pathOnHost: device.pathOnHost ?? "",
@@ -56,8 +65,8 @@ struct LaunchSpec {
         spec.ipcNamespace = joined.ipc.map { .join($0) } ?? (host.ipcMode == "host" ? .host : .private)
         spec.utsNamespace = host.utsMode == "host" ? .host : .private
         spec.cgroupNamespace = host.cgroupnsMode == "host" ? .host : .private
-        spec.maskedPaths = host.maskedPaths
-        spec.readonlyPaths = host.readonlyPaths
+        spec.maskedPaths = confinement.showsSystemPaths ? [] : host.maskedPaths
+        spec.readonlyPaths = confinement.showsSystemPaths ? [] : host.readonlyPaths
         spec.useInit = host.usesInit ?? false
         spec.oomScoreAdj = host.oomScoreAdj ?? 0
         spec.cgroup = Self.cgroup(host, world.configuration)
@@ -77,12 +86,11 @@ struct LaunchSpec {
         if let rows = UInt16(exactly: rows), let columns = UInt16(exactly: columns) {
             spec.terminalSize = TerminalSize(rows: rows, columns: columns)
         }
-        var parent = ContainerSpec(id: record.id, rootfs: RootFilesystem(lowers: [], upper: "", work: ""), args: [])
-        try security(record.hostConfig, &parent)
-        spec.privileged = config.privileged || parent.privileged
-        spec.capabilities = parent.capabilities
-        spec.seccomp = spec.privileged ? .unconfined : parent.seccomp
-        spec.noNewPrivileges = parent.noNewPrivileges
+        let confinement = try Confinement(record.hostConfig)
+        spec.privileged = config.privileged || confinement.privileged
+        spec.capabilities = confinement.capabilities
+        spec.seccomp = spec.privileged ? .unconfined : confinement.seccomp
+        spec.noNewPrivileges = confinement.noNewPrivileges
         spec.rlimits = Self.limits(record.hostConfig)
         spec.cgroup = Self.cgroup(of: record, world)
         return spec
@@ -98,33 +106,7 @@ struct LaunchSpec {
         (host.ulimits ?? []).map { ResourceLimit(name: $0.name ?? "", soft: $0.soft ?? 0, hard: $0.hard ?? 0) }
     }
 
-    // MARK: Security
-
-    private func security(_ host: HostConfig, _ spec: inout ContainerSpec) throws {
-        spec.privileged = host.privileged ?? false
-        do throws(LaunchError) {
-            spec.capabilities = try CapabilitySet.default.adjusted(adding: host.capAdd ?? [], dropping: host.capDrop ?? [])
-        } catch { throw EngineError(.invalidParameter, error.message) }
-        if spec.privileged { spec.seccomp = .unconfined }
-        for option in host.securityOpt ?? [] {
-            let separator: Character = option.contains("=") ? "=" : ":"
-            let parts = option.split(separator: separator, maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-            let value = parts.count == 2 ? parts[1] : ""
-            switch parts[0] {
-            case "no-new-privileges": spec.noNewPrivileges = value.isEmpty || value == "true"
-            case "seccomp" where value == "unconfined": spec.seccomp = .unconfined
-            case "seccomp" where value == "builtin" || value == "default": spec.seccomp = .default
-            case "seccomp": spec.seccomp = .profile(Array(value.utf8))
-            case "systempaths" where value == "unconfined":
-                spec.maskedPaths = []
-                spec.readonlyPaths = []
-            case "apparmor" where value == "unconfined", "label" where value == "disable": break
-            case "apparmor", "label":
-                throw EngineError(.invalidParameter, "\(parts[0]) is not supported on this host: leave out --security-opt \(option)")
-            default: throw EngineError(.invalidParameter, "invalid --security-opt 2: \"\(option)\"")
-            }
-        }
-    }
+    // MARK: Limits
 
     /// The control groups of a container.
     static func cgroup(of record: ContainerRecord, _ world: ContainerStore.Surroundings) -> Cgroup {
@@ -182,14 +164,16 @@ struct LaunchSpec {
             specs.append(spec)
         }
         for (target, options) in (record.hostConfig.tmpfs ?? [:]).sorted(by: { $0.key < $1.key }) {
-            specs.append(try Self.tmpfs(target, options.split(separator: ",").map(String.init)))
+            do throws(VolumeError) { specs.append(Self.tmpfs(target, try TmpfsOptions(options))) } catch {
+                throw EngineError(.invalidParameter, "\(error)")
+            }
         }
         for mount in record.hostConfig.mounts ?? [] where mount.type == "tmpfs" {
-            var options: [String] = []
-            if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.append("size=\(size)") }
-            if let mode = mount.tmpfsOptions?.mode, mode > 0 { options.append("mode=\(String(mode, radix: 8))") }
-            if mount.readOnly == true { options.append("ro") }
-            specs.append(try Self.tmpfs(mount.target ?? "", options))
+            var options = TmpfsOptions()
+            if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.size = .bytes(UInt64(size)) }
+            options.mode = mount.tmpfsOptions?.mode.flatMap { $0 > 0 ? UInt16(exactly: $0) : nil }
+            options.readOnly = mount.readOnly == true
+            specs.append(Self.tmpfs(mount.target ?? "", options))
         }
         for (path, target) in [(paths.resolvConf, "/etc/resolv.conf"), (paths.hostname, "/etc/hostname"), (paths.hosts, "/etc/hosts")]
         where Files.exists(path) && !specs.contains(where: { $0.target == target }) {
@@ -199,25 +183,20 @@ struct LaunchSpec {
         return specs.sorted { ($0.target.split(separator: "/").count, $0.target) < ($1.target.split(separator: "/").count, $1.target) }
     }
 
-    private static func tmpfs(_ target: String, _ options: [String]) throws -> MountSpec {
-        var kept: [String] = []
-        var flags: MountSpec.Flags = [.noSetUID, .noDevices, .noExec]
-        var readOnly = false
-        for option in options {
-            switch option {
-            case "ro": readOnly = true
-            case "rw": readOnly = false
-            case "exec": flags.remove(.noExec)
-            case "noexec": flags.insert(.noExec)
-            case "suid": flags.remove(.noSetUID)
-            case "nosuid": flags.insert(.noSetUID)
-            case "dev": flags.remove(.noDevices)
-            case "nodev": flags.insert(.noDevices)
-            default: kept.append(option)
-            }
+    /// Names and name servers belong to the network: who shares it sees the same files, and changes to them.
+    private func addFiles(of other: ContainerPaths, to specs: inout [MountSpec]) {
+        let files = [(other.resolvConf, "/etc/resolv.conf"), (other.hostname, "/etc/hostname"), (other.hosts, "/etc/hosts")]
+        for (path, target) in files where Files.exists(path) && !specs.contains(where: { $0.target == target }) {
+            specs.append(MountSpec(.bind(path, recursive: false), target: target))
         }
-        var spec = MountSpec(.tmpfs(options: kept), target: target, readOnly: readOnly)
-        spec.flags = flags
+    }
+
+    private static func tmpfs(_ target: String, _ options: TmpfsOptions) -> MountSpec {
+        let data = options.kernelData.split(separator: ",").map(String.init)
+        var spec = MountSpec(.tmpfs(options: data), target: target, readOnly: options.readOnly)
+        if options.noSUID { spec.flags.insert(.noSetUID) }
+        if options.noDev { spec.flags.insert(.noDevices) }
+        if options.noExec { spec.flags.insert(.noExec) }
         return spec
     }
 

@@ -284,6 +284,15 @@ package actor ImageStore {
         return removed
     }
 
+    /// Removes what a daemon that was killed has left, some time after the start: nobody waits for it.
+    func sweep(before start: Timestamp) async {
+        do {
+            try await load()
+            try await collect()
+            try await layers.sweep(before: start)
+        } catch { logger.warning("cannot remove leftovers", metadata: ["error": "\(error)"]) }
+    }
+
     /// Removes layers that neither an image nor a container needs.
     ///
     /// - Returns: bytes of layers removed.

@@ -56,6 +56,7 @@ package struct HostConfig: Sendable, Hashable, Codable {
     package var cpusetMems: String?
     package var devices: [DeviceMapping]?
     package var deviceCgroupRules: [String]?
+    package var deviceRequests: [DeviceRequest]?
     package var memoryReservation: Int64?
     package var memorySwap: Int64?
     package var memorySwappiness: Int64?
@@ -66,6 +67,10 @@ package struct HostConfig: Sendable, Hashable, Codable {
     package var maskedPaths: [String]?
     package var readonlyPaths: [String]?
     package var usesInit: Bool?
+    package var cpuCount: Int64?
+    package var cpuPercent: Int64?
+    package var ioMaximumIOps: UInt64?
+    package var ioMaximumBandwidth: UInt64?
 
     enum CodingKeys: String, CodingKey {
         case binds = "Binds"
@@ -122,6 +127,7 @@ package struct HostConfig: Sendable, Hashable, Codable {
         case cpusetMems = "CpusetMems"
         case devices = "Devices"
         case deviceCgroupRules = "DeviceCgroupRules"
+        case deviceRequests = "DeviceRequests"
         case memoryReservation = "MemoryReservation"
         case memorySwap = "MemorySwap"
         case memorySwappiness = "MemorySwappiness"
@@ -132,6 +138,10 @@ package struct HostConfig: Sendable, Hashable, Codable {
         case maskedPaths = "MaskedPaths"
         case readonlyPaths = "ReadonlyPaths"
         case usesInit = "Init"
+        case cpuCount = "CpuCount"
+        case cpuPercent = "CpuPercent"
+        case ioMaximumIOps = "IOMaximumIOps"
+        case ioMaximumBandwidth = "IOMaximumBandwidth"
     }
 
     package init() {}
@@ -217,6 +227,19 @@ package struct DeviceMapping: Sendable, Hashable, Codable {
     package init() {}
 }
 
+/// Devices that a driver is to choose, as `--gpus` asks for them.
+package struct DeviceRequest: Sendable, Hashable, Codable {
+    package var driver: String?
+    package var capabilities: [[String]]?
+
+    enum CodingKeys: String, CodingKey {
+        case driver = "Driver"
+        case capabilities = "Capabilities"
+    }
+
+    package init() {}
+}
+
 /// A resource limit, by its name in setrlimit(2) without `RLIMIT_`.
 package struct Ulimit: Sendable, Hashable, Codable {
     package var name: String?
@@ -241,7 +264,7 @@ package struct Mount: Sendable, Hashable, Codable {
     package var consistency: String?
     package var bindOptions: BindOptions?
     package var volumeOptions: VolumeOptions?
-    package var tmpfsOptions: TmpfsOptions?
+    package var tmpfsOptions: TmpfsRequest?
 
     enum CodingKeys: String, CodingKey {
         case type = "Type"
@@ -307,7 +330,7 @@ package struct VolumeDriverConfig: Sendable, Hashable, Codable {
 }
 
 /// Options of a tmpfs mount: size in bytes, mode as a number.
-package struct TmpfsOptions: Sendable, Hashable, Codable {
+package struct TmpfsRequest: Sendable, Hashable, Codable {
     package var sizeBytes: Int64?
     package var mode: Int?
 

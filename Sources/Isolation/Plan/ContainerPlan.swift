@@ -255,32 +255,9 @@ struct ContainerPlan {
                     b: mount.propagation.flags, c: binds)
                 binds += 1
             case .tmpfs(let options):
-                let (own, all) = Self.tmpfsOptions(options, attributes)
-                plan.add(LP_OP_MOUNT, "tmpfs", "tmpfs", Self.clean(mount.target), list: own, a: all)
+                plan.add(LP_OP_MOUNT, "tmpfs", "tmpfs", Self.clean(mount.target), list: options, a: attributes)
             }
         }
-    }
-
-    /// Options of the mount among those of the file system; as Docker, nothing in memory is executable unless asked.
-    static func tmpfsOptions(_ options: [String], _ attributes: UInt64) -> (options: [String], attributes: UInt64) {
-        typealias D = DockerDefaults
-        var attributes = attributes | D.noSetUID | D.noDevices | D.noExec
-        var rest: [String] = []
-        for option in options {
-            switch option {
-            case "ro": attributes |= D.readOnly
-            case "rw": attributes &= ~D.readOnly
-            case "suid": attributes &= ~D.noSetUID
-            case "nosuid": attributes |= D.noSetUID
-            case "dev": attributes &= ~D.noDevices
-            case "nodev": attributes |= D.noDevices
-            case "exec": attributes &= ~D.noExec
-            case "noexec": attributes |= D.noExec
-            case "", "defaults", "private", "rprivate", "relatime", "strictatime", "noatime": break
-            default: rest.append(option)
-            }
-        }
-        return (rest, attributes)
     }
 
     // MARK: Restrictions
