@@ -53,22 +53,27 @@ package enum Threads {
     private final class Body {
         let run: @Sendable () -> Void
         let name: String
-        init(_ name: String, _ run: @escaping @Sendable () -> Void) {
+        let niceness: CInt
+        init(_ name: String, _ niceness: CInt, _ run: @escaping @Sendable () -> Void) {
             self.name = name
+            self.niceness = niceness
             self.run = run
         }
     }
 
     /// Starts a detached thread named `name` (15 bytes at most are shown by the kernel).
     ///
+    /// - Parameter niceness: nice(2) of the thread alone; more than 0 for work that others must not wait for.
     /// - Throws: `SystemError` with EAGAIN when the system has no more threads to give.
-    package static func start(_ name: String, _ run: @escaping @Sendable () -> Void) throws(SystemError) {
+    package static func start(
+        _ name: String, niceness: CInt = 0, _ run: @escaping @Sendable () -> Void
+    ) throws(SystemError) {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setdetachstate(&attributes, CInt(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, stackBytes)
-        let box = Unmanaged.passRetained(Body(name, run))
+        let box = Unmanaged.passRetained(Body(name, niceness, run))
         var thread = pthread_t()
         let code = pthread_create(
             &thread, &attributes,
@@ -76,6 +81,8 @@ package enum Threads {
                 guard let pointer else { return nil }
                 let body = Unmanaged<Body>.fromOpaque(pointer).takeRetainedValue()
                 cl_thread_name(body.name)
+                // On Linux the calling thread's. What cannot be had is only a little less politeness.
+                if body.niceness != 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, body.niceness) }
                 body.run()
                 return nil
             }, box.toOpaque())
