@@ -4,6 +4,7 @@ import HTTP
 import Kernel
 import Logging
 import NIOCore
+import OCI
 import Registry
 
 /// One request to a handler: where it came in, and typed access to its parameters.
@@ -39,6 +40,14 @@ struct Call: Sendable {
                 .invalidParameter, "invalid value \"\(text)\" of parameter \(name): must be a whole number")
         }
         return value
+    }
+
+    /// `platform`: os[/arch[/variant]].
+    func platform() throws -> Platform? {
+        guard let text = text("platform") else { return nil }
+        do { return try Platform(text) } catch let error as OCIError {
+            throw EngineError(.invalidParameter, error.message)
+        }
     }
 
     /// A time: seconds since 1970 with an optional fraction, or RFC 3339.

@@ -46,6 +46,9 @@ package struct CapabilitySet: Sendable, Hashable {
         return result
     }
 
+    /// True for a name of the kernel's, with or without `CAP_`, and for `ALL`.
+    package static func isKnown(_ name: String) -> Bool { isAll(name) || bit(name) != nil }
+
     private static func isAll(_ name: String) -> Bool { name.uppercased() == "ALL" || name.uppercased() == "CAP_ALL" }
 
     private static func known(_ name: String) throws(LaunchError) -> UInt64 {

@@ -46,6 +46,13 @@ package struct Launcher: Sendable {
         Cgroup(hierarchies: hierarchies, parent: spec.parent, id: id)
     }
 
+    /// Compiles a system-call filter, for a start that follows or for the error.
+    ///
+    /// - Throws: `LaunchError` when the profile is malformed.
+    package func check(_ choice: SeccompChoice, _ capabilities: CapabilitySet) async throws(LaunchError) {
+        try await pool.run { () throws(LaunchError) in _ = try compiler.program(choice, capabilities) }
+    }
+
     /// Makes the control groups and starts the monitor, which listens for clients and waits for ``MonitorConnection/start()``.
     ///
     /// - Parameter directory: of this container; holds the socket and later the exit record. Made when missing.

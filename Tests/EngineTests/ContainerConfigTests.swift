@@ -38,18 +38,22 @@ final class ContainerConfigTests {
         try lab.docker("run", "--rm", ["--network", "none"] + options + [image] + command)
     }
 
+    /// The body of a creation with the given members; after "!", what follows as it is.
+    func body(of members: String) -> String {
+        guard !members.hasPrefix("!") else { return String(members.dropFirst()) }
+        let command = members.contains(#""Cmd": "#) ? "" : #""Cmd": ["true"], "#
+        let body = #"{"Image": "odd", \#(command)\#(members)}"#
+        // The labs' daemons have no bridge.
+        guard !body.contains(#""NetworkMode": "#) else { return body }
+        guard body.contains(#""HostConfig": {"#) else { return body.dropLast() + #", "HostConfig": {"NetworkMode": "none"}}"# }
+        return body.replacing(#""HostConfig": {"#, with: #""HostConfig": {"NetworkMode": "none", "#)
+    }
+
     /// Creates, starts, awaits and removes a container of the given members.
     ///
     /// - Returns: the first status that is no success, with its message; or 200 and the exit code.
-    private func outcome(_ members: String, name: String = "") throws -> (status: Int, message: String) {
-        var body =
-            members.hasPrefix("!") ? String(members.dropFirst()) : #"{"Image": "odd", "Cmd": ["true"], \#(members)}"#
-        // The labs' daemons have no bridge.
-        if body.contains(#""HostConfig": {"#) {
-            body = body.replacing(#""HostConfig": {"#, with: #""HostConfig": {"NetworkMode": "none", "#)
-        } else if !members.hasPrefix("!") {
-            body = body.dropLast() + #", "HostConfig": {"NetworkMode": "none"}}"#
-        }
+    func outcome(_ members: String, name: String = "") throws -> (status: Int, message: String) {
+        let body = body(of: members)
         let created = try lab.api("POST", "/containers/create\(name)", body)
         guard created.status == 201 else { return (created.status, created.message) }
         defer { _ = try? lab.api("DELETE", "/containers/\(created.id)?force=1&v=1") }
@@ -75,22 +79,10 @@ final class ContainerConfigTests {
             #""User": "user:nope""#, 400, "unable to find group nope: no matching entries in group file",
             #""User": "user:user""#
         ),
-        (#""User": "root\n""#, 400, "invalid user or host name", #""User": "root""#),
-        (#""User": "a\u0000b""#, 400, "NUL", #""User": ":""#),
-        (
-            #""WorkingDir": "relative""#, 400,
-            "the working directory 'relative' is invalid, it needs to be an absolute path", #""WorkingDir": "/""#
-        ),
         (
             #""WorkingDir": "/etc/passwd""#, 500,
             "chdir to cwd (\"/etc/passwd\") set in config.json failed: not a directory", #""WorkingDir": "/new/one""#
         ),
-        (#""WorkingDir": "/x\u0000y""#, 400, "NUL", #""WorkingDir": "/outside/new""#),
-        (#""Env": ["A=\u0000"]"#, 400, "NUL", #""Env": ["A=line\nbreak", "=odd", ""]"#),
-        (#""Env": "A=1""#, 400, "invalid JSON: Env: ", #""Env": ["A=1"]"#),
-        (#""Entrypoint": ["true", "\u0000"]"#, 400, "NUL", #""Entrypoint": ["true", "\n"]"#),
-        (#""Hostname": "a\nb""#, 400, "invalid user or host name", #""Hostname": "a-b.c""#),
-        (#""StopSignal": "BOGUS""#, 400, "Invalid signal: BOGUS", #""StopSignal": "SIGRTMIN+3""#),
         (
             #""Volumes": {"/": {}}"#, 400, "destination can't be '/'",
             #""Volumes": {"/a": {}, "/a/": {}, "/b/../a": {}}"#
@@ -99,61 +91,6 @@ final class ContainerConfigTests {
         (
             #""Volumes": {"/proc": {}}"#, 400, "\"/proc\" cannot be mounted because it is inside /proc",
             #""Volumes": {"/process": {}}"#
-        ),
-        (
-            #""HostConfig": {"Memory": 6291455}"#, 400, "Minimum memory limit allowed is 6MB",
-            #""HostConfig": {"Memory": 6291456}"#
-        ),
-        (
-            #""HostConfig": {"Memory": 16777216, "MemorySwap": 8388608}"#, 400,
-            "Minimum memoryswap limit should be larger than memory limit, see usage",
-            #""HostConfig": {"Memory": 16777216, "MemorySwap": -1}"#
-        ),
-        (
-            #""HostConfig": {"NanoCpus": 1000000000000}"#, 400, "range of CPUs is from 0.01 to",
-            #""HostConfig": {"NanoCpus": 500000000}"#
-        ),
-        (
-            #""HostConfig": {"NanoCpus": 1, "CpuQuota": 1}"#, 400,
-            "Conflicting options: Nano CPUs and CPU Period cannot both be set.",
-            #""HostConfig": {"CpuQuota": 50000, "CpuPeriod": 100000}"#
-        ),
-        (
-            #""HostConfig": {"OomScoreAdj": 1001}"#, 400,
-            "Invalid value 1001, range for oom score adj is [-1000, 1000]", #""HostConfig": {"OomScoreAdj": 1000}"#
-        ),
-        (
-            #""HostConfig": {"Ulimits": [{"Name": "bogus", "Soft": 1, "Hard": 1}]}"#, 400, "invalid ulimit type: bogus",
-            #""HostConfig": {"Ulimits": [{"Name": "nofile", "Soft": 10, "Hard": 20}]}"#
-        ),
-        (
-            #""HostConfig": {"CapAdd": ["BOGUS"]}"#, 400, "unknown capability \"BOGUS\"",
-            #""HostConfig": {"CapAdd": ["cap_sys_time", "NET_ADMIN"]}"#
-        ),
-        (
-            #""HostConfig": {"SecurityOpt": ["bogus"]}"#, 400, "invalid --security-opt 2: \"bogus\"",
-            #""HostConfig": {"SecurityOpt": ["no-new-privileges"]}"#
-        ),
-        (
-            #""HostConfig": {"SecurityOpt": ["seccomp={"]}"#, 400, "Decoding seccomp profile failed",
-            #""HostConfig": {"SecurityOpt": ["seccomp=unconfined"]}"#
-        ),
-        (
-            #""HostConfig": {"SecurityOpt": ["seccomp={\"defaultAction\": \"BOGUS\"}"]}"#, 400, "unknown action BOGUS",
-            #""HostConfig": {"SecurityOpt": ["seccomp={\"defaultAction\": \"SCMP_ACT_ALLOW\"}"]}"#
-        ),
-        (
-            #""HostConfig": {"Sysctls": {"kernel.hostname": "x"}}"#, 400,
-            "sysctl \"kernel.hostname\" is not in a separate kernel namespace",
-            #""HostConfig": {"Sysctls": {"kernel.msgmax": "8192"}}"#
-        ),
-        (
-            #""HostConfig": {"Sysctls": {"net.ipv4.ip_forward": "1\n"}}"#, 400, "has an invalid value",
-            #""HostConfig": {"Sysctls": {"net.ipv4.ip_forward": "1"}}"#
-        ),
-        (
-            #""HostConfig": {"Sysctls": {"net.ipv4/../../kernel.hostname": "1"}}"#, 400,
-            "is not in a separate kernel namespace", #""HostConfig": {"Sysctls": {"net.ipv4.conf.lo.forwarding": "1"}}"#
         ),
         (
             #""HostConfig": {"Devices": [{"PathOnHost": "/dev/nope"}]}"#, 400,
@@ -165,30 +102,8 @@ final class ContainerConfigTests {
             #""HostConfig": {"Devices": [{"PathOnHost": "/dev/zero", "CgroupPermissions": "r"}]}"#
         ),
         (
-            #""HostConfig": {"DeviceCgroupRules": ["bogus"]}"#, 400, "invalid device cgroup rule format: 'bogus'",
-            #""HostConfig": {"DeviceCgroupRules": ["c 10:200 rwm"]}"#
-        ),
-        (
             #""HostConfig": {"GroupAdd": ["nope"]}"#, 400, "unable to find group nope",
             #""HostConfig": {"GroupAdd": ["more", "77"]}"#
-        ),
-        (
-            #""HostConfig": {"RestartPolicy": {"Name": "bogus"}}"#, 400,
-            "invalid restart policy: unknown policy 'bogus'",
-            #""HostConfig": {"RestartPolicy": {"Name": "on-failure"}}"#
-        ),
-        (
-            #""HostConfig": {"AutoRemove": true, "RestartPolicy": {"Name": "always"}}"#, 400,
-            "can't create 'AutoRemove' container with restart policy",
-            #""HostConfig": {"RestartPolicy": {"Name": "no"}}"#
-        ),
-        (
-            #""HostConfig": {"LogConfig": {"Type": "bogus"}}"#, 400, "no log driver named 'bogus' is registered",
-            #""HostConfig": {"LogConfig": {"Type": "none"}}"#
-        ),
-        (
-            #""HostConfig": {"Runtime": "bogus"}"#, 400, "unknown or invalid runtime name: bogus",
-            #""HostConfig": {"Runtime": "runc"}"#
         ),
         (
             #""HostConfig": {"PidMode": "container:nope"}"#, 404, "No such container: nope",

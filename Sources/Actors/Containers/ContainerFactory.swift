@@ -13,8 +13,9 @@ struct ContainerFactory: Sendable {
     func make(
         _ request: CreateRequest, image: ImageSnapshot, id: String, name: String
     ) async throws -> (record: ContainerRecord, warnings: [String]) {
-        let config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
-        let warnings = try HostConfigCheck.check(request.hostConfig, config) + LaunchSpec.unheldLimits(request.hostConfig, world)
+        var config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
+        let warnings = try await check(request, config)
+        if request.hostConfig.networkMode == "host", (request.config.hostname ?? "").isEmpty { config.hostname = HostName.own }
         let diffIDs = image.record.config.rootfs.diffIDs
         await world.images.use(image.record.id, chain: diffIDs, container: id)
         let paths = ContainerPaths(world.configuration, id: id)
@@ -25,19 +26,27 @@ struct ContainerFactory: Sendable {
             imageName: request.config.image ?? "", diffIDs: diffIDs, config: config, hostConfig: request.hostConfig,
             path: command[0], args: Array(command.dropFirst()), mounts: [], networks: [:], ports: [:], restartCount: 0,
             state: ContainerRecord.State(status: .created), stoppedByUser: false)
+        if config.networkDisabled == true, Container.usesBridge(record) { record.hostConfig.networkMode = "none" }
         record.hostConfig.normalize()
-        record.networks = networks(of: record, request.endpoints)
+        record.networks = networks(of: record)
         record.mounts = try await mounts(of: record)
         try await copyUp(record)
         return (record, warnings)
     }
 
-    private func networks(
-        of record: ContainerRecord, _ asked: [String: EndpointSettings]
-    ) -> [String: EndpointSettings] {
+    /// Nothing is made before all of this holds.
+    private func check(_ request: CreateRequest, _ config: Config) async throws -> [String] {
+        try ConfigCheck.check(request.config)
+        let warnings = try HostConfigCheck.check(request.hostConfig, config)
+        try NetworkCheck.conflicts(request)
+        try await ConfinementCheck.check(request.hostConfig, world.launcher)
+        return warnings + ConfigCheck.warnings(config) + LaunchSpec.unheldLimits(request.hostConfig, world)
+    }
+
+    private func networks(of record: ContainerRecord) -> [String: EndpointSettings] {
         let name = Container.usesBridge(record) ? "bridge" : record.hostConfig.networkMode ?? "bridge"
         guard !name.hasPrefix("container:") else { return [:] }
-        var settings = asked[name] ?? asked["default"] ?? EndpointSettings()
+        var settings = EndpointSettings()
         settings.networkID = world.networks.id(of: name)
         return [name: settings]
     }
@@ -127,72 +136,4 @@ extension HostConfig {
 
     /// Size of `/dev/shm`, as in Docker: 64 MiB.
     static let shmBytesDefault: Int64 = 64 << 20
-}
-
-/// Refuses what this engine would otherwise silently not do.
-enum HostConfigCheck {
-    /// - Returns: warnings for the user.
-    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
-    static func check(_ host: HostConfig, _ config: Config) throws -> [String] {
-        var warnings: [String] = []
-        try limits(host)
-        try modes(host)
-        if host.autoRemove == true, !["", "no"].contains(host.restartPolicy?.name ?? "") {
-            throw EngineError(.invalidParameter, "can't create 'AutoRemove' container with restart policy")
-        }
-        let restart = host.restartPolicy?.name ?? ""
-        guard ["", "no", "always", "unless-stopped", "on-failure"].contains(restart) else {
-            throw EngineError(
-                .invalidParameter, "invalid restart policy: unknown policy '\(restart)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
-        }
-        if let signal = config.stopSignal, !signal.isEmpty { _ = try SignalName.number(signal) }
-        guard ["", "json-file", "none"].contains(host.logConfig?.type ?? "") else {
-            throw EngineError(
-                .invalidParameter, "logger: no log driver named '\(host.logConfig?.type ?? "")' is registered: use json-file or none")
-        }
-        if host.oomKillDisable == true { warnings.append("OOM kill disable is not supported and was discarded.") }
-        return warnings
-    }
-
-    /// Smallest memory limit, as in Docker: 6 MiB.
-    private static let memoryMin: Int64 = 6 << 20
-
-    private static func limits(_ host: HostConfig) throws {
-        if let memory = host.memory, memory != 0, memory < memoryMin {
-            throw EngineError(.invalidParameter, "Minimum memory limit allowed is 6MB")
-        }
-        if let swap = host.memorySwap, swap > 0, swap < host.memory ?? 0 {
-            throw EngineError(
-                .invalidParameter,
-                "Minimum memoryswap limit should be larger than memory limit, see usage")
-        }
-        if let cpus = host.nanoCpus, cpus != 0 {
-            guard cpus > 0 else { throw EngineError(.invalidParameter, "NanoCPUs cannot be negative") }
-            let available = Int64(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-            guard cpus <= available * 1_000_000_000 else {
-                throw EngineError(
-                    .invalidParameter,
-                    "range of CPUs is from 0.01 to \(available).00, as there are only \(available) CPUs available")
-            }
-            guard host.cpuQuota ?? 0 == 0, host.cpuPeriod ?? 0 == 0 else {
-                throw EngineError(.invalidParameter, "Conflicting options: Nano CPUs and CPU Period cannot both be set.")
-            }
-        }
-    }
-
-    private static func modes(_ host: HostConfig) throws {
-        let network = host.networkMode ?? ""
-        guard ["", "default", "bridge", "host", "none"].contains(network) || network.hasPrefix("container:") else {
-            throw EngineError(.notFound, "network \(network) not found")
-        }
-        if let mode = host.usernsMode, !["", "host"].contains(mode) {
-            throw EngineError(.invalidParameter, "invalid user namespace mode \(mode): only host is supported")
-        }
-        if let runtime = host.runtime, !["", "runc", "io.containerd.runc.v2"].contains(runtime) {
-            throw EngineError(.invalidParameter, "unknown or invalid runtime name: \(runtime)")
-        }
-        if let driver = host.volumeDriver, !["", "local"].contains(driver) {
-            throw EngineError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
-        }
-    }
 }

@@ -34,9 +34,14 @@ struct ContainerSetup: Sendable {
         do {
             for point in record.mounts where point.type == "bind" { try Self.checkSource(point) }
             try Files.makeDirectories(paths.run)
-            let joined = try await joined(record.hostConfig)
+            var record = record
+            let (joined, sharer) = try await joined(record.hostConfig)
+            if let sharer {
+                record.config.hostname = sharer.config.hostname
+                record.config.domainname = sharer.config.domainname
+            }
             let place = try await network(record, joined)
-            try writeFiles(record, place.networks)
+            try await writeFiles(record, place.networks)
             let spec = try LaunchSpec(world, paths).container(
                 record, lower: lower, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
@@ -58,7 +63,8 @@ struct ContainerSetup: Sendable {
         }
     }
 
-    private func joined(_ host: HostConfig) async throws -> LaunchSpec.Joined {
+    /// What is shared with other containers, and the record of the one whose network it is.
+    private func joined(_ host: HostConfig) async throws -> (LaunchSpec.Joined, ContainerRecord?) {
         func pid(_ mode: String?) async throws -> Int32? {
             guard let mode, mode.hasPrefix("container:") else { return nil }
             let other = try await resolve(String(mode.dropFirst("container:".count)))
@@ -67,8 +73,24 @@ struct ContainerSetup: Sendable {
                     .conflict, "cannot join namespace of a non running container: container \(other.id) is not running: start it first")
             }
         }
-        return LaunchSpec.Joined(
+        var joined = LaunchSpec.Joined(
             network: try await pid(host.networkMode), ipc: try await pid(host.ipcMode), pid: try await pid(host.pidMode))
+        let owner = try await networkOwner(host)
+        joined.files = owner.map { ContainerPaths(world.configuration, id: $0.id) }
+        return (joined, owner)
+    }
+
+    /// The container that has the network this one shares: the last of a chain in which each shares that of the next.
+    private func networkOwner(_ host: HostConfig) async throws -> ContainerRecord? {
+        var owner: ContainerRecord?
+        var mode = host.networkMode ?? ""
+        while mode.hasPrefix("container:") {
+            let next = try await resolve(String(mode.dropFirst("container:".count))).snapshot().record
+            guard next.id != owner?.id else { break }
+            owner = next
+            mode = next.hostConfig.networkMode ?? ""
+        }
+        return owner
     }
 
     // MARK: Network
@@ -97,14 +119,14 @@ struct ContainerSetup: Sendable {
         settings.macAddress = "\(endpoint.mac)"
         settings.endpointID = SHA256Bytes.digest(Array("\(record.id)/\(endpoint.hostInterface)".utf8)).hex
         place.networks["bridge"] = settings
-        let wanted = try PublishedPorts.requests(record)
+        let wanted = try PublishedPorts.requests(record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) })
         let bound = wanted.isEmpty ? [] : try await bridge.publish(wanted, for: record.id)
         place.ports = PublishedPorts.shown(bound)
         try paths.store(endpoint: AdoptedEndpoint(endpoint, ports: bound))
         return place
     }
 
-    private func writeFiles(_ record: ContainerRecord, _ networks: [String: EndpointSettings]) throws {
+    private func writeFiles(_ record: ContainerRecord, _ networks: [String: EndpointSettings]) async throws {
         let host = record.hostConfig
         guard !(host.networkMode ?? "").hasPrefix("container:") else { return }
         let name = record.config.hostname ?? ""
@@ -115,7 +137,7 @@ struct ContainerSetup: Sendable {
         try Self.write(paths.hostname, ContainerFiles.hostname(name))
         try Self.write(
             paths.hosts,
-            isHost ? Self.hostFile("/etc/hosts") : ContainerFiles.hosts(address: address, names: names, extra: try extraHosts(host)))
+            isHost ? Self.hostFile("/etc/hosts") : ContainerFiles.hosts(address: address, names: names, extra: try await extraHosts(host)))
         var resolver = Self.hostFile("/etc/resolv.conf")
         if ContainerFiles.namesOnlyStubResolver(resolver), !isHost { resolver = Self.hostFile("/run/systemd/resolve/resolv.conf") }
         let isPlain = (host.dns ?? []).isEmpty && (host.dnsSearch ?? []).isEmpty && (host.dnsOptions ?? []).isEmpty
@@ -127,15 +149,17 @@ struct ContainerSetup: Sendable {
                     host: resolver, nameservers: host.dns ?? [], search: host.dnsSearch ?? [], options: host.dnsOptions ?? []))
     }
 
-    /// `NAME:ADDRESS` of `--add-host`; `host-gateway` is the bridge's address.
-    private func extraHosts(_ host: HostConfig) throws -> [(name: String, address: String)] {
-        try (host.extraHosts ?? []).map { entry in
-            let parts = entry.split(separator: ":", maxSplits: 1).map(String.init)
-            guard parts.count == 2 else {
-                throw EngineError(.invalidParameter, "bad format for add-host: \"\(entry)\"")
-            }
-            return (parts[0], parts[1])
+    /// Names of `--add-host` with their addresses.
+    ///
+    /// - Throws: ``EngineError`` when the bridge's address is asked for and there is no bridge.
+    private func extraHosts(_ host: HostConfig) async throws -> [(name: String, address: String)] {
+        var result: [(name: String, address: String)] = []
+        for entry in host.extraHosts ?? [] {
+            let extra = try ExtraHost(entry)
+            let isGateway = extra.address == ExtraHost.gateway
+            result.append((extra.name, isGateway ? "\(try await world.networks.bridge().gateway)" : extra.address))
         }
+        return result
     }
 
     /// A file of the host, or nothing where it has none.
@@ -170,41 +194,51 @@ struct ContainerSetup: Sendable {
 enum PublishedPorts {
     /// Every port of `-p` and, with `-P`, every exposed one that has none.
     ///
+    /// - Parameter exposed: `port/protocol`, of the request and the image.
     /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
-    static func requests(_ record: ContainerRecord) throws -> [PortBinding] {
+    static func requests(_ host: HostConfig, exposed: [String]?) throws -> [PortBinding] {
         var result: [PortBinding] = []
-        let bindings = record.hostConfig.portBindings ?? [:]
+        let bindings = host.portBindings ?? [:]
         for (port, sides) in bindings.sorted(by: { $0.key < $1.key }) {
             let (number, transport) = try parse(port)
             for side in sides ?? [PortBindingRequest()] {
                 result.append(try binding(side, number, transport))
             }
         }
-        guard record.hostConfig.publishAllPorts == true else { return result }
-        for port in (record.config.exposedPorts ?? [:]).keys.sorted() where bindings[port] == nil {
+        guard host.publishAllPorts == true else { return result }
+        for port in (exposed ?? []).sorted() where bindings[port] == nil {
             let (number, transport) = try parse(port)
             result.append(PortBinding(hostAddress: .any, hostPort: 0, containerPort: number, transport: transport))
         }
         return result
     }
 
-    private static func parse(_ text: String) throws -> (UInt16, Transport) {
-        let parts = text.split(separator: "/", omittingEmptySubsequences: false)
-        let transport = Transport.allCases.first { $0.name == (parts.count == 2 ? parts[1].lowercased() : "tcp") }
-        guard let transport, parts.count <= 2, let number = UInt16(parts[0]), number > 0 else {
-            throw EngineError(.invalidParameter, "invalid port specification: \"\(text)\"")
+    /// `80/tcp`, or `80` alone.
+    static func parse(_ text: String) throws -> (UInt16, Transport) {
+        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
+        let name = parts.count == 2 ? parts[1].lowercased() : "tcp"
+        guard let transport = Transport.allCases.first(where: { $0.name == name }) else {
+            throw EngineError.invalid("invalid proto: \(name.printable)")
+        }
+        guard let number = number(parts[0]), number > 0 else {
+            throw EngineError.invalid("invalid port specification: \"\(text.printable)\"")
         }
         return (number, transport)
     }
 
+    /// Digits alone, without the sign that Swift takes.
+    private static func number(_ text: some StringProtocol) -> UInt16? {
+        text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt16(text) : nil
+    }
+
     private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws -> PortBinding {
         let hostPort = side.hostPort ?? ""
-        guard let number = hostPort.isEmpty ? 0 : UInt16(hostPort) else {
-            throw EngineError(.invalidParameter, "invalid hostPort: \(hostPort)")
+        guard let number = hostPort.isEmpty ? 0 : number(hostPort) else {
+            throw EngineError.invalid("invalid hostPort: \(hostPort.printable)")
         }
         let hostIP = side.hostIp ?? ""
         guard let address = hostIP.isEmpty ? .any : IPv4Address(hostIP) else {
-            throw EngineError(.invalidParameter, "invalid IP address: \(hostIP): only IPv4 addresses can be published")
+            throw EngineError(.invalidParameter, "invalid IP address: \(hostIP.printable): only IPv4 addresses can be published")
         }
         return PortBinding(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
     }

@@ -49,7 +49,7 @@ enum Containers {
 
     static func create(_ call: Call) async throws -> Response {
         let body = try await call.body(CreateBody.self)
-        let platform = try call.text("platform").map { try Platform($0) }
+        let platform = try call.platform()
         let request = CreateRequest(
             name: call.text("name"), config: body.config, hostConfig: body.hostConfig ?? HostConfig(),
             endpoints: body.endpoints, platform: platform)

@@ -69,7 +69,7 @@ enum Images {
     // MARK: Pull, import and push
 
     static func create(_ call: Call) async throws -> Response {
-        let platform = try call.text("platform").map { try Platform($0) }
+        let platform = try call.platform()
         if let source = call.text("fromSrc") { return try await importTar(call, source, platform) }
         guard let name = call.text("fromImage") else {
             throw EngineError(.invalidParameter, "fromImage or fromSrc is required")

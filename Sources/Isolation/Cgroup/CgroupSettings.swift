@@ -18,7 +18,7 @@ extension Cgroup {
     private func memory(_ limits: ResourceLimits) -> [CgroupSetting] {
         var result: [CgroupSetting] = []
         // Docker's default: as much swap again as memory.
-        let both = limits.memorySwap.flatMap { $0 == 0 ? nil : $0 } ?? limits.memory.map { $0 > 0 ? $0 * 2 : -1 }
+        let both = limits.memorySwap.flatMap { $0 == 0 ? nil : $0 } ?? limits.memory.map { $0 > 0 ? Self.doubled($0) : -1 }
         if isUnified("memory") {
             if let memory = limits.memory {
                 result.append(.init(controller: "memory", file: "memory.max", value: text(memory)))
@@ -46,6 +46,12 @@ extension Cgroup {
             result.append(.init(controller: "memory", file: "memory.soft_limit_in_bytes", value: "\(low)"))
         }
         return result
+    }
+
+    /// A number of the user's, which may be the largest there is.
+    private static func doubled(_ bytes: Int64) -> Int64 {
+        let (result, overflow) = bytes.multipliedReportingOverflow(by: 2)
+        return overflow ? .max : result
     }
 
     private func cpu(_ limits: ResourceLimits) -> [CgroupSetting] {
