@@ -35,20 +35,69 @@ struct DaemonFile: Decodable {
 
     init() {}
 
+    /// Any member's name.
+    private struct Name: CodingKey {
+        let stringValue: String
+        var intValue: Int? { nil }
+        init?(stringValue: String) { self.stringValue = stringValue }
+        init?(intValue: Int) { nil }
+    }
+
+    /// The names of an object's members.
+    private struct Names: Decodable {
+        let all: [String]
+        init(from decoder: any Decoder) throws {
+            all = try decoder.container(keyedBy: Name.self).allKeys.map(\.stringValue)
+        }
+    }
+
+    /// Members of Docker's that this engine does not do: told apart from a slip of the pen.
+    private static let foreign: Set<String> = [
+        "allow-direct-routing", "api-cors-header", "authorization-plugins", "bridge-accept-fwmark", "builder", "cdi-spec-dirs",
+        "cluster-advertise", "cluster-store", "cluster-store-opts", "containerd", "containerd-namespace",
+        "containerd-plugin-namespace", "cpu-rt-period", "cpu-rt-runtime", "default-address-pools",
+        "default-cgroupns-mode", "default-gateway", "default-gateway-v6", "default-ipc-mode", "default-network-opts",
+        "default-runtime", "default-shm-size", "default-ulimits", "dns", "dns-opts", "dns-search", "exec-opts",
+        "experimental", "features", "firewall-backend", "fixed-cidr", "fixed-cidr-v6", "graph", "host-gateway-ip",
+        "host-gateway-ips", "http-proxy", "https-proxy", "icc", "init", "init-path", "ip", "ip-forward",
+        "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "live-restore", "log-driver", "log-format",
+        "log-level", "log-opts", "max-download-attempts", "metrics-addr", "mtu", "network-control-plane-mtu",
+        "no-new-privileges", "no-proxy", "node-generic-resources", "oom-score-adjust", "proxies", "raw-logs",
+        "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts", "swarm-default-advertise-addr",
+        "tls", "tlscacert", "tlscert", "tlskey", "tlsverify", "userland-proxy", "userland-proxy-path", "userns-remap",
+    ]
+
+    private static func check(_ names: [String]) throws(DaemonFailure) {
+        let known = Set(CodingKeys.allCases.map(\.rawValue))
+        let others = names.filter { !known.contains($0) }.sorted()
+        let unknown = others.filter { !foreign.contains($0) }
+        guard unknown.isEmpty else {
+            throw DaemonFailure("the following directives don't match any configuration option: \(unknown.joined(separator: ", "))")
+        }
+        guard others.isEmpty else {
+            throw DaemonFailure(
+                "the following directives are not supported by this engine: \(others.joined(separator: ", ")): take them out")
+        }
+    }
+
     /// - Throws: `DaemonFailure` that names the file and the member at fault.
     static func read(_ path: String, isDefault: Bool) throws -> DaemonFile {
+        let failure = "unable to configure the Docker daemon with file \(path): "
         let bytes: [UInt8]
         do throws(SystemError) { bytes = try Files.read(path, bytesMax: 1 << 20) } catch {
             if isDefault { return DaemonFile() }
-            throw DaemonFailure("unable to configure the daemon with file \(path): \(error.reason)")
+            throw DaemonFailure(failure + error.reason)
         }
         do {
+            try check(try JSONDecoder().decode(Names.self, from: Data(bytes)).all)
             return try JSONDecoder().decode(DaemonFile.self, from: Data(bytes))
+        } catch let error as DaemonFailure {
+            throw DaemonFailure(failure + error.description)
         } catch let DecodingError.typeMismatch(_, context) {
             let member = context.codingPath.map(\.stringValue).joined(separator: ".")
-            throw DaemonFailure("unable to configure the daemon with file \(path): \(member): \(context.debugDescription)")
+            throw DaemonFailure("\(failure)\(member.isEmpty ? "" : "\(member): ")\(context.debugDescription)")
         } catch {
-            throw DaemonFailure("unable to configure the daemon with file \(path): it is not well-formed JSON")
+            throw DaemonFailure(failure + "it is not well-formed JSON")
         }
     }
 }

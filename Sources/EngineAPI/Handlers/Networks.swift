@@ -1,7 +1,7 @@
 import Actors
 import HTTP
 
-/// The networks there are: bridge, host and none.
+/// The networks there are: bridge, host and none. Networks of users' own are refused by name.
 enum Networks {
     static func list(_ call: Call) async throws -> Response {
         let filters = try call.filters()
@@ -21,6 +21,50 @@ enum Networks {
         let network = try await call.engine.networks.network(call.id)
         let running = try await call.engine.containers.list()
         return Call.json(wire(network, members: running.filter { $0.record.networks[network.name] != nil }))
+    }
+
+    /// None of the networks there are may go.
+    static func prune(_ call: Call) async throws -> Response {
+        for key in try call.filters().keys where !["until", "label", "label!"].contains(key) {
+            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
+        }
+        return Call.json(["NetworksDeleted": nil])
+    }
+
+    private struct CreateBody: Decodable {
+        let name: String?
+        enum CodingKeys: String, CodingKey { case name = "Name" }
+    }
+
+    static func create(_ call: Call) async throws -> Response {
+        let name = try await call.body(CreateBody.self).name ?? ""
+        guard !name.isEmpty else { throw EngineError(.invalidParameter, "invalid network name: name is empty") }
+        if await call.engine.networks.list().contains(where: { $0.name == name }) {
+            throw EngineError(.conflict, "network with name \(name) already exists")
+        }
+        throw EngineError(
+            .notImplemented, "network \(name) cannot be created: only the networks bridge, host and none are supported")
+    }
+
+    static func remove(_ call: Call) async throws -> Response {
+        let network = try await call.engine.networks.network(call.id)
+        throw EngineError(.forbidden, "\(network.name) is a pre-defined network and cannot be removed")
+    }
+
+    private struct ConnectBody: Decodable {
+        let container: String?
+        enum CodingKeys: String, CodingKey { case container = "Container" }
+    }
+
+    /// `connect` and `disconnect`: a container keeps the network it was created with.
+    static func reconnect(_ call: Call) async throws -> Response {
+        let name = try await call.body(ConnectBody.self).container ?? ""
+        let network = try await call.engine.networks.network(call.id)
+        let container = await (try await call.engine.containers.container(name)).snapshot().record
+        throw EngineError(
+            .notImplemented,
+            "container \(container.name) cannot be connected to or disconnected from network \(network.name): "
+                + "create it anew with --network")
     }
 
     private static func wire(_ network: NetworkRecord, members: [ContainerSnapshot]) -> JSON {
