@@ -54,11 +54,11 @@ package actor Container {
     private var restart = RestartDecision()
     private var pendingRestart: Task<Void, Never>?
     /// Ends when the last run's monitor and control groups are gone: its directory is free then.
-    private var teardown: Task<Void, Never>?
+    var teardown: Task<Void, Never>?
     /// The network namespace of a container without a network, while something may be in it.
-    private var empty: EmptyNamespace?
+    var empty: EmptyNamespace?
     /// Nobody has asked yet for what is prepared.
-    private var isAhead = false
+    var isAhead = false
     private var isPersistPending = false
     /// Why the container could not be prepared for a client that attached before the start.
     var failedPreparation: (any Error)?
@@ -167,94 +167,6 @@ package actor Container {
         do throws(SystemError) { try connection.signal(number) } catch where error.code == ESRCH {}
     }
 
-    /// Brings up the monitor with everything the process needs, once.
-    func prepare() async throws -> ContainerSetup.Result {
-        endAhead()
-        return try await prepareOnce()
-    }
-
-    private func prepareOnce() async throws -> ContainerSetup.Result {
-        switch phase {
-        case .prepared(let ready): return ready
-        case .running(let connection, _):
-            return ContainerSetup.Result(connection: connection, networks: record.networks, ports: record.ports)
-        case .preparing(let task): return try await task.value
-        case .removed: throw EngineError.noSuchContainer(id)
-        case .idle: break
-        }
-        let record = record
-        let setup = ContainerSetup(world, paths, resolve: world.resolve)
-        let teardown = teardown
-        let task = Task {
-            await teardown?.value
-            return try await setup.prepare(record)
-        }
-        phase = .preparing(task)
-        do {
-            let result = try await task.value
-            empty = result.empty
-            if case .preparing = phase { phase = .prepared(result) }
-            if case .removed = phase {
-                await abandon(result)
-                discard()
-                throw EngineError.noSuchContainer(id)
-            }
-            return result
-        } catch {
-            if case .preparing = phase { phase = .idle }
-            throw error
-        }
-    }
-
-    /// Begins to bring up the monitor of a new container, while its record is being stored: a start follows nearly every
-    /// creation within milliseconds. What nobody has asked for after a moment is given back; what fails is told by the
-    /// start, which tries again.
-    func prepareAhead() {
-        guard case .idle = phase, canPrepareAhead, world.ahead.take() else { return }
-        isAhead = true
-        let (logger, id) = (world.logger, id)
-        Task {
-            do { _ = try await prepareOnce() } catch {
-                logger.debug("cannot prepare ahead", metadata: ["container": "\(id)", "error": "\(error)"])
-            }
-            // Cancelled with the daemon, which lets go of everything that is prepared.
-            try? await Task.sleep(for: Self.aheadLifetime)
-            await abandonAhead()
-        }
-    }
-
-    /// - Returns: false when it had ended already.
-    @discardableResult
-    private func endAhead() -> Bool {
-        guard isAhead else { return false }
-        isAhead = false
-        world.ahead.give()
-        return true
-    }
-
-    /// How long a monitor waits for a start that may not come.
-    private static let aheadLifetime = Duration.seconds(2)
-
-    /// Only what takes nothing that others may want or wait for: ports, namespaces of others, and files that may come late.
-    private var canPrepareAhead: Bool {
-        let host = record.hostConfig
-        return (host.portBindings ?? [:]).isEmpty && host.publishAllPorts != true
-            && ![host.networkMode, host.ipcMode, host.pidMode].contains { $0?.hasPrefix("container:") == true }
-            && !record.mounts.contains { $0.type == "bind" }
-    }
-
-    /// Gives back what was prepared and not asked for.
-    func abandonAhead() async {
-        guard endAhead(), case .prepared(let ready) = phase else { return }
-        phase = .idle
-        await abandon(ready)
-    }
-
-    private func abandon(_ ready: ContainerSetup.Result) async {
-        ready.connection.abandon()
-        await release(ready.connection)
-    }
-
     private func failedToStart(_ error: any Error) async -> EngineError {
         // A failed preparation has cleaned up after itself.
         if case .prepared(let ready) = phase { await release(ready.connection) }
@@ -322,7 +234,7 @@ package actor Container {
     }
 
     /// Gives back what `prepare` took.
-    private func release(_ connection: MonitorConnection) async {
+    func release(_ connection: MonitorConnection) async {
         let (logger, id) = (world.logger, id)
         teardown = Task {
             await connection.monitorEnded()
@@ -521,7 +433,7 @@ package actor Container {
     }
 
     /// Removes the container's files and groups in the background.
-    private func discard() { paths.discard(after: teardown, LaunchSpec.cgroup(of: record, world)) }
+    func discard() { paths.discard(after: teardown, LaunchSpec.cgroup(of: record, world)) }
 
     /// Changes limits and the restart policy; members that are nil stay as they are.
     ///

@@ -3,8 +3,8 @@ import Ring
 
 /// Stores one layer while it arrives: verbatim tar, parsed members, and the bytes as they came if they are to be kept.
 ///
-/// Three threads per layer share the work in blocks of 512 KiB. The first hashes and stores what comes, the second inflates it,
-/// the third hashes, parses and stores the tar. At most 5 MiB of blocks and the decoder's window are in use, whatever the layer's size.
+/// Three threads per layer share the work in blocks of 384 KiB. The first hashes and stores what comes, the second inflates it,
+/// the third hashes, parses and stores the tar. At most 4 MiB of blocks and the decoder's window are in use, whatever the layer's size.
 /// One producer calls ``resume()`` (optional), ``write(_:)`` or ``offer(_:)``, then ``finish()``. ``cancel()`` may come from anywhere;
 /// dropping the object cancels too.
 package final class LayerIngest: Sendable {
