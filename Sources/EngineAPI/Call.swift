@@ -42,6 +42,9 @@ struct Call: Sendable {
         return value
     }
 
+    /// A time to wait in seconds, at most what a clock can be set to: whoever gives more means for ever.
+    func seconds(_ name: String) throws -> Int? { try int(name).map { min($0, Int(Int32.max)) } }
+
     /// `platform`: os[/arch[/variant]].
     func platform() throws -> Platform? {
         guard let text = text("platform") else { return nil }

@@ -53,7 +53,8 @@ struct DaemonFile: Decodable {
 
     /// Members of Docker's that this engine does not do: told apart from a slip of the pen.
     private static let foreign: Set<String> = [
-        "allow-direct-routing", "api-cors-header", "authorization-plugins", "bridge-accept-fwmark", "builder", "cdi-spec-dirs",
+        "allow-direct-routing", "api-cors-header", "authorization-plugins", "bridge-accept-fwmark", "builder",
+        "cdi-spec-dirs",
         "cluster-advertise", "cluster-store", "cluster-store-opts", "containerd", "containerd-namespace",
         "containerd-plugin-namespace", "cpu-rt-period", "cpu-rt-runtime", "default-address-pools",
         "default-cgroupns-mode", "default-gateway", "default-gateway-v6", "default-ipc-mode", "default-network-opts",
@@ -63,7 +64,8 @@ struct DaemonFile: Decodable {
         "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "live-restore", "log-driver", "log-format",
         "log-level", "log-opts", "max-download-attempts", "metrics-addr", "mtu", "network-control-plane-mtu",
         "no-new-privileges", "no-proxy", "node-generic-resources", "oom-score-adjust", "proxies", "raw-logs",
-        "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts", "swarm-default-advertise-addr",
+        "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts",
+        "swarm-default-advertise-addr",
         "tls", "tlscacert", "tlscert", "tlskey", "tlsverify", "userland-proxy", "userland-proxy-path", "userns-remap",
     ]
 
@@ -72,11 +74,14 @@ struct DaemonFile: Decodable {
         let others = names.filter { !known.contains($0) }.sorted()
         let unknown = others.filter { !foreign.contains($0) }
         guard unknown.isEmpty else {
-            throw DaemonFailure("the following directives don't match any configuration option: \(unknown.joined(separator: ", "))")
+            throw DaemonFailure(
+                "the following directives don't match any configuration option: \(unknown.joined(separator: ", "))")
         }
         guard others.isEmpty else {
             throw DaemonFailure(
-                "the following directives are not supported by this engine: \(others.joined(separator: ", ")): take them out")
+                "the following directives are not supported by this engine: "
+                    + "\(others.joined(separator: ", ")): take them out"
+            )
         }
     }
 

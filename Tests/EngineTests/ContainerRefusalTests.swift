@@ -7,7 +7,9 @@ extension ContainerConfigTests {
         ContainerRefusals.memory, ContainerRefusals.processors, ContainerRefusals.modes, ContainerRefusals.logs,
         ContainerRefusals.confinement, ContainerRefusals.network,
     ])
-    func `what the engine cannot do is refused at the creation and its twin runs`(_ rows: [ContainerRefusals.Row]) throws {
+    func `what the engine cannot do is refused at the creation and its twin runs`(_ rows: [ContainerRefusals.Row])
+        throws
+    {
         for row in rows { try expectRefusal(row, #""HostConfig": {\#(row.bad)}"#, #""HostConfig": {\#(row.good)}"#) }
         #expect(try lab.docker("ps", "-aq").text.isEmpty)
     }
@@ -23,6 +25,34 @@ extension ContainerConfigTests {
         #expect(refused.message.contains(row.words), "\(row.bad): \(refused.message)")
         let allowed = try outcome(good)
         #expect(allowed.status == 200, "\(row.good): \(allowed.message)")
+    }
+
+    @Test func `a change that cannot be is refused in the same words and changes nothing`() throws {
+        let created = try lab.api("POST", "/containers/create", body(of: #""HostConfig": {"CpuPeriod": 5000}"#))
+        let rows = [
+            (#"{"CpuPeriod": 999}"#, "CPU cfs period can not be"), (#"{"CpuShares": -1}"#, "invalid CPU shares (-1)"),
+            (#"{"RestartPolicy": {"Name": "always", "MaximumRetryCount": 2}}"#, "maximum retry count cannot be used"),
+            (#"{"CpusetCpus": "4095"}"#, "Requested CPUs are not available"),
+        ]
+        for (change, words) in rows {
+            let refused = try lab.api("POST", "/containers/\(created.id)/update", change)
+            #expect(refused.status == 400 && refused.message.contains(words), "\(change): \(refused.body)")
+        }
+        #expect(
+            try lab.docker("inspect", "-f", ["{{.HostConfig.CpuPeriod}} {{.HostConfig.CpuShares}}", created.id]).text
+                == "5000 0")
+        #expect(try lab.api("POST", "/containers/\(created.id)/update", #"{"CpuPeriod": 6000}"#).status == 200)
+        #expect(try lab.docker("inspect", "-f", ["{{.HostConfig.CpuPeriod}}", created.id]).text == "6000")
+    }
+
+    @Test(arguments: ["stop", "restart"]) func `the longest time to wait does not end the daemon`(_ action: String)
+        throws
+    {
+        let options = ["--name", "long", "--stop-signal", "KILL", "--network", "none", image, "sleep", "600"]
+        try lab.docker("run", "-d", options)
+        let answer = try lab.api("POST", "/containers/long/\(action)?t=9223372036854775807")
+        #expect(answer.status == 204, "\(answer.body)")
+        #expect(try lab.docker("ps", "-aq").code == 0)
     }
 
     @Test func `a platform that is none is called so`() throws {
@@ -50,7 +80,9 @@ extension ContainerConfigTests {
     }
 
     @Test func `who shares a network has its names, its files and what is changed in them`() throws {
-        let options = ["--hostname", "one", "--domainname", "here", "--add-host", "friend:10.1.2.3", "--dns", "10.9.8.7"]
+        let options = [
+            "--hostname", "one", "--domainname", "here", "--add-host", "friend:10.1.2.3", "--dns", "10.9.8.7",
+        ]
         try lab.docker("run", "-d", ["--name", "first", "--network", "none"] + options + [image, "sleep", "600"])
         try lab.docker("run", "-d", ["--name", "second", "--network", "container:first", image, "sleep", "600"])
         let files = ["cat", "/etc/hosts", "/etc/hostname", "/etc/resolv.conf"]

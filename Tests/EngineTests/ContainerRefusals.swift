@@ -26,6 +26,7 @@ enum ContainerRefusals {
         ),
         (#""Domainname": "a/b""#, "invalid domainname format: a/b", #""Domainname": "example.com""#),
         (#""StopSignal": "BOGUS""#, "Invalid signal: BOGUS", #""StopSignal": "SIGRTMIN+3""#),
+        (#""StopTimeout": 9223372036854775807"#, "invalid StopTimeout", #""StopTimeout": 2147483647"#),
         (#""ExposedPorts": {"80/xyz": {}}"#, "invalid proto: xyz", #""ExposedPorts": {"80/UDP": {}}"#),
         (#""ExposedPorts": {"x/tcp": {}}"#, "invalid port specification: \"x/tcp\"", #""ExposedPorts": {"80": {}}"#),
         (#""ExposedPorts": {"65536/tcp": {}}"#, "invalid port", #""ExposedPorts": {"65535/tcp": {}}"#),
@@ -57,7 +58,8 @@ enum ContainerRefusals {
             #""NetworkingConfig": {"EndpointsConfig": {"none": {"Aliases": []}}}"#
         ),
         (
-            #""NetworkingConfig": {"EndpointsConfig": {"container:x": {"MacAddress": "02:42:ac:11:00:02"}}}, "HostConfig": {"NetworkMode": "container:x"}"#,
+            #""NetworkingConfig": {"EndpointsConfig": {"container:x": {"MacAddress": "02:42:ac:11:00:02"}}}, "#
+                + #""HostConfig": {"NetworkMode": "container:x"}"#,
             "conflicting options: mac-address and the network mode", #""HostConfig": {}"#
         ),
         (
@@ -128,6 +130,8 @@ enum ContainerRefusals {
         (#""CpuPeriod": 1000001"#, "CPU cfs period can not be", #""CpuPeriod": 1000000"#),
         (#""CpuPeriod": -3"#, "CPU cfs period can not be", #""CpuPeriod": 0"#),
         (#""CpuQuota": 999"#, "CPU cfs quota can not be less than 1ms (i.e. 1000)", #""CpuQuota": 1000"#),
+        (#""CpuQuota": 17592186044416"#, "CPU cfs quota can not be larger than", #""CpuQuota": -1"#),
+        (#""PidsLimit": 4194305"#, "invalid PidsLimit 4194305: at most 4194304", #""PidsLimit": 4194304"#),
         (#""CpuShares": -1"#, "invalid CPU shares (-1): value must be a positive integer", #""CpuShares": 2"#),
         (#""CpuRealtimePeriod": 1000"#, "does not support CPU real-time scheduler", #""CpuRealtimePeriod": 0"#),
         (#""CpuCount": 1"#, "linux does not support CPU count", #""CpuCount": 0, "CpuPercent": 0"#),

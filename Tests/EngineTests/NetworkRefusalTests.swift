@@ -32,7 +32,8 @@ struct NetworkRefusalTests {
         (#"{"debug": "yes"}"#, "debug: "), (#"["debug"]"#, "Expected"), ("{", "it is not well-formed JSON"),
     ])
     func `a daemon does not start with settings it does not have`(_ text: String, _ words: String) throws {
-        let directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/daemon-file-\(UUID().uuidString)"
+        let directory =
+            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/daemon-file-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
         defer { try? FileManager.default.removeItem(atPath: directory) }
         let file = directory + "/daemon.json"

@@ -17,6 +17,10 @@ enum ConfigCheck {
         for variable in config.env ?? [] where variable.isEmpty || variable.hasPrefix("=") {
             throw EngineError.invalid("invalid environment variable: \(variable.printable)")
         }
+        if let seconds = config.stopTimeout, seconds > Int(Int32.max) {
+            throw EngineError.invalid(
+                "invalid StopTimeout \(seconds): at most \(Int32.max) seconds, or -1 to wait for ever")
+        }
         for port in (config.exposedPorts ?? [:]).keys.sorted() { _ = try PublishedPorts.parse(port) }
         if let check = config.healthcheck { try health(check) }
     }

@@ -15,7 +15,9 @@ struct ContainerFactory: Sendable {
     ) async throws -> (record: ContainerRecord, warnings: [String]) {
         var config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
         let warnings = try await check(request, config)
-        if request.hostConfig.networkMode == "host", (request.config.hostname ?? "").isEmpty { config.hostname = HostName.own }
+        if request.hostConfig.networkMode == "host", (request.config.hostname ?? "").isEmpty {
+            config.hostname = HostName.own
+        }
         let diffIDs = image.record.config.rootfs.diffIDs
         await world.images.use(image.record.id, chain: diffIDs, container: id)
         let paths = ContainerPaths(world.configuration, id: id)

@@ -59,7 +59,8 @@ struct ContainerSetup: Sendable {
     private static func checkSource(_ point: ContainerRecord.MountPoint) throws {
         guard Files.exists(point.source) else {
             throw EngineError(
-                .invalidParameter, "invalid mount config for type \"bind\": bind source path does not exist: \(point.source)")
+                .invalidParameter,
+                "invalid mount config for type \"bind\": bind source path does not exist: \(point.source)")
         }
     }
 
@@ -70,11 +71,15 @@ struct ContainerSetup: Sendable {
             let other = try await resolve(String(mode.dropFirst("container:".count)))
             do { return try await other.running().process.pid } catch {
                 throw EngineError(
-                    .conflict, "cannot join namespace of a non running container: container \(other.id) is not running: start it first")
+                    .conflict,
+                    "cannot join namespace of a non running container: "
+                        + "container \(other.id) is not running: start it first"
+                )
             }
         }
         var joined = LaunchSpec.Joined(
-            network: try await pid(host.networkMode), ipc: try await pid(host.ipcMode), pid: try await pid(host.pidMode))
+            network: try await pid(host.networkMode), ipc: try await pid(host.ipcMode), pid: try await pid(host.pidMode)
+        )
         let owner = try await networkOwner(host)
         joined.files = owner.map { ContainerPaths(world.configuration, id: $0.id) }
         return (joined, owner)
@@ -119,7 +124,8 @@ struct ContainerSetup: Sendable {
         settings.macAddress = "\(endpoint.mac)"
         settings.endpointID = SHA256Bytes.digest(Array("\(record.id)/\(endpoint.hostInterface)".utf8)).hex
         place.networks["bridge"] = settings
-        let wanted = try PublishedPorts.requests(record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) })
+        let wanted = try PublishedPorts.requests(
+            record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) })
         let bound = wanted.isEmpty ? [] : try await bridge.publish(wanted, for: record.id)
         place.ports = PublishedPorts.shown(bound)
         try paths.store(endpoint: AdoptedEndpoint(endpoint, ports: bound))
@@ -137,16 +143,21 @@ struct ContainerSetup: Sendable {
         try Self.write(paths.hostname, ContainerFiles.hostname(name))
         try Self.write(
             paths.hosts,
-            isHost ? Self.hostFile("/etc/hosts") : ContainerFiles.hosts(address: address, names: names, extra: try await extraHosts(host)))
+            isHost
+                ? Self.hostFile("/etc/hosts")
+                : ContainerFiles.hosts(address: address, names: names, extra: try await extraHosts(host)))
         var resolver = Self.hostFile("/etc/resolv.conf")
-        if ContainerFiles.namesOnlyStubResolver(resolver), !isHost { resolver = Self.hostFile("/run/systemd/resolve/resolv.conf") }
+        if ContainerFiles.namesOnlyStubResolver(resolver), !isHost {
+            resolver = Self.hostFile("/run/systemd/resolve/resolv.conf")
+        }
         let isPlain = (host.dns ?? []).isEmpty && (host.dnsSearch ?? []).isEmpty && (host.dnsOptions ?? []).isEmpty
         try Self.write(
             paths.resolvConf,
             isHost && isPlain
                 ? resolver
                 : ContainerFiles.resolver(
-                    host: resolver, nameservers: host.dns ?? [], search: host.dnsSearch ?? [], options: host.dnsOptions ?? []))
+                    host: resolver, nameservers: host.dns ?? [], search: host.dnsSearch ?? [],
+                    options: host.dnsOptions ?? []))
     }
 
     /// Names of `--add-host` with their addresses.
@@ -231,14 +242,17 @@ enum PublishedPorts {
         text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt16(text) : nil
     }
 
-    private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws -> PortBinding {
+    private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws
+        -> PortBinding
+    {
         let hostPort = side.hostPort ?? ""
         guard let number = hostPort.isEmpty ? 0 : number(hostPort) else {
             throw EngineError.invalid("invalid hostPort: \(hostPort.printable)")
         }
         let hostIP = side.hostIp ?? ""
         guard let address = hostIP.isEmpty ? .any : IPv4Address(hostIP) else {
-            throw EngineError(.invalidParameter, "invalid IP address: \(hostIP.printable): only IPv4 addresses can be published")
+            throw EngineError(
+                .invalidParameter, "invalid IP address: \(hostIP.printable): only IPv4 addresses can be published")
         }
         return PortBinding(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
     }

@@ -6,12 +6,16 @@ enum DeviceCheck {
     static func check(_ host: HostConfig) throws {
         for device in host.devices ?? [] { try check(device) }
         for rule in host.deviceCgroupRules ?? [] {
-            do throws(LaunchError) { _ = try DeviceRule(parsing: rule) } catch { throw EngineError.invalid(error.message) }
+            do throws(LaunchError) { _ = try DeviceRule(parsing: rule) } catch {
+                throw EngineError.invalid(error.message)
+            }
         }
         if let request = host.deviceRequests?.first {
             let sets = (request.capabilities ?? []).map { "[\($0.joined(separator: " "))]" }.joined(separator: " ")
             throw EngineError.invalid(
-                "could not select device driver \"\((request.driver ?? "").printable)\" with capabilities: [\(sets.printable)]")
+                "could not select device driver \"\((request.driver ?? "").printable)\" "
+                    + "with capabilities: [\(sets.printable)]"
+            )
         }
     }
 

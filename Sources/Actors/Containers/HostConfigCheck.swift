@@ -2,7 +2,8 @@ import Isolation
 
 /// Refuses what this engine would otherwise silently not do, before anything of the container is made.
 ///
-/// It is on the path of every creation: nothing here reads a file or asks the kernel unless the member it is for was given.
+/// It is on the path of every creation: nothing here reads a file or asks the kernel unless the member it is for was
+/// given.
 enum HostConfigCheck {
     /// - Returns: warnings for the user.
     /// - Throws: ``EngineError`` in Docker's words: `.invalidParameter`, or `.notFound` for a network or volume driver.
@@ -22,15 +23,21 @@ enum HostConfigCheck {
     // MARK: Modes
 
     private static func modes(_ host: HostConfig) throws {
-        func isContainer(_ mode: String) -> Bool { mode.hasPrefix("container:") && mode.utf8.count > "container:".utf8.count }
+        func isContainer(_ mode: String) -> Bool {
+            mode.hasPrefix("container:") && mode.utf8.count > "container:".utf8.count
+        }
         let ipc = host.ipcMode ?? ""
         guard ["", "private", "shareable", "host", "none"].contains(ipc) || isContainer(ipc) else {
             throw EngineError.invalid("invalid IPC mode: \(ipc)")
         }
         let pid = host.pidMode ?? ""
-        guard ["", "host"].contains(pid) || isContainer(pid) else { throw EngineError.invalid("invalid PID mode: \(pid)") }
+        guard ["", "host"].contains(pid) || isContainer(pid) else {
+            throw EngineError.invalid("invalid PID mode: \(pid)")
+        }
         if let size = host.shmSize, size < 0 { throw EngineError.invalid("SHM size can not be less than 0") }
-        if let uts = host.utsMode, !["", "host"].contains(uts) { throw EngineError.invalid("invalid UTS mode: \(uts)") }
+        if let uts = host.utsMode, !["", "host"].contains(uts) {
+            throw EngineError.invalid("invalid UTS mode: \(uts)")
+        }
         if let mode = host.cgroupnsMode, !["", "private", "host"].contains(mode) {
             throw EngineError.invalid("invalid cgroup namespace mode: \(mode)")
         }
@@ -67,7 +74,9 @@ enum HostConfigCheck {
         case "": break
         default:
             throw EngineError.invalid(
-                "invalid restart policy: unknown policy '\(name)'; use one of 'no', 'always', 'on-failure', or 'unless-stopped'")
+                "invalid restart policy: unknown policy '\(name)'; "
+                    + "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
+            )
         }
     }
 
@@ -86,7 +95,9 @@ enum HostConfigCheck {
                 }
                 continue
             }
-            guard driver == "json-file" else { throw EngineError.invalid("unknown log opt '\(key)' for \(driver) log driver") }
+            guard driver == "json-file" else {
+                throw EngineError.invalid("unknown log opt '\(key)' for \(driver) log driver")
+            }
             try jsonFileOption(key, value)
         }
     }
@@ -120,7 +131,8 @@ enum HostConfigCheck {
 
     private static func names(_ host: HostConfig) throws {
         let parent = host.cgroupParent ?? ""
-        guard !parent.hasControlCharacter, parent.split(separator: "/").allSatisfy({ $0.utf8.count <= nameBytesMax }) else {
+        guard !parent.hasControlCharacter, parent.split(separator: "/").allSatisfy({ $0.utf8.count <= nameBytesMax })
+        else {
             throw EngineError.invalid("invalid cgroup parent: \(parent.printable)")
         }
         let lists = [
@@ -144,7 +156,8 @@ enum HostConfigCheck {
             throw EngineError.invalid("--storage-opt \(option) is not supported by this storage driver: leave it out")
         }
         if let cgroup = host.cgroup, !cgroup.isEmpty {
-            throw EngineError.invalid("invalid Cgroup \(cgroup.printable): the control group of another container cannot be joined")
+            throw EngineError.invalid(
+                "invalid Cgroup \(cgroup.printable): the control group of another container cannot be joined")
         }
     }
 }
@@ -171,6 +184,7 @@ extension StringProtocol {
 
     /// The text for a message: without control characters, and cut so that a hostile value cannot fill a log.
     var printable: String {
-        String(String.UnicodeScalarView(unicodeScalars.prefix(120).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : $0 }))
+        String(
+            String.UnicodeScalarView(unicodeScalars.prefix(120).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : $0 }))
     }
 }

@@ -14,17 +14,20 @@ enum NetworkCheck {
         for server in host.dns ?? [] where !isAddress(server) {
             throw EngineError.invalid("IP address is not correctly formatted: \(server.printable)")
         }
-        for domain in host.dnsSearch ?? [] where domain != "." && !HostName.isName(domain, bytesMax: HostName.domainBytesMax) {
+        for domain in host.dnsSearch ?? []
+        where domain != "." && !HostName.isName(domain, bytesMax: HostName.domainBytesMax) {
             throw EngineError.invalid("\(domain.printable) is not a valid domain")
         }
-        for option in host.dnsOptions ?? [] where option.isEmpty || option.contains(where: \.isWhitespace) || option.hasControlCharacter {
+        for option in host.dnsOptions ?? []
+        where option.isEmpty || option.contains(where: \.isWhitespace) || option.hasControlCharacter {
             throw EngineError.invalid("invalid DNS option: \"\(option.printable)\"")
         }
         for entry in host.extraHosts ?? [] { _ = try ExtraHost(entry) }
         if !(host.portBindings ?? [:]).isEmpty { _ = try PublishedPorts.requests(host, exposed: nil) }
         if mode == "host", !(host.links ?? []).isEmpty {
             throw EngineError.invalid(
-                "conflicting options: host type networking can't be used with links. This would result in undefined behavior")
+                "conflicting options: host type networking can't be used with links. "
+                    + "This would result in undefined behavior")
         }
         if !mode.hasPrefix("container:"), !(host.links ?? []).isEmpty {
             throw EngineError.invalid("container links are not supported: use --add-host, or share a network namespace")
@@ -33,7 +36,8 @@ enum NetworkCheck {
 
     static func warnings(_ host: HostConfig) -> [String] {
         let mode = host.networkMode ?? ""
-        guard ["host", "none"].contains(mode), !(host.portBindings ?? [:]).isEmpty || host.publishAllPorts == true else { return [] }
+        guard ["host", "none"].contains(mode), !(host.portBindings ?? [:]).isEmpty || host.publishAllPorts == true
+        else { return [] }
         return ["Published ports are discarded when using \(mode) network mode"]
     }
 
@@ -82,8 +86,11 @@ enum NetworkCheck {
                 let isPrivate = mode == "none" || name == "none"
                 throw EngineError.invalid(
                     isPrivate
-                        ? "container cannot be connected to multiple networks with one of the networks in private (none) mode"
-                        : "container sharing network namespace with another container or host cannot be connected to any other network")
+                        ? "container cannot be connected to multiple networks "
+                            + "with one of the networks in private (none) mode"
+                        : "container sharing network namespace with another container or host "
+                            + "cannot be connected to any other network"
+                )
             }
             try check(settings)
         }

@@ -35,7 +35,9 @@ enum ResourceCheck {
     private static func memory(_ host: HostConfig) throws {
         let memory = host.memory ?? 0
         let (swap, reservation) = (host.memorySwap ?? 0, host.memoryReservation ?? 0)
-        guard memory == 0 || memory >= memoryMin else { throw EngineError.invalid("Minimum memory limit allowed is 6MB") }
+        guard memory == 0 || memory >= memoryMin else {
+            throw EngineError.invalid("Minimum memory limit allowed is 6MB")
+        }
         guard swap <= 0 || swap >= memory else {
             throw EngineError.invalid("Minimum memoryswap limit should be larger than memory limit, see usage")
         }
@@ -61,6 +63,8 @@ enum ResourceCheck {
 
     /// Microseconds.
     private static let periods: ClosedRange<Int64> = 1000...1_000_000
+    /// Microseconds: what the kernel's arithmetic holds (MAX_BW in kernel/sched).
+    private static let quotaEnd: Int64 = 1 << 44
     /// Billionths of a processor: the shortest quota of the usual period.
     private static let nanoCPUsMin: Int64 = 10_000_000
 
@@ -80,10 +84,14 @@ enum ResourceCheck {
             }
         }
         guard period == 0 || periods.contains(period) else {
-            throw EngineError.invalid("CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
+            throw EngineError.invalid(
+                "CPU cfs period can not be less than 1ms (i.e. 1000) or larger than 1s (i.e. 1000000)")
         }
         guard quota <= 0 || quota >= periods.lowerBound else {
             throw EngineError.invalid("CPU cfs quota can not be less than 1ms (i.e. 1000)")
+        }
+        guard quota < quotaEnd else {
+            throw EngineError.invalid("CPU cfs quota can not be larger than \(quotaEnd - 1)")
         }
         if let shares = host.cpuShares, shares < 0 {
             throw EngineError.invalid("invalid CPU shares (\(shares)): value must be a positive integer")
@@ -107,13 +115,15 @@ enum ResourceCheck {
 
     private static func available(_ asked: String, _ kind: String, _ what: String, file: String) throws {
         guard let wanted = NumberList(asked) else {
-            throw EngineError.invalid("Invalid value \(asked.printable) for cpuset \(kind): invalid format: \(asked.printable)")
+            throw EngineError.invalid(
+                "Invalid value \(asked.printable) for cpuset \(kind): invalid format: \(asked.printable)")
         }
         // A kernel without NUMA has no such file and one node.
         let online = (try? Files.read(file, bytesMax: 1 << 16)).map { String(decoding: $0, as: UTF8.self) } ?? "0"
         let text = String(online.prefix { $0 != "\n" })
         guard let present = NumberList(text), wanted.isSubset(of: present) else {
-            throw EngineError.invalid("Requested \(what) are not available - requested \(asked.printable), available: \(text)")
+            throw EngineError.invalid(
+                "Requested \(what) are not available - requested \(asked.printable), available: \(text)")
         }
     }
 
@@ -126,30 +136,42 @@ enum ResourceCheck {
             throw EngineError.invalid("Range of blkio weight is from 10 to 1000")
         }
         let byDevice = [
-            ("BlkioWeightDevice", host.blkioWeightDevice?.isEmpty), ("BlkioDeviceReadBps", host.blkioDeviceReadBps?.isEmpty),
-            ("BlkioDeviceWriteBps", host.blkioDeviceWriteBps?.isEmpty), ("BlkioDeviceReadIOps", host.blkioDeviceReadIOps?.isEmpty),
+            ("BlkioWeightDevice", host.blkioWeightDevice?.isEmpty),
+            ("BlkioDeviceReadBps", host.blkioDeviceReadBps?.isEmpty),
+            ("BlkioDeviceWriteBps", host.blkioDeviceWriteBps?.isEmpty),
+            ("BlkioDeviceReadIOps", host.blkioDeviceReadIOps?.isEmpty),
             ("BlkioDeviceWriteIOps", host.blkioDeviceWriteIOps?.isEmpty),
         ]
         for (member, isEmpty) in byDevice where isEmpty == false {
             throw EngineError.invalid("\(member) is not supported: limits of single block devices cannot be set")
         }
         guard host.ioMaximumBandwidth ?? 0 == 0, host.ioMaximumIOps ?? 0 == 0 else {
-            throw EngineError.invalid("Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps")
+            throw EngineError.invalid(
+                "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps")
         }
     }
 
     // MARK: Limits of processes
 
+    /// Most processes of any machine (PID_MAX_LIMIT).
+    private static let processesMax: Int64 = 4 << 20
+
     private static func processLimits(_ host: HostConfig) throws {
+        if let processes = host.pidsLimit, processes > processesMax {
+            throw EngineError.invalid("invalid PidsLimit \(processes): at most \(processesMax), or -1 for no limit")
+        }
         for limit in host.ulimits ?? [] {
             let (name, soft, hard) = (limit.name ?? "", limit.soft ?? 0, limit.hard ?? 0)
-            guard ResourceLimit.isKnown(name) else { throw EngineError.invalid("invalid ulimit type: \(name.printable)") }
+            guard ResourceLimit.isKnown(name) else {
+                throw EngineError.invalid("invalid ulimit type: \(name.printable)")
+            }
             guard soft >= -1, hard >= -1 else {
                 throw EngineError.invalid("invalid ulimit \(name): \(min(soft, hard)): -1 is unlimited")
             }
             // -1 is more than any number.
             guard hard == -1 || (soft != -1 && soft <= hard) else {
-                throw EngineError.invalid("ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)")
+                throw EngineError.invalid(
+                    "ulimit soft limit must be less than or equal to hard limit: \(soft) > \(hard)")
             }
         }
     }
@@ -167,7 +189,9 @@ struct NumberList {
         for part in text.split(separator: ",", omittingEmptySubsequences: false) {
             let ends = part.split(separator: "-", omittingEmptySubsequences: false)
             guard ends.count <= 2,
-                ends.allSatisfy({ (1...Self.digitsMax).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }),
+                ends.allSatisfy({
+                    (1...Self.digitsMax).contains($0.utf8.count) && $0.utf8.allSatisfy { (0x30...0x39).contains($0) }
+                }),
                 let low = Int(ends[0]), let high = Int(ends[ends.count - 1]), low <= high
             else { return nil }
             ranges.append(low...high)

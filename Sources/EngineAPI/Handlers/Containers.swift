@@ -72,12 +72,12 @@ enum Containers {
     }
 
     static func stop(_ call: Call) async throws -> Response {
-        try await call.container().stop(timeout: try call.int("t"), signal: call.text("signal"))
+        try await call.container().stop(timeout: try call.seconds("t"), signal: call.text("signal"))
         return Response(204)
     }
 
     static func restart(_ call: Call) async throws -> Response {
-        try await call.container().restart(timeout: try call.int("t"), signal: call.text("signal"))
+        try await call.container().restart(timeout: try call.seconds("t"), signal: call.text("signal"))
         return Response(204)
     }
 
