@@ -27,7 +27,7 @@ bench-peers: ## Our engine beside Debian's docker.io, containerd, podman and cru
 	Benchmarks/peers/run
 
 lint:
-	$(SWIFT) format lint --strict -r Sources Tests
+	$(SWIFT) format lint --strict -r Sources Tests Benchmarks/Benchmarks
 
 install: build ## Into PREFIX, never over a docker that is there.
 	install -d $(PREFIX)/bin $(PREFIX)/libexec/docker-swift

@@ -108,7 +108,9 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         var offset: Int64 = 0
         guard index < bytes.count else { return nil }
         if bytes[index] == 0x2b || bytes[index] == 0x2d {
-            guard let hours = number(index + 1..<index + 3), let minutes = number(index + 4..<index + 6) else { return nil }
+            guard let hours = number(index + 1..<index + 3), let minutes = number(index + 4..<index + 6) else {
+                return nil
+            }
             offset = Int64(hours * 3600 + minutes * 60) * (bytes[index] == 0x2b ? 1 : -1)
         }
         var parts = tm()

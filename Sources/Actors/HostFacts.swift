@@ -39,7 +39,8 @@ package struct HostFacts: Sendable {
         cgroupVersion = Files.exists("/sys/fs/cgroup/cgroup.controllers") ? "2" : "1"
         storageDriver = driver
         driverStatus = [
-            ("Layer format", driver == "erofs" ? "tar with EROFS index" : "directory"), ("Writable layers", "overlayfs"),
+            ("Layer format", driver == "erofs" ? "tar with EROFS index" : "directory"),
+            ("Writable layers", "overlayfs"),
         ]
         var options = ["name=seccomp,profile=builtin"]
         if cgroupVersion == "2" { options.append("name=cgroupns") }

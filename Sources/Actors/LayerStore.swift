@@ -78,7 +78,10 @@ package actor LayerStore {
             do throws(LayerError) {
                 try probe(driver, scratch: scratch)
                 return driver
-            } catch { logger.notice("storage driver does not work here", metadata: ["driver": "\(driver.name)", "error": "\(error)"]) }
+            } catch {
+                logger.notice(
+                    "storage driver does not work here", metadata: ["driver": "\(driver.name)", "error": "\(error)"])
+            }
         }
         return DirectoryDriver()
     }
@@ -121,7 +124,9 @@ package actor LayerStore {
                 task: Task { try await self.ingest(diffID, state, work) }, progress: state, waiters: 0)
         }
         flights[diffID]?.waiters += 1
-        guard let flight = flights[diffID] else { throw EngineError(.system, "layer \(diffID) vanished while it was ingested") }
+        guard let flight = flights[diffID] else {
+            throw EngineError(.system, "layer \(diffID) vanished while it was ingested")
+        }
         progress(flight.progress)
         return try await withTaskCancellationHandler {
             try await flight.task.value
@@ -296,7 +301,9 @@ package actor LayerStore {
         {
             doomed.append("\(root)/chains/\(name)")
         }
-        let unused = layers.values.filter { !keptLayers.contains($0.diffID) && pins[$0.diffID] == nil && flights[$0.diffID] == nil }
+        let unused = layers.values.filter {
+            !keptLayers.contains($0.diffID) && pins[$0.diffID] == nil && flights[$0.diffID] == nil
+        }
         for record in unused {
             layers[record.diffID] = nil
             freed += record.size
@@ -305,27 +312,35 @@ package actor LayerStore {
         }
         let removed = unused.map(\.diffID.description)
         if !removed.isEmpty {
-            try await database.write { transaction in for key in removed { try transaction.remove(.layers, key) } }
+            try await database.write(makesRoom: true) { transaction in
+                for key in removed { try transaction.remove(.layers, key) }
+            }
         }
         try await discard(doomed)
         return freed
     }
 
-    /// Removes layers and blobs that no record names: a daemon that was killed between placing and recording them, or between
-    /// forgetting and removing them, has left those.
+    /// A blob that no layer was recorded for is kept so long, in seconds: the pull that brought it may be asked for again.
+    private static let orphanBlobSeconds: Int64 = 7 * 24 * 3600
+
+    /// Removes layers that no record names, and blobs that nobody has come back for: a daemon that was killed between placing
+    /// and recording them, or between forgetting and removing them, has left those.
     ///
     /// - Parameter start: when this daemon started; what came later belongs to work of its own.
     func sweep(before start: Timestamp) async throws {
         let blobs = Set(layers.values.compactMap(\.blobDigest).map(\.hex))
         let known = Set(layers.keys.map(\.hex)).union(flights.keys.map(\.hex)).union(pins.keys.map(\.hex))
-        let folders = [("\(root)/layers/sha256", known), ("\(root)/blobs/sha256", blobs)]
+        let folders = [
+            ("\(root)/layers/sha256", known, start.seconds),
+            ("\(root)/blobs/sha256", blobs, start.seconds - Self.orphanBlobSeconds),
+        ]
         let orphans = try await BlockingPool.shared.run { () throws(SystemError) in
             var found: [String] = []
-            for (folder, known) in folders {
+            for (folder, known, before) in folders {
                 for name in try Files.list(folder) where !known.contains(name) {
                     let path = "\(folder)/\(name)"
                     var status = stat()
-                    if lstat(path, &status) == 0, Int64(status.st_ctim.tv_sec) < start.seconds { found.append(path) }
+                    if lstat(path, &status) == 0, Int64(status.st_ctim.tv_sec) < before { found.append(path) }
                 }
             }
             return found
@@ -344,7 +359,8 @@ package actor LayerStore {
             trash.append(target)
         }
         let doomed = trash
-        try await BlockingPool.shared.run { () throws(SystemError) in for path in doomed { try Files.removeTree(path) } }
+        try await BlockingPool.shared.run { () throws(SystemError) in for path in doomed { try Files.removeTree(path) }
+        }
     }
 }
 

@@ -156,7 +156,9 @@ package struct LogReader: Sendable {
         rest += block
         var start = 0
         while let newline = rest[start...].firstIndex(of: 0x0a) {
-            if let record = LogLine.parse(rest[start..<newline]), let wanted = filtered(record) { records.append(wanted) }
+            if let record = LogLine.parse(rest[start..<newline]), let wanted = filtered(record) {
+                records.append(wanted)
+            }
             start = newline + 1
             if isOver { break }
         }
@@ -276,7 +278,9 @@ enum LogLine {
         private mutating func appendUnicode(to result: inout [UInt8]) -> Bool {
             guard var value = hexadecimal() else { return false }
             if (0xd800..<0xdc00).contains(value) {
-                guard take(0x5c), take(0x75), let low = hexadecimal(), (0xdc00..<0xe000).contains(low) else { return false }
+                guard take(0x5c), take(0x75), let low = hexadecimal(), (0xdc00..<0xe000).contains(low) else {
+                    return false
+                }
                 value = 0x10000 + (value - 0xd800) << 10 + (low - 0xdc00)
             }
             guard let scalar = Unicode.Scalar(value) else { return false }

@@ -78,7 +78,8 @@ package actor NetworkStore {
             guard parts.count == 2, let address = IPv4Address(parts[0]), let prefix = UInt8(parts[1]),
                 let subnet = IPv4Subnet(containing: address, prefixLength: prefix)
             else {
-                throw EngineError(.invalidParameter, "invalid --bip \(text): want an address with its prefix, such as 172.17.0.1/16")
+                throw EngineError(
+                    .invalidParameter, "invalid --bip \(text): want an address with its prefix, such as 172.17.0.1/16")
             }
             addressing = .fixed(subnet, gateway: address)
         }
@@ -108,7 +109,8 @@ package actor NetworkStore {
         for name in ["host", "none"] {
             records.append(
                 NetworkRecord(
-                    id: ids[name] ?? "", name: name, driver: name == "none" ? "null" : name, created: created, subnet: nil,
+                    id: ids[name] ?? "", name: name, driver: name == "none" ? "null" : name, created: created,
+                    subnet: nil,
                     gateway: nil, options: [:]))
         }
         return records

@@ -24,7 +24,9 @@ package final class StateDatabase: Sendable {
             try queue.inDatabase { connection in
                 try setSync(connection, .full)
                 let found = try Int.fetchOne(connection, sql: "PRAGMA synchronous")
-                guard found == Sync.full.rawValue else { throw EngineError(.system, "synchronous stays \(found ?? -1)") }
+                guard found == Sync.full.rawValue else {
+                    throw EngineError(.system, "synchronous stays \(found ?? -1)")
+                }
             }
             return StateDatabase(queue, DiskReserve(path + ".reserve", bytes: reserveBytes))
         } catch {
@@ -73,13 +75,26 @@ package final class StateDatabase: Sendable {
 
     /// Runs `body` in one transaction, durable when this returns. A change that has begun is not cancelled: the caller's
     /// own state has changed with it.
-    func write<Value: Sendable>(_ body: @escaping @Sendable (StateTransaction) throws -> Value) async throws -> Value {
-        try await finishing { queue in try await queue.write { try body(StateTransaction(connection: $0)) } }
+    ///
+    /// - Parameter makesRoom: the change forgets something, or ends it: on a full disk it gets the reserve.
+    func write<Value: Sendable>(
+        makesRoom: Bool = false, _ body: @escaping @Sendable (StateTransaction) throws -> Value
+    ) async throws -> Value {
+        try await finishing(makesRoom: makesRoom) { queue in
+            try await queue.write { try body(StateTransaction(connection: $0)) }
+        }
+    }
+
+    /// A change that a full disk did not take.
+    struct DiskFull: Error, CustomStringConvertible {
+        var description: String {
+            "no space left on device: the engine's state cannot be stored; free space, for instance by docker system prune, and try again"
+        }
     }
 
     /// Runs `work` apart from the caller's cancellation; on a full disk once more with the space that was kept for that.
     private func finishing<Value: Sendable>(
-        _ work: @escaping @Sendable (DatabaseQueue) async throws -> Value
+        makesRoom: Bool = false, _ work: @escaping @Sendable (DatabaseQueue) async throws -> Value
     ) async throws -> Value {
         let (queue, reserve) = (queue, reserve)
         return try await Task {
@@ -87,8 +102,13 @@ package final class StateDatabase: Sendable {
                 let value = try await work(queue)
                 reserve.refill()
                 return value
-            } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL && reserve.release() {
-                return try await work(queue)
+            } catch let error as DatabaseError where error.resultCode == .SQLITE_FULL {
+                guard makesRoom, reserve.release() else { throw DiskFull() }
+                do { return try await work(queue) } catch let error as DatabaseError
+                    where error.resultCode == .SQLITE_FULL
+                {
+                    throw DiskFull()
+                }
             }
         }.value
     }
@@ -147,7 +167,8 @@ struct StateTransaction {
     func all<Body: Decodable>(
         _ table: Table, as type: Body.Type, damaged: (String) -> Void
     ) throws -> [Body] {
-        try decode(try Row.fetchAll(connection, sql: "SELECT \(table.key) AS key, body FROM \(table.rawValue)"), damaged)
+        try decode(
+            try Row.fetchAll(connection, sql: "SELECT \(table.key) AS key, body FROM \(table.rawValue)"), damaged)
     }
 
     private func decode<Body: Decodable>(_ rows: [Row], _ damaged: (String) -> Void) throws -> [Body] {

@@ -39,7 +39,8 @@ package actor VolumeRegistry {
             throw EngineError(.invalidParameter, "create \(name): \(error.message)")
         }
         if let option = options.keys.sorted().first {
-            throw EngineError(.invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
+            throw EngineError(
+                .invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
         }
         let record = VolumeRecord(
             name: name, driver: "local", mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
@@ -128,7 +129,7 @@ package actor VolumeRegistry {
         volumes[name] = nil
         users[name] = nil
         do {
-            try await database.write { try $0.remove(.volumes, name) }
+            try await database.write(makesRoom: true) { try $0.remove(.volumes, name) }
         } catch {
             volumes[name] = record
             throw error

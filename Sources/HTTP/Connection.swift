@@ -47,7 +47,8 @@ struct Connection: Sendable {
     private func exchange(_ head: RequestHead) async throws -> Next {
         // A browser sends Origin; no client of an engine does. A page must not reach it through the user's browser.
         if head.headers["origin"] != nil {
-            try await sendWhole(service.failure(HTTPError(403, "requests from browsers are refused")), ofHead: head, closes: true)
+            try await sendWhole(
+                service.failure(HTTPError(403, "requests from browsers are refused")), ofHead: head, closes: true)
             return .close
         }
         return try await whileConnected { try await answer(head) }
@@ -99,7 +100,9 @@ struct Connection: Sendable {
         guard case .bytes(let body) = response.body else { return }
         var extra = [("Date", ResponseHead.date())]
         let hasBody = response.status != 204 && response.status != 304
-        if hasBody && response.headers["content-length"] == nil { extra.append(("Content-Length", "\(body.readableBytes)")) }
+        if hasBody && response.headers["content-length"] == nil {
+            extra.append(("Content-Length", "\(body.readableBytes)"))
+        }
         if closes { extra.append(("Connection", "close")) }
         if !closes && head?.minorVersion == 0 { extra.append(("Connection", "keep-alive")) }
         var bytes = ResponseHead.bytes(response.status, headers: response.headers, extra: extra)

@@ -29,8 +29,11 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
             _ = try await ClientBootstrap(group: client.eventLoop)
                 .channelOption(.autoRead, value: false)
                 .channelOption(.allowRemoteHalfClosure, value: true)
-                .channelOption(.recvAllocator, value: AdaptiveRecvByteBufferAllocator(
-                    minimum: 2048, initial: 8192, maximum: limits.readBytesMax))
+                .channelOption(
+                    .recvAllocator,
+                    value: AdaptiveRecvByteBufferAllocator(
+                        minimum: 2048, initial: 8192, maximum: limits.readBytesMax)
+                )
                 .channelInitializer { channel in channel.pipeline.addHandler(joint) }
                 .withConnectedSocket(socket).get()
         } catch {

@@ -88,9 +88,12 @@ package final class ListeningSocket: Sendable {
         guard Glibc.listen(socket, backlog) == 0 else { throw failure("listen", text) }
     }
 
-    private static func call<Address>(_ address: Address, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) -> CInt {
+    private static func call<Address>(_ address: Address, _ body: (UnsafePointer<sockaddr>, socklen_t) -> CInt) -> CInt
+    {
         withUnsafePointer(to: address) { pointer in
-            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { body($0, socklen_t(MemoryLayout<Address>.size)) }
+            pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                body($0, socklen_t(MemoryLayout<Address>.size))
+            }
         }
     }
 
@@ -116,7 +119,9 @@ package final class ListeningSocket: Sendable {
     private static func removeStale(_ path: String, _ address: sockaddr_un) throws(Failure) {
         var status = stat()
         guard lstat(path, &status) == 0 else { return }
-        guard status.st_mode & S_IFMT == S_IFSOCK else { throw Failure(description: "\(path) exists and is not a socket") }
+        guard status.st_mode & S_IFMT == S_IFSOCK else {
+            throw Failure(description: "\(path) exists and is not a socket")
+        }
         let probe = try make(AF_UNIX)
         defer { _ = close(probe) }
         guard call(address, { connect(probe, $0, $1) }) != 0 else {

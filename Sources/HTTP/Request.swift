@@ -81,7 +81,8 @@ final class ConnectionInput: Sendable {
                     transport.clearDeadline()
                     state.body = BodyDecoder(head.framing)
                     state.continueIsOwed =
-                        head.minorVersion == 1 && head.framing != .none && head.headers.contains("expect", token: "100-continue")
+                        head.minorVersion == 1 && head.framing != .none
+                        && head.headers.contains("expect", token: "100-continue")
                     return head
                 }
                 let isPartial = state.bytes.readableBytes > 0
@@ -105,7 +106,9 @@ final class ConnectionInput: Sendable {
         // The end may lie across two reads: go back by less than its length.
         var from = view.startIndex + max(0, searched - 3)
         while let feed = view[from...].firstIndex(of: 0x0a) {
-            guard feed > view.startIndex, view[feed - 1] == 0x0d else { throw HTTPError.badRequest("malformed header line ending") }
+            guard feed > view.startIndex, view[feed - 1] == 0x0d else {
+                throw HTTPError.badRequest("malformed header line ending")
+            }
             let isEnd = feed - view.startIndex >= 3 && view[feed - 2] == 0x0a
             let count = feed - view.startIndex + 1
             guard count <= limits.headBytesMax else { throw HTTPError(431, "request head is too large") }
@@ -131,7 +134,9 @@ final class ConnectionInput: Sendable {
                     state.continueIsOwed = false
                     try await transport.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
                 }
-                guard var more = try await transport.read() else { throw HTTPError.badRequest("request body ends early") }
+                guard var more = try await transport.read() else {
+                    throw HTTPError.badRequest("request body ends early")
+                }
                 if state.bytes.readableBytes == 0 { state.bytes = more } else { state.bytes.writeBuffer(&more) }
             }
         }

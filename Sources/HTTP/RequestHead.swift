@@ -59,7 +59,9 @@ package struct RequestHead: Sendable, Hashable {
         for index in result.indices {
             let isLast = index == result.count - 1
             if !isLast {
-                guard result[index].last == UInt8(ascii: "\r") else { throw .badRequest("malformed header line ending") }
+                guard result[index].last == UInt8(ascii: "\r") else {
+                    throw .badRequest("malformed header line ending")
+                }
                 result[index].removeLast()
             }
             let isClean = result[index].allSatisfy { $0 == 0x09 || ($0 >= 0x20 && $0 != 0x7f) }
@@ -81,7 +83,10 @@ package struct RequestHead: Sendable, Hashable {
         default: throw .badRequest("malformed request line")
         }
         guard parts[1].allSatisfy({ $0 > 0x20 && $0 < 0x7f }) else { throw .badRequest("malformed request target") }
-        return (Method(String(decoding: parts[0], as: UTF8.self)), Substring(decoding: parts[1], as: UTF8.self), minorVersion)
+        return (
+            Method(String(decoding: parts[0], as: UTF8.self)), Substring(decoding: parts[1], as: UTF8.self),
+            minorVersion
+        )
     }
 
     private static func field(_ line: ArraySlice<UInt8>) throws(HTTPError) -> Headers.Field {
@@ -113,7 +118,9 @@ package struct RequestHead: Sendable, Hashable {
         guard rest.hasPrefix("/"), let path = PercentCoding.decode(parts[0]) else {
             throw .badRequest("malformed request target")
         }
-        let isHostile = path.utf8.split(separator: UInt8(ascii: "/")).contains { $0.elementsEqual(".".utf8) || $0.elementsEqual("..".utf8) }
+        let isHostile = path.utf8.split(separator: UInt8(ascii: "/")).contains {
+            $0.elementsEqual(".".utf8) || $0.elementsEqual("..".utf8)
+        }
         guard !isHostile, path.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7f }) else {
             throw .badRequest("malformed request target")
         }

@@ -3,7 +3,8 @@ import NIOCore
 
 /// Writes status lines and headers.
 enum ResponseHead {
-    static func bytes(_ status: Int, _ reason: String? = nil, headers: Headers, extra: [(String, String)]) -> ByteBuffer {
+    static func bytes(_ status: Int, _ reason: String? = nil, headers: Headers, extra: [(String, String)]) -> ByteBuffer
+    {
         var head = ByteBuffer()
         head.reserveCapacity(512)
         head.writeString("HTTP/1.1 \(status) \(reason ?? self.reason(status))\r\n")
@@ -29,7 +30,8 @@ enum ResponseHead {
         let days = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
         let months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
         func two(_ value: Int32) -> String { value < 10 ? "0\(value)" : "\(value)" }
-        return "\(days[Int(parts.tm_wday)]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(Int(parts.tm_year) + 1900) "
+        return
+            "\(days[Int(parts.tm_wday)]), \(two(parts.tm_mday)) \(months[Int(parts.tm_mon)]) \(Int(parts.tm_year) + 1900) "
             + "\(two(parts.tm_hour)):\(two(parts.tm_min)):\(two(parts.tm_sec)) GMT"
     }
 

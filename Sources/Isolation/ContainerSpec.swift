@@ -34,6 +34,8 @@ package struct ContainerSpec: Sendable {
     package var sysctls: [String: String] = [:]
     /// Size of `/dev/shm` in bytes.
     package var shmSize: Int64 = 64 << 20
+    /// False leaves out `/dev/shm`, as with Docker's `--ipc none`.
+    package var hasSharedMemory = true
     package var network = NetworkMode.none
     package var pidNamespace = NamespaceMode.private
     package var ipcNamespace = NamespaceMode.private

@@ -42,7 +42,8 @@ package enum Files {
     /// fsync(2) of the directory that holds `path`.
     package static func syncDirectory(of path: String) throws(SystemError) {
         guard let slash = path.lastIndex(of: "/") else { return }
-        let directory = try OwnedFD.open(slash == path.startIndex ? "/" : String(path[..<slash]), O_RDONLY | O_DIRECTORY)
+        let directory = try OwnedFD.open(
+            slash == path.startIndex ? "/" : String(path[..<slash]), O_RDONLY | O_DIRECTORY)
         try directory.sync()
     }
 
@@ -94,7 +95,9 @@ package enum Files {
         while let entry = readdir(stream) {
             let type = entry.pointee.d_type
             let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { [CChar](UnsafeBufferPointer(start: $0, count: strlen($0) + 1)) }
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) {
+                    [CChar](UnsafeBufferPointer(start: $0, count: strlen($0) + 1))
+                }
             }
             if name == [46, 0] || name == [46, 46, 0] { continue }
             if type != UInt8(DT_DIR) {

@@ -32,7 +32,9 @@ package struct NodeStatus: Sendable, Hashable {
             self.seconds = seconds
             self.nanoseconds = nanoseconds
         }
-        init(_ time: timespec) { self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(truncatingIfNeeded: time.tv_nsec)) }
+        init(_ time: timespec) {
+            self.init(seconds: Int64(time.tv_sec), nanoseconds: UInt32(truncatingIfNeeded: time.tv_nsec))
+        }
         var timespec: timespec { Glibc.timespec(tv_sec: Int(seconds), tv_nsec: Int(nanoseconds)) }
     }
 

@@ -115,7 +115,8 @@ extension OwnedFD {
     }
 
     /// One pread(2) at `offset`; 0 at the end.
-    package borrowing func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError) -> Int {
+    package borrowing func read(into buffer: UnsafeMutableRawBufferPointer, at offset: Int64) throws(SystemError) -> Int
+    {
         let descriptor = raw
         return try checked("pread") { pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset)) }
     }

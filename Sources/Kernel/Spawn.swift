@@ -11,7 +11,9 @@ package enum Spawn {
         _ path: String, _ arguments: [String], descriptors: [CInt], session: Bool = false
     ) throws(SystemError) -> Int32 {
         var argv: [UnsafeMutablePointer<CChar>?] = ([path] + arguments).map { strdup($0) } + [nil]
-        var environment: [UnsafeMutablePointer<CChar>?] = [strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), strdup("LC_ALL=C"), nil]
+        var environment: [UnsafeMutablePointer<CChar>?] = [
+            strdup("PATH=/usr/sbin:/usr/bin:/sbin:/bin"), strdup("LC_ALL=C"), nil,
+        ]
         defer { for pointer in argv + environment { free(pointer) } }
         return try checked("posix_spawn", path) {
             cl_spawn(path, &argv, &environment, descriptors, CInt(descriptors.count), session ? 1 : 0)

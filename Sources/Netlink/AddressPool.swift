@@ -50,7 +50,9 @@ struct AddressPool: Sendable {
 
     /// Gives an address back.
     mutating func release(_ address: IPv4Address) {
-        guard taken.remove(address) != nil, UInt64(address.value) < fresh, queued.insert(address).inserted else { return }
+        guard taken.remove(address) != nil, UInt64(address.value) < fresh, queued.insert(address).inserted else {
+            return
+        }
         released.append(address)
     }
 }

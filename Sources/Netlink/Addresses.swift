@@ -26,7 +26,9 @@ package struct IPv4Address: Sendable, Hashable, Comparable, Codable, CustomStrin
     package var isLoopback: Bool { value >> 24 == 127 }
 
     /// The four bytes in network order.
-    package var bytes: [UInt8] { [UInt8(value >> 24), UInt8(value >> 16 & 255), UInt8(value >> 8 & 255), UInt8(value & 255)] }
+    package var bytes: [UInt8] {
+        [UInt8(value >> 24), UInt8(value >> 16 & 255), UInt8(value >> 8 & 255), UInt8(value & 255)]
+    }
 
     package var description: String { "\(value >> 24).\(value >> 16 & 255).\(value >> 8 & 255).\(value & 255)" }
 
@@ -70,7 +72,9 @@ package struct IPv4Subnet: Sendable, Hashable, Codable, CustomStringConvertible 
         self.init(containing: address, prefixLength: length)
     }
 
-    private static func mask(_ prefixLength: UInt8) -> UInt32 { prefixLength == 0 ? 0 : ~0 << (32 - UInt32(prefixLength)) }
+    private static func mask(_ prefixLength: UInt8) -> UInt32 {
+        prefixLength == 0 ? 0 : ~0 << (32 - UInt32(prefixLength))
+    }
 
     /// The last address: the broadcast address of a network of /30 and wider.
     package var last: IPv4Address { IPv4Address(base.value | ~Self.mask(prefixLength)) }
@@ -113,13 +117,16 @@ package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible 
         self.bytes = bytes
     }
 
-    package var description: String { bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":") }
+    package var description: String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+    }
 
     package init(from decoder: any Decoder) throws {
         let container = try decoder.singleValueContainer()
         let text = try container.decode(String.self)
         guard let address = Self(text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "\(text) is not an Ethernet address")
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "\(text) is not an Ethernet address")
         }
         self = address
     }

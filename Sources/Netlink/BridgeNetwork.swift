@@ -83,7 +83,8 @@ package actor BridgeNetwork {
     /// - Throws: `alreadyAttached`, `addressTaken`, `addressesExhausted`, `invalid` or `system`.
     package func attach(_ containerID: String, address: IPv4Address? = nil) async throws(NetworkError) -> Endpoint {
         guard slots[containerID] == nil else {
-            throw NetworkError(.alreadyAttached, "container \(containerID) is already attached to network \(configuration.name)")
+            throw NetworkError(
+                .alreadyAttached, "container \(containerID) is already attached to network \(configuration.name)")
         }
         slots[containerID] = .attaching
         defer { startRefill() }
@@ -94,8 +95,10 @@ package actor BridgeNetwork {
                 throw NetworkError(.notAttached, "container \(containerID) was detached while it was being attached")
             }
             let endpoint = Endpoint(
-                containerID: containerID, address: prepared.plan.address, prefixLength: subnet.prefixLength, gateway: gateway,
-                mac: prepared.plan.mac, hostInterface: prepared.plan.hostInterface, namespacePath: prepared.namespace.path)
+                containerID: containerID, address: prepared.plan.address, prefixLength: subnet.prefixLength,
+                gateway: gateway,
+                mac: prepared.plan.mac, hostInterface: prepared.plan.hostInterface,
+                namespacePath: prepared.namespace.path)
             slots[containerID] = .attached(Attached(endpoint: endpoint, namespace: prepared.namespace))
             return endpoint
         } catch {
@@ -109,7 +112,8 @@ package actor BridgeNetwork {
     /// - Throws: `notAttached`, also for an adopted endpoint, whose namespace only its processes hold.
     package func namespace(of containerID: String) throws(NetworkError) -> OwnedFD {
         guard let held = try attached(containerID).namespace else {
-            throw NetworkError(.notAttached, "the network namespace of container \(containerID) is held by its processes only")
+            throw NetworkError(
+                .notAttached, "the network namespace of container \(containerID) is held by its processes only")
         }
         return try doing("keep the network namespace of container \(containerID)") { () throws(SystemError) in
             try held.descriptor.duplicate()
@@ -213,8 +217,12 @@ package actor BridgeNetwork {
             slots[endpoint.containerID] = .attached(Attached(endpoint: endpoint, namespace: nil, ports: kept))
         }
         if translationFailure == nil { try host.map(mappings(), .replace, all: mappings) }
-        let ours = Set(slots.values.compactMap { if case .attached(let attached) = $0 { attached.endpoint.hostInterface } else { nil } })
-            .union(spares.map(\.plan.hostInterface))
+        let ours = Set(
+            slots.values.compactMap {
+                if case .attached(let attached) = $0 { attached.endpoint.hostInterface } else { nil }
+            }
+        )
+        .union(spares.map(\.plan.hostInterface))
         report.removedInterfaces = try host.removePorts(except: ours)
         startRefill()
         return report
@@ -233,7 +241,8 @@ package actor BridgeNetwork {
 
     private func attached(_ containerID: String) throws(NetworkError) -> Attached {
         guard case .attached(let attached) = slots[containerID] else {
-            throw NetworkError(.notAttached, "container \(containerID) is not attached to network \(configuration.name)")
+            throw NetworkError(
+                .notAttached, "container \(containerID) is not attached to network \(configuration.name)")
         }
         return attached
     }
@@ -243,10 +252,12 @@ package actor BridgeNetwork {
         if let address {
             if let index = spares.firstIndex(where: { $0.plan.address == address }) { return spares.remove(at: index) }
             guard subnet.hosts.contains(address) else {
-                throw NetworkError(.invalid, "address \(address) is not in the subnet \(subnet) of network \(configuration.name)")
+                throw NetworkError(
+                    .invalid, "address \(address) is not in the subnet \(subnet) of network \(configuration.name)")
             }
             guard addresses.reserve(address) else {
-                throw NetworkError(.addressTaken, "Address already in use", remedy: "pick another address than \(address)")
+                throw NetworkError(
+                    .addressTaken, "Address already in use", remedy: "pick another address than \(address)")
             }
             return try await build(address)
         }
@@ -254,7 +265,8 @@ package actor BridgeNetwork {
         if let free = addresses.allocate() { return try await build(free) }
         guard let free = await addressAfterRetirement() else {
             throw NetworkError(
-                .addressesExhausted, "no available IPv4 addresses on this network's address pools: \(configuration.name)",
+                .addressesExhausted,
+                "no available IPv4 addresses on this network's address pools: \(configuration.name)",
                 remedy: "remove containers, or use a network with a wider subnet than \(subnet)")
         }
         return try await build(free)
@@ -308,7 +320,9 @@ package actor BridgeNetwork {
     /// One round: closes namespaces, then frees the addresses of those whose interface is gone.
     private func retireBatch() {
         retired.closeBatch()
-        for address in retired.finished(isGone: host.isInterfaceGone, remove: host.removeInterface) { addresses.release(address) }
+        for address in retired.finished(isGone: host.isInterfaceGone, remove: host.removeInterface) {
+            addresses.release(address)
+        }
     }
 
     /// With every address in use: waits for those of ended containers, which the kernel frees within a fraction of a second.

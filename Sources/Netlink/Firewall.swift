@@ -28,7 +28,8 @@ final class Firewall {
     /// - Throws: `translationUnavailable` when the library finds no nftables in the kernel.
     init(table: String) throws(NetworkError) {
         guard let context = nft_ctx_new(0) else {
-            throw NetworkError(.translationUnavailable, "nftables cannot be opened", remedy: "load the kernel module nf_tables")
+            throw NetworkError(
+                .translationUnavailable, "nftables cannot be opened", remedy: "load the kernel module nf_tables")
         }
         nft_ctx_buffer_error(context)
         self.context = context
@@ -63,7 +64,8 @@ final class Firewall {
         for mapping in mappings {
             let binding = mapping.binding
             let key = "\(binding.transport.name) . \(binding.hostPort)"
-            let element = binding.hostAddress == .any ? "anywhere { \(key)" : "addressed { \(binding.hostAddress) . \(key)"
+            let element =
+                binding.hostAddress == .any ? "anywhere { \(key)" : "addressed { \(binding.hostAddress) . \(key)"
             let target = change == .delete ? "" : " : \(mapping.address) . \(binding.containerPort)"
             commands += "\(verb) element ip \(table) \(element)\(target) }\n"
         }
@@ -76,7 +78,9 @@ final class Firewall {
         let reason = text.split(separator: "\n").first.map(String.init) ?? "no reason given"
         throw NetworkError(
             .translationUnavailable, "nftables: \(reason)",
-            remedy: "check that the kernel has nf_tables, nft_nat and nft_masq and that table \"\(table)\" is not used by others")
+            remedy:
+                "check that the kernel has nf_tables, nft_nat and nft_masq and that table \"\(table)\" is not used by others"
+        )
     }
 
     /// The rules; they name no network, no container and no port.

@@ -70,7 +70,9 @@ final class HostSide: @unchecked Sendable {
 
     /// Removes an interface by name; one that is gone already is no loss, and one that stays is met again.
     func removeInterface(_ name: String) {
-        guard let link = try? socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:)).first else {
+        guard
+            let link = try? socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:)).first
+        else {
             return
         }
         try? socket.transact([RouteMessages.remove(link)])
@@ -81,14 +83,15 @@ final class HostSide: @unchecked Sendable {
     /// - Returns: the names removed.
     func removePorts(except names: Set<String>) throws(NetworkError) -> [String] {
         let bridge = UInt32(bitPattern: bridgeIndex)
-        let links = try doing("list interfaces") { () throws(SystemError) in try socket.query(RouteMessages.allLinks()) }
+        let links = try doing("list interfaces") { () throws(SystemError) in try socket.query(RouteMessages.allLinks())
+        }
         let leftovers = links.compactMap(RouteMessages.link(in:)).filter {
             $0.master == bridge && $0.kind == "veth" && EndpointPlan.isOurs($0.name) && !names.contains($0.name)
         }
         for link in leftovers {
             do throws(SystemError) {
                 try socket.transact([RouteMessages.remove(link)])
-            } catch where error.code == ENODEV {
+            } catch  where error.code == ENODEV {
                 continue  // its namespace ended meanwhile
             } catch {
                 throw NetworkError("remove interface \(link.name)", error)
@@ -108,7 +111,9 @@ final class HostSide: @unchecked Sendable {
         }
         let present = links.first { $0.name == name }
         if let present, present.kind != "bridge" {
-            throw NetworkError(.invalid, "interface \(name) exists and is no bridge", remedy: "remove it or choose another bridge name")
+            throw NetworkError(
+                .invalid, "interface \(name) exists and is no bridge", remedy: "remove it or choose another bridge name"
+            )
         }
         let addresses = try doing("list addresses") { () throws(SystemError) in
             try socket.query(RouteMessages.allAddresses()).compactMap(RouteMessages.address(in:))
@@ -122,9 +127,12 @@ final class HostSide: @unchecked Sendable {
             current: current.map { ($0.address, $0.prefixLength) }, routed: foreign)
         do throws(SystemError) {
             if present == nil {
-                try socket.transact([RouteMessages.createBridge(name, MACAddress(for: gateway), mtu: configuration.mtu)])
+                try socket.transact([RouteMessages.createBridge(name, MACAddress(for: gateway), mtu: configuration.mtu)]
+                )
             }
-            guard let index = try socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:)).first?.index
+            guard
+                let index = try socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:))
+                    .first?.index
             else { throw SystemError("netlink", ENODEV, "interface \(name)") }
             var changes = [RouteMessages.bringUp(index, mtu: configuration.mtu)]
             if current?.address != gateway || current?.prefixLength != subnet.prefixLength {
@@ -144,11 +152,22 @@ extension BridgeConfiguration {
     func validate() throws(NetworkError) {
         let bytes = bridgeName.utf8
         guard (1...15).contains(bytes.count), bridgeName != ".", bridgeName != "..",
-            bytes.allSatisfy({ (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: ":") })
-        else { throw NetworkError(.invalid, "invalid bridge name \"\(bridgeName)\"", remedy: "use 1 to 15 letters, digits, - or _") }
+            bytes.allSatisfy({
+                (0x21...0x7E).contains($0) && $0 != UInt8(ascii: "/") && $0 != UInt8(ascii: "\"")
+                    && $0 != UInt8(ascii: ":")
+            })
+        else {
+            throw NetworkError(
+                .invalid, "invalid bridge name \"\(bridgeName)\"", remedy: "use 1 to 15 letters, digits, - or _")
+        }
         guard !table.isEmpty, table.utf8.count < 64, table.utf8.first.map({ !(0x30...0x39).contains($0) }) == true,
-            table.utf8.allSatisfy({ (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F })
-        else { throw NetworkError(.invalid, "invalid nftables table name \"\(table)\"", remedy: "use letters, digits and _") }
+            table.utf8.allSatisfy({
+                (0x30...0x39).contains($0) || (0x41...0x5A).contains($0) || (0x61...0x7A).contains($0) || $0 == 0x5F
+            })
+        else {
+            throw NetworkError(
+                .invalid, "invalid nftables table name \"\(table)\"", remedy: "use letters, digits and _")
+        }
         guard (68...65535).contains(mtu) else {
             throw NetworkError(.invalid, "invalid MTU \(mtu)", remedy: "use 68 to 65535 bytes")
         }
@@ -180,7 +199,11 @@ extension BridgeConfiguration {
             {
                 return (subnet, current.address)
             }
-            guard let subnet = pools.first(where: { pool in pool.prefixLength <= 30 && !routed.contains { $0.overlaps(pool) } }) else {
+            guard
+                let subnet = pools.first(where: { pool in
+                    pool.prefixLength <= 30 && !routed.contains { $0.overlaps(pool) }
+                })
+            else {
                 throw NetworkError(
                     .subnetOverlap, "all predefined address pools have been fully subnetted",
                     remedy: "give network \(name) a subnet that the host does not route")

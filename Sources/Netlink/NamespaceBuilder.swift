@@ -46,7 +46,9 @@ final class NamespaceBuilder: @unchecked Sendable {
     private var socket: NetlinkSocket
 
     /// Starts the thread in the host's namespace.
-    static func start(_ configuration: BridgeConfiguration, bridgeIndex: Int32) async throws(NetworkError) -> NamespaceBuilder {
+    static func start(_ configuration: BridgeConfiguration, bridgeIndex: Int32) async throws(NetworkError)
+        -> NamespaceBuilder
+    {
         let thread = try doing("start the builder of network \(configuration.name)") { () throws(SystemError) in
             try NetworkThread(name: "ns-\(configuration.name)")
         }
@@ -103,7 +105,7 @@ final class NamespaceBuilder: @unchecked Sendable {
         try NetworkNamespace.setDefaults()
         do throws(SystemError) {
             try NetworkNamespace.set("ipv6/conf/eth0/disable_ipv6", "1")
-        } catch where error.code == ENOENT {
+        } catch  where error.code == ENOENT {
             // A kernel without IPv6 has nothing to turn off.
         }
         var inside = try NetlinkSocket()
@@ -128,7 +130,9 @@ final class NamespaceBuilder: @unchecked Sendable {
 
     private static func ethernet(_ inside: inout NetlinkSocket) throws(SystemError) -> RouteMessages.Link {
         let replies = try inside.query(RouteMessages.link(named: "eth0"))
-        guard let link = replies.lazy.compactMap(RouteMessages.link(in:)).first else { throw SystemError("netlink", ENODEV, "eth0") }
+        guard let link = replies.lazy.compactMap(RouteMessages.link(in:)).first else {
+            throw SystemError("netlink", ENODEV, "eth0")
+        }
         return link
     }
 }

@@ -28,7 +28,9 @@ struct NetlinkMessage: Sendable {
     }
 
     /// Appends a number in the machine's byte order, as netlink headers are.
-    mutating func append(_ value: some FixedWidthInteger) { withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) } }
+    mutating func append(_ value: some FixedWidthInteger) {
+        withUnsafeBytes(of: value) { bytes.append(contentsOf: $0) }
+    }
 
     /// Appends an attribute: length, type, bytes, padded to four.
     mutating func attribute(_ type: UInt16, _ value: some Collection<UInt8>) {

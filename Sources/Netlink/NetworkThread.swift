@@ -23,7 +23,9 @@ final class NetworkThread: SerialExecutor {
     ///   - niceness: nice(2) of the thread; more than 0 for work that others must not wait for.
     init(name: String, niceness: CInt = 0) throws(SystemError) {
         let state = state
-        try Threads.start(name, niceness: niceness) { [weak self] in Self.loop(state) { self?.asUnownedSerialExecutor() } }
+        try Threads.start(name, niceness: niceness) { [weak self] in
+            Self.loop(state) { self?.asUnownedSerialExecutor() }
+        }
     }
 
     /// Ends the thread when the work handed over so far is done.

@@ -37,20 +37,22 @@ struct PortTable {
         candidate.hostPort = nextEphemeral[binding.transport] ?? Self.ephemeral.lowerBound
         for _ in Self.ephemeral {
             defer {
-                candidate.hostPort = candidate.hostPort < Self.ephemeral.upperBound ? candidate.hostPort + 1 : Self.ephemeral.lowerBound
+                candidate.hostPort =
+                    candidate.hostPort < Self.ephemeral.upperBound ? candidate.hostPort + 1 : Self.ephemeral.lowerBound
                 nextEphemeral[binding.transport] = candidate.hostPort
             }
             guard !isTaken(candidate) else { continue }
             do throws(NetworkError) {
                 try hold(candidate, for: endpoint)
                 return candidate
-            } catch where error.code == .portTaken {
+            } catch  where error.code == .portTaken {
                 continue
             }
         }
         throw NetworkError(
             .portsExhausted, "all ports are allocated",
-            remedy: "free one of the ports \(Self.ephemeral.lowerBound) to \(Self.ephemeral.upperBound) or choose another")
+            remedy:
+                "free one of the ports \(Self.ephemeral.lowerBound) to \(Self.ephemeral.upperBound) or choose another")
     }
 
     /// Enters the binding without a socket, for a container that already answers on it; false when another of ours has it.
@@ -99,7 +101,9 @@ struct PortTable {
         if binding.transport == .tcp {
             // Connections of an earlier listener that are still closing must not refuse the port; a listener does.
             var on: CInt = 1
-            try checked("setsockopt") { setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<CInt>.size)) }
+            try checked("setsockopt") {
+                setsockopt(raw, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<CInt>.size))
+            }
         }
         var name = sockaddr_in()
         name.sin_family = sa_family_t(AF_INET)
@@ -107,7 +111,9 @@ struct PortTable {
         name.sin_addr.s_addr = binding.hostAddress.value.bigEndian
         try checked("bind", object) {
             withUnsafePointer(to: &name) {
-                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) }
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                }
             }
         }
         if binding.transport == .tcp { try checked("listen", object) { Glibc.listen(raw, 1) } }
@@ -115,6 +121,7 @@ struct PortTable {
     }
 
     private static func allocated(_ binding: PortBinding) -> NetworkError {
-        NetworkError(.portTaken, "Bind for \(binding.hostAddress):\(binding.hostPort) failed: port is already allocated")
+        NetworkError(
+            .portTaken, "Bind for \(binding.hostAddress):\(binding.hostPort) failed: port is already allocated")
     }
 }

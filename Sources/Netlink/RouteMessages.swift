@@ -164,7 +164,8 @@ enum RouteMessages {
             let index: Int32 = reply.payload.number(at: 4),
             let local: UInt32 = reply.attributes(after: addressHeader)[2]?.number(at: 0)  // IFA_LOCAL
         else { return nil }
-        return InterfaceAddress(index: index, address: IPv4Address(UInt32(bigEndian: local)), prefixLength: prefixLength)
+        return InterfaceAddress(
+            index: index, address: IPv4Address(UInt32(bigEndian: local)), prefixLength: prefixLength)
     }
 
     /// The destination of an IPv4 route and the interface it leaves by; nil for the default route.

@@ -10,7 +10,8 @@ package struct ImageConfig: Sendable, Hashable, Codable {
     package var history: [History]?
 
     package init(
-        created: String?, architecture: String, os: String, config: ContainerConfig?, rootfs: RootFS, history: [History]?
+        created: String?, architecture: String, os: String, config: ContainerConfig?, rootfs: RootFS,
+        history: [History]?
     ) {
         self.created = created
         self.architecture = architecture

@@ -64,14 +64,19 @@ package struct Platform: Sendable, Hashable, Codable, CustomStringConvertible {
     package init(_ text: String) throws(OCIError) {
         let parts = text.lowercased().split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         let wellFormed = parts.allSatisfy { part in
-            !part.isEmpty && part.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x7a).contains($0) || [0x2e, 0x5f, 0x2d].contains($0) }
+            !part.isEmpty
+                && part.utf8.allSatisfy {
+                    (0x30...0x39).contains($0) || (0x61...0x7a).contains($0) || [0x2e, 0x5f, 0x2d].contains($0)
+                }
         }
         guard wellFormed, (1...3).contains(parts.count) else {
-            throw OCIError("\(OCIError.quoted(text)) is an invalid platform: want os[/arch[/variant]], such as linux/amd64")
+            throw OCIError(
+                "\(OCIError.quoted(text)) is an invalid platform: want os[/arch[/variant]], such as linux/amd64")
         }
         let knownSystems = ["linux", "windows", "darwin", "freebsd"]
         if parts.count == 1 {
-            self = knownSystems.contains(parts[0])
+            self =
+                knownSystems.contains(parts[0])
                 ? Platform(os: parts[0], architecture: Self.host.architecture)
                 : Platform(os: Self.host.os, architecture: Self.canonical(parts[0]))
         } else {

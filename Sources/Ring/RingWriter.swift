@@ -114,7 +114,10 @@ package struct RingWriter: ~Copyable {
             return
         }
         let length = min((count + alignment - 1) / alignment * alignment, bytes.count)
-        if length > count { UnsafeMutableRawBufferPointer(rebasing: bytes[count..<length]).initializeMemory(as: UInt8.self, repeating: 0) }
+        if length > count {
+            UnsafeMutableRawBufferPointer(rebasing: bytes[count..<length]).initializeMemory(
+                as: UInt8.self, repeating: 0)
+        }
         let flight = Flight(offset: offset, length: length)
         // A file that ends in its first block is not worth a ring.
         if ring == nil, path == .ring, count == bytes.count { startRing() }
@@ -166,7 +169,7 @@ package struct RingWriter: ~Copyable {
     package mutating func abandon() throws(SystemError) -> Int64 {
         while inFlight > 0 {
             // A failed write shortens the result; the others still have to come back.
-            do { try reap(waitFor: inFlight) } catch where failedOffset != nil { continue }
+            do { try reap(waitFor: inFlight) } catch  where failedOffset != nil { continue }
         }
         let size = min(position, failedOffset ?? position)
         let descriptor = file.raw
@@ -182,7 +185,7 @@ extension RingWriter {
         if direct {
             do throws(SystemError) {
                 return (try OwnedFD.open(name, flags | cl_o_direct(), mode: 0o600).release(), true)
-            } catch where error.code == EINVAL {
+            } catch  where error.code == EINVAL {
                 // The file system has no direct I/O.
             }
         }
@@ -239,7 +242,9 @@ extension RingWriter {
         var tag: UInt64 = 0
         var result: Int32 = 0
         while cl_ring_completion(ring, &tag, &result) == 1 {
-            guard let block = Int(exactly: tag), flights.indices.contains(block), let flight = flights[block] else { continue }
+            guard let block = Int(exactly: tag), flights.indices.contains(block), let flight = flights[block] else {
+                continue
+            }
             flights[block] = nil
             inFlight -= 1
             do throws(SystemError) { try land(block, flight, result) } catch { failure = failure ?? error }

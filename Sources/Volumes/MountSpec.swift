@@ -114,7 +114,8 @@ extension MountSpec {
         return .bind(HostPath.clean(request.source))
     }
 
-    private static func volume(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError) -> Source {
+    private static func volume(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError) -> Source
+    {
         if request.bindPropagation != nil || request.createMountpoint {
             throw refuse("field BindOptions must not be specified")
         }
@@ -132,7 +133,9 @@ extension MountSpec {
         return .volume(try VolumeName(request.source))
     }
 
-    private static func tmpfs(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError) -> TmpfsOptions {
+    private static func tmpfs(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError)
+        -> TmpfsOptions
+    {
         if request.bindPropagation != nil || request.createMountpoint {
             throw refuse("field BindOptions must not be specified")
         }

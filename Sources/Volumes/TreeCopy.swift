@@ -72,7 +72,8 @@ package struct TreeCopy: Sendable {
         if status.links > 1 {
             if let first = links[status.identity] {
                 let (parent, name) = NodeName.split(first)
-                let origin = try root.resolve(bytes: parent.isEmpty ? [UInt8(ascii: ".")] : parent, O_RDONLY | O_DIRECTORY)
+                let origin = try root.resolve(
+                    bytes: parent.isEmpty ? [UInt8(ascii: ".")] : parent, O_RDONLY | O_DIRECTORY)
                 try directory.makeLink(node.name, to: name, in: origin)
                 return nil
             }
@@ -109,7 +110,8 @@ package struct TreeCopy: Sendable {
 
     private static let overlayPrefixes = ["trusted.overlay.", "user.overlay."].map { Array($0.utf8) }
 
-    private static func copyAttributes(from source: borrowing OwnedFD, to target: borrowing OwnedFD) throws(SystemError) {
+    private static func copyAttributes(from source: borrowing OwnedFD, to target: borrowing OwnedFD) throws(SystemError)
+    {
         for name in try source.attributeNames() where !overlayPrefixes.contains(where: { name.starts(with: $0) }) {
             guard let value = try source.attribute(name) else { continue }
             do throws(SystemError) {

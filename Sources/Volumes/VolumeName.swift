@@ -9,7 +9,8 @@ package struct VolumeName: Sendable, Hashable, CustomStringConvertible {
     package init(_ text: String) throws(VolumeError) {
         let bytes = text.utf8
         guard bytes.count != 1 else {
-            throw VolumeError(.invalid, "volume name is too short, names should be at least two alphanumeric characters")
+            throw VolumeError(
+                .invalid, "volume name is too short, names should be at least two alphanumeric characters")
         }
         guard let first = bytes.first, Self.isAlphanumeric(first), bytes.allSatisfy(Self.isAllowed) else {
             throw VolumeError(
@@ -27,7 +28,9 @@ package struct VolumeName: Sendable, Hashable, CustomStringConvertible {
 
     private static func isAlphanumeric(_ byte: UInt8) -> Bool {
         switch byte {
-        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"), UInt8(ascii: "0")...UInt8(ascii: "9"): true
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+            UInt8(ascii: "0")...UInt8(ascii: "9"):
+            true
         default: false
         }
     }

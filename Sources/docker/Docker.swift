@@ -45,7 +45,9 @@ struct CommandEntry {
         let (command, flags) = FlagSet.collect(type)
         let help = CommandHelp(usage: C.usage)
         do throws(FlagError) {
-            guard try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional) == .run else { return say(help.text(flags)) }
+            guard try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional) == .run else {
+                return say(help.text(flags))
+            }
         } catch {
             throw help.failure(error)
         }

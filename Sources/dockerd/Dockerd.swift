@@ -83,7 +83,9 @@ enum ProcessSettings {
 
 /// Text on a standard stream.
 enum FileHandleText {
-    static func standardError(_ text: String) { _ = Array(text.utf8).withUnsafeBytes { write(2, $0.baseAddress, $0.count) } }
+    static func standardError(_ text: String) {
+        _ = Array(text.utf8).withUnsafeBytes { write(2, $0.baseAddress, $0.count) }
+    }
 }
 
 /// Waits for a signal without a handler: signals are blocked and read by a thread (sigwait(3)).

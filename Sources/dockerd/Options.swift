@@ -5,7 +5,8 @@ import Registry
 
 /// The daemon's flags, with Docker's names.
 struct Options: ParsableArguments {
-    @Option(name: [.customShort("H"), .customLong("host")], help: "Daemon socket to listen on: unix:///path (repeatable)")
+    @Option(
+        name: [.customShort("H"), .customLong("host")], help: "Daemon socket to listen on: unix:///path (repeatable)")
     var hosts: [String] = []
     @Option(name: .customLong("config-file"), help: "Daemon configuration file")
     var configFile: String?
@@ -21,7 +22,9 @@ struct Options: ParsableArguments {
     var bridge: String?
     @Option(name: .customLong("bip"), help: "Address of the bridge, with its prefix length")
     var bip: String?
-    @Option(name: [.customShort("s"), .customLong("storage-driver")], help: "erofs or directory; the best that works by default")
+    @Option(
+        name: [.customShort("s"), .customLong("storage-driver")],
+        help: "erofs or directory; the best that works by default")
     var storageDriver: String?
     @Option(name: .customLong("cgroup-parent"), help: "Parent control group of all containers")
     var cgroupParent: String?
@@ -76,7 +79,9 @@ struct Options: ParsableArguments {
     }
 
     private static func absolute(_ path: String) throws -> String {
-        guard path.hasPrefix("/") else { throw DaemonFailure("\(path) is not an absolute path: give one that starts with /") }
+        guard path.hasPrefix("/") else {
+            throw DaemonFailure("\(path) is not an absolute path: give one that starts with /")
+        }
         return path
     }
 
@@ -84,7 +89,8 @@ struct Options: ParsableArguments {
         let prefix = "unix://"
         guard host.hasPrefix(prefix + "/") else {
             throw DaemonFailure(
-                "cannot listen on \(host): only unix:///path is served; reach the daemon from afar with ssh and a unix socket")
+                "cannot listen on \(host): only unix:///path is served; reach the daemon from afar with ssh and a unix socket"
+            )
         }
         return String(host.dropFirst(prefix.count))
     }

@@ -38,10 +38,18 @@ import Testing
     @Test(arguments: [
         (["--bogus", "img"], "unknown flag: --bogus"), (["-ix", "img"], "unknown shorthand flag: 'x' in -x"),
         (["--name"], "flag needs an argument: --name"), (["-e"], "flag needs an argument: 'e' in -e"),
-        (["-c", "many", "img"], #"invalid argument "many" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "many": invalid syntax"#),
-        (["-c", "9223372036854775808", "img"],
-            #"invalid argument "9223372036854775808" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "9223372036854775808": value out of range"#),
-        (["--rm=maybe", "img"], #"invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax"#),
+        (
+            ["-c", "many", "img"],
+            #"invalid argument "many" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "many": invalid syntax"#
+        ),
+        (
+            ["-c", "9223372036854775808", "img"],
+            #"invalid argument "9223372036854775808" for "-c, --cpu-shares" flag: strconv.ParseInt: parsing "9223372036854775808": value out of range"#
+        ),
+        (
+            ["--rm=maybe", "img"],
+            #"invalid argument "maybe" for "--rm" flag: strconv.ParseBool: parsing "maybe": invalid syntax"#
+        ),
         (["--rm"], "docker: 'docker sample' requires at least 1 argument"),
     ])
     func `a command line that cannot be meant is refused in Docker's words`(words: [String], message: String) {

@@ -9,9 +9,7 @@ final class CommandLineTests {
 
     init() throws {
         lab = try Lab()
-        try lab.makeImage()
-        image = lab.registry + "/box"
-        try lab.docker("pull", image)
+        image = try lab.pulledImage()
         let started = try lab.docker("run", "-d", ["--name", "c1", "--network", "none", image, "sleep", "600"])
         guard started.code == 0 else { throw LabFailure(started.err) }
     }

@@ -45,7 +45,9 @@ final class ContainerConfigTests {
         let body = #"{"Image": "odd", \#(command)\#(members)}"#
         // The labs' daemons have no bridge.
         guard !body.contains(#""NetworkMode": "#) else { return body }
-        guard body.contains(#""HostConfig": {"#) else { return body.dropLast() + #", "HostConfig": {"NetworkMode": "none"}}"# }
+        guard body.contains(#""HostConfig": {"#) else {
+            return body.dropLast() + #", "HostConfig": {"NetworkMode": "none"}}"#
+        }
         return body.replacing(#""HostConfig": {"#, with: #""HostConfig": {"NetworkMode": "none", "#)
     }
 

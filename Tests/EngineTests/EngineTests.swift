@@ -9,10 +9,7 @@ final class EngineTests {
 
     init() throws {
         lab = try Lab()
-        try lab.makeImage()
-        image = lab.registry + "/box"
-        let pulled = try lab.docker("pull", image)
-        guard pulled.code == 0 else { throw LabFailure("pull: \(pulled.err)") }
+        image = try lab.pulledImage()
     }
 
     @discardableResult
@@ -30,7 +27,8 @@ final class EngineTests {
     }
 
     @Test func `standard input reaches the program and its end is seen`() throws {
-        #expect(try lab.docker("run", "-i", "--rm", "--network", "none", image, "cat", input: "piped\n").out == "piped\n")
+        #expect(
+            try lab.docker("run", "-i", "--rm", "--network", "none", image, "cat", input: "piped\n").out == "piped\n")
     }
 
     @Test func `a named volume is shared, seeded from the image, and outside of commits`() throws {
@@ -38,7 +36,12 @@ final class EngineTests {
         try run("-v", "data:/seed", image, "sh", "-c", "echo changed > /seed/sub/file")
         #expect(try run("-v", "data:/x:ro", image, "cat", "/x/sub/file").out == "changed\n")
         #expect(try run("-v", "data:/x:ro", image, "sh", "-c", "echo no > /x/y").code != 0)
-        try lab.docker("run", "--name", ["maker", "--network", "none", "-v", "data:/seed", image, "sh", "-c", "echo in > /layer; echo out > /seed/new"])
+        try lab.docker(
+            "run", "--name",
+            [
+                "maker", "--network", "none", "-v", "data:/seed", image, "sh", "-c",
+                "echo in > /layer; echo out > /seed/new",
+            ])
         #expect(try lab.docker("commit", "maker", "made:1").code == 0)
         #expect(try run("made:1", "cat", "/layer").out == "in\n")
         #expect(try run("made:1", "test", "-e", "/seed/new").code == 1)
@@ -56,8 +59,10 @@ final class EngineTests {
     }
 
     @Test func `containers outlive the daemon and their ends are known`() throws {
-        try lab.docker("run", "-d", ["--name", "long", "--network", "none", image, "sh", "-c", "echo before; sleep 600"])
-        try lab.docker("run", "-d", ["--name", "short", "--network", "none", image, "sh", "-c", "sleep 1; echo late; exit 5"])
+        try lab.docker(
+            "run", "-d", ["--name", "long", "--network", "none", image, "sh", "-c", "echo before; sleep 600"])
+        try lab.docker(
+            "run", "-d", ["--name", "short", "--network", "none", image, "sh", "-c", "sleep 1; echo late; exit 5"])
         let pid = try lab.docker("inspect", "-f", ["{{.State.Pid}}", "long"]).text
         lab.killDaemon()
         usleep(1_500_000)
@@ -71,7 +76,7 @@ final class EngineTests {
 
     @Test func `what a killed daemon left of layers goes at the next start and what images need stays`() throws {
         lab.killDaemon()
-        let orphans = ["layers/sha256", "blobs/sha256", "chains"].map {
+        let orphans = ["layers/sha256", "chains"].map {
             "\(lab.directory)/root/\($0)/" + String(repeating: "ab", count: 32)
         }
         for path in orphans {
@@ -85,6 +90,12 @@ final class EngineTests {
         #expect(try run(image, "echo", "still here").out == "still here\n")
     }
 
+    @Test func `shared memory is there unless the container is to have none`() throws {
+        let script = "busybox grep -c ' /dev/shm ' /proc/mounts"
+        #expect(try run(image, "sh", "-c", script).text == "1")
+        #expect(try run("--ipc", "none", image, "sh", "-c", script).text == "0")
+    }
+
     @Test func `exec runs beside the container as the asked user`() throws {
         try lab.docker("run", "-d", ["--name", "host", "--network", "none", "-e", "A=1", image, "sleep", "600"])
         #expect(try lab.docker("exec", "host", ["sh", "-c", "echo $A"]).out == "1\n")
@@ -96,7 +107,9 @@ final class EngineTests {
     }
 
     @Test func `changes show in diff and logs keep both streams`() throws {
-        try lab.docker("run", "--name", ["changed", "--network", "none", image, "sh", "-c", "echo out; echo err >&2; echo x > /new; rm /etc/group"])
+        try lab.docker(
+            "run", "--name",
+            ["changed", "--network", "none", image, "sh", "-c", "echo out; echo err >&2; echo x > /new; rm /etc/group"])
         #expect(try lab.docker("diff", "changed").out == "C /etc\nD /etc/group\nA /new\n")
         let logs = try lab.docker("logs", "changed")
         #expect(logs.out == "out\n")
@@ -140,7 +153,8 @@ final class EngineTests {
         let blobs = lab.directory + "/registry/docker/registry/v2/blobs/sha256"
         try lab.docker("rmi", image)
         var spoiled = 0
-        for case let path as String in FileManager.default.enumerator(atPath: blobs) ?? .init() where path.hasSuffix("/data") {
+        for case let path as String in FileManager.default.enumerator(atPath: blobs) ?? .init()
+        where path.hasSuffix("/data") {
             let url = URL(filePath: "\(blobs)/\(path)")
             var data = try Data(contentsOf: url)
             guard data.starts(with: [0x1f, 0x8b]) else { continue }

@@ -91,9 +91,10 @@ extension Lab {
 
     /// Bytes of interrupted downloads that are kept.
     func partialBytes() throws -> [Int] {
-        try names("blobs/partial").map { name in
-            let attributes = try FileManager.default.attributesOfItem(atPath: "\(dataRoot)/blobs/partial/\(name)")
-            return (attributes[.size] as? NSNumber)?.intValue ?? 0
+        // One that has become whole meanwhile has another place.
+        try names("blobs/partial").compactMap { name in
+            let attributes = try? FileManager.default.attributesOfItem(atPath: "\(dataRoot)/blobs/partial/\(name)")
+            return (attributes?[.size] as? NSNumber)?.intValue
         }
     }
 

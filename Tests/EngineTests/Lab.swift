@@ -4,8 +4,10 @@ import Testing
 
 /// A registry on loopback and a daemon of its own in a directory of its own; everything goes when this does.
 final class Lab: Sendable {
-    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
-    static let binaries = ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.appending(path: ".build/debug").path
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+    static let binaries =
+        ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.appending(path: ".build/debug").path
 
     let directory: String
     let registry: String
@@ -32,7 +34,8 @@ final class Lab: Sendable {
     ///   - dataRoot: nil for a directory of the lab's own.
     ///   - wrapper: what executes the daemon, such as unshare(1); empty for nothing.
     init(configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = []) throws {
-        directory = (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
+        directory =
+            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
         self.configuration = configuration
         self.wrapper = wrapper
         self.dataRoot = dataRoot ?? directory + "/root"
@@ -59,7 +62,9 @@ final class Lab: Sendable {
 
     deinit {
         _ = try? docker("rm", "-f", (try? docker("ps", "-aq").text.split(separator: "\n").map(String.init)) ?? [])
-        daemon.withLock { $0?.terminate(); $0?.waitUntilExit() }
+        daemon.withLock {
+            $0?.terminate(); $0?.waitUntilExit()
+        }
         registryProcess.terminate()
         registryProcess.waitUntilExit()
         let mounts = (try? String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8)) ?? ""
@@ -76,10 +81,11 @@ final class Lab: Sendable {
         let process = Process()
         let line = wrapper + [Self.binaries + "/dockerd"]
         process.executableURL = URL(filePath: line[0])
-        process.arguments = line.dropFirst() + [
-            "-H", "unix://\(directory)/docker.sock", "--data-root", dataRoot, "--exec-root", directory + "/run",
-            "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
-        ]
+        process.arguments =
+            line.dropFirst() + [
+                "-H", "unix://\(directory)/docker.sock", "--data-root", dataRoot, "--exec-root", directory + "/run",
+                "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
+            ]
         try configuration.write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
         FileManager.default.createFile(atPath: directory + "/dockerd.log", contents: nil)
         let log = FileHandle(forWritingAtPath: directory + "/dockerd.log") ?? .nullDevice
@@ -91,7 +97,9 @@ final class Lab: Sendable {
             if try docker("version").code == 0 { return }
             usleep(50_000)
         }
-        throw LabFailure("the daemon does not answer: " + ((try? String(contentsOfFile: directory + "/dockerd.log", encoding: .utf8)) ?? ""))
+        throw LabFailure(
+            "the daemon does not answer: "
+                + ((try? String(contentsOfFile: directory + "/dockerd.log", encoding: .utf8)) ?? ""))
     }
 
     /// The running daemon's process id; 0 when none runs.
@@ -121,7 +129,10 @@ final class Lab: Sendable {
     }
 
     var environment: [String: String] {
-        ["DOCKER_HOST": "unix://\(directory)/docker.sock", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "DOCKER_CONFIG": directory + "/config"]
+        [
+            "DOCKER_HOST": "unix://\(directory)/docker.sock", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "DOCKER_CONFIG": directory + "/config",
+        ]
     }
 
     static func run(
@@ -153,6 +164,17 @@ final class Lab: Sendable {
 
     // MARK: Images
 
+    /// The image of ``makeImage(_:)``, pulled by our daemon.
+    ///
+    /// - Returns: its reference.
+    func pulledImage() throws -> String {
+        try makeImage()
+        let image = registry + "/box"
+        let pulled = try docker("pull", image)
+        guard pulled.code == 0 else { throw LabFailure("pull: \(pulled.err)") }
+        return image
+    }
+
     /// A busybox image of two layers in the registry: the program, and a directory whose content volumes copy.
     func makeImage(_ name: String = "box") throws {
         let source = directory + "/source"
@@ -161,7 +183,10 @@ final class Lab: Sendable {
         try files.createDirectory(atPath: source + "/1/etc", withIntermediateDirectories: true)
         try files.createDirectory(atPath: source + "/2/seed/sub", withIntermediateDirectories: true)
         try files.copyItem(atPath: "/bin/busybox", toPath: source + "/1/bin/busybox")
-        for applet in ["sh", "echo", "cat", "ls", "sleep", "true", "id", "stat", "head", "yes", "kill", "dd", "wc", "test", "rm", "ln"] {
+        for applet in [
+            "sh", "echo", "cat", "ls", "sleep", "true", "id", "stat", "head", "yes", "kill", "dd", "wc", "test", "rm",
+            "ln",
+        ] {
             try files.createSymbolicLink(atPath: source + "/1/bin/\(applet)", withDestinationPath: "busybox")
         }
         try "root:x:0:0:root:/root:/bin/sh\nuser:x:1000:1000::/home/user:/bin/sh\n".write(
@@ -170,12 +195,19 @@ final class Lab: Sendable {
         try "seeded\n".write(toFile: source + "/2/seed/sub/file", atomically: true, encoding: .utf8)
         let layout = directory + "/\(name).oci"
         let made = try Self.run(
-            "/usr/bin/env", ["python3", Self.root.path + "/scripts/make-image", layout, "latest", #"["sh"]"#, source + "/1", source + "/2"])
+            "/usr/bin/env",
+            [
+                "python3", Self.root.path + "/scripts/make-image", layout, "latest", #"["sh"]"#, source + "/1",
+                source + "/2",
+            ])
         guard made.code == 0 else { throw LabFailure(made.err) }
         for _ in 0..<100 {
             let copied = try Self.run(
                 "/usr/bin/skopeo",
-                ["copy", "-q", "--dest-tls-verify=false", "oci:\(layout):latest", "docker://\(registry)/\(name):latest"])
+                [
+                    "copy", "-q", "--dest-tls-verify=false", "oci:\(layout):latest",
+                    "docker://\(registry)/\(name):latest",
+                ])
             if copied.code == 0 { return }
             usleep(50_000)
         }

@@ -9,10 +9,7 @@ final class StartPathTests {
 
     init() throws {
         lab = try Lab()
-        try lab.makeImage()
-        image = lab.registry + "/box"
-        let pulled = try lab.docker("pull", image)
-        guard pulled.code == 0 else { throw LabFailure("pull: \(pulled.err)") }
+        image = try lab.pulledImage()
     }
 
     private func create(_ name: String) throws -> String {
@@ -53,7 +50,11 @@ final class StartPathTests {
         for number in 0..<5 {
             let id = try create("brief\(number)")
             #expect(try lab.docker("rm", "brief\(number)").code == 0)
-            #expect(eventually { controlGroups(id).isEmpty && !FileManager.default.fileExists(atPath: "\(lab.directory)/run/containers/\(id)") })
+            #expect(
+                eventually {
+                    controlGroups(id).isEmpty
+                        && !FileManager.default.fileExists(atPath: "\(lab.directory)/run/containers/\(id)")
+                })
         }
     }
 
@@ -66,13 +67,16 @@ final class StartPathTests {
         #expect(eventually { controlGroups(id).isEmpty })
     }
 
-    @Test func `every container without a network has a namespace of its own with lo up and Docker's settings`() throws {
-        let script = "cat /proc/net/dev | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; readlink /proc/self/ns/net; "
+    @Test func `every container without a network has a namespace of its own with lo up and Docker's settings`() throws
+    {
+        let script =
+            "cat /proc/net/dev | wc -l; cat /proc/sys/net/ipv4/ip_unprivileged_port_start; readlink /proc/self/ns/net; "
             + "test -e /sys/class/net/lo && cat /sys/class/net/lo/operstate /sys/class/net/lo/flags"
         var namespaces: Set<String> = []
         // More than the engine keeps ready, so that both ways of making one are taken.
         for _ in 0..<16 {
-            let lines = try lab.docker("run", "--rm", ["--network", "none", image, "sh", "-c", script]).out.split(separator: "\n")
+            let lines = try lab.docker("run", "--rm", ["--network", "none", image, "sh", "-c", script]).out.split(
+                separator: "\n")
             #expect(lines.count == 5)
             guard lines.count == 5 else { continue }
             #expect(lines[0].trimmingCharacters(in: .whitespaces) == "3", "two lines of head and lo")
@@ -85,7 +89,8 @@ final class StartPathTests {
     }
 
     @Test func `a container can be started again at once and its files are still there`() throws {
-        try lab.docker("run", "--name", ["again", "--network", "none", image, "sh", "-c", "echo x >> /count; cat /count | wc -l"])
+        try lab.docker(
+            "run", "--name", ["again", "--network", "none", image, "sh", "-c", "echo x >> /count; cat /count | wc -l"])
         for round in 2...6 { #expect(try lab.docker("start", "-a", ["again"]).text == "\(round)") }
         #expect(try lab.docker("cp", "again:/count", ["-"]).code == 0)
         #expect(try lab.docker("diff", "again").out.contains("A /count"))
@@ -134,19 +139,25 @@ struct CgroupVersionTests {
 
     @Test(.enabled(if: isHybrid, "a machine with both versions can hide either"), arguments: Arrangement.allCases)
     func `containers run, pause, exec and end under either version`(arrangement: Arrangement) throws {
-        let lab = try Lab(wrapper: ["/usr/bin/unshare", "-m", "--propagation", "private", "sh", "-c", arrangement.rawValue + "; exec \"$0\" \"$@\""])
-        try lab.makeImage()
-        let image = lab.registry + "/box"
-        #expect(try lab.docker("pull", image).code == 0)
+        let lab = try Lab(wrapper: [
+            "/usr/bin/unshare", "-m", "--propagation", "private", "sh", "-c",
+            arrangement.rawValue + "; exec \"$0\" \"$@\"",
+        ])
+        let image = try lab.pulledImage()
         let expected = arrangement == .unifiedAlone ? "2" : "1"
         #expect(try lab.docker("info", "-f", ["{{.CgroupVersion}}"]).text == expected)
         #expect(try lab.docker("run", "--rm", ["--network", "none", image, "echo", "hello"]).out == "hello\n")
         // Devices that are not on the list stay closed, those that are open.
         let devices = try lab.docker(
-            "run", "--rm", ["--network", "none", image, "sh", "-c",
-                "busybox mknod /d b 254 0; dd if=/d of=/dev/null bs=1 count=1 || echo refused; dd if=/dev/zero of=/dev/null bs=1 count=1 && echo open"])
+            "run", "--rm",
+            [
+                "--network", "none", image, "sh", "-c",
+                "busybox mknod /d b 254 0; dd if=/d of=/dev/null bs=1 count=1 || echo refused; dd if=/dev/zero of=/dev/null bs=1 count=1 && echo open",
+            ])
         #expect(devices.out == "refused\nopen\n")
-        try lab.docker("run", "-d", ["--name", "held", "--network", "none", image, "sh", "-c", "while :; do echo x; sleep 0.05; done"])
+        try lab.docker(
+            "run", "-d",
+            ["--name", "held", "--network", "none", image, "sh", "-c", "while :; do echo x; sleep 0.05; done"])
         #expect(try lab.docker("pause", "held").code == 0)
         #expect(try lab.docker("inspect", "-f", ["{{.State.Status}}", "held"]).text == "paused")
         let before = try lab.docker("logs", "held").out.count

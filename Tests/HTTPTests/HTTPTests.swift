@@ -84,7 +84,13 @@ func blocking<Value: Sendable>(_ body: @escaping @Sendable () throws -> Value) a
         let box = Mutex<(@Sendable () -> Void)?>({ continuation.resume(with: Result { try body() }) })
         let argument = Unmanaged.passRetained(ThreadBody(box.withLock { $0 })).toOpaque()
         var thread = pthread_t()
-        pthread_create(&thread, nil, { Unmanaged<ThreadBody>.fromOpaque($0!).takeRetainedValue().body?(); return nil }, argument)
+        pthread_create(
+            &thread, nil,
+            {
+                guard let argument = $0 else { return nil }
+                Unmanaged<ThreadBody>.fromOpaque(argument).takeRetainedValue().body?()
+                return nil
+            }, argument)
         pthread_detach(thread)
     }
 }
@@ -157,7 +163,9 @@ func get(_ path: String, method: String = "GET", headers: String = "") -> String
             let text = try await blocking {
                 let client = try RawClient(path)
                 client.send(get("/body", method: "POST", headers: "Transfer-Encoding: chunked\r\n"))
-                client.send("5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: t\r\n\r\n" + get("/n", headers: "Connection: close\r\n"))
+                client.send(
+                    "5\r\nhello\r\n6;x=y\r\n world\r\n0\r\nTrailer: t\r\n\r\n"
+                        + get("/n", headers: "Connection: close\r\n"))
                 return client.receive()
             }
             #expect(text.contains("hello world"))
@@ -204,7 +212,10 @@ func get(_ path: String, method: String = "GET", headers: String = "") -> String
         try await withServer(echo) { path, _ in
             let (interim, text) = try await blocking {
                 let client = try RawClient(path)
-                client.send(get("/body", method: "PUT", headers: "Expect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n"))
+                client.send(
+                    get(
+                        "/body", method: "PUT",
+                        headers: "Expect: 100-continue\r\nContent-Length: 3\r\nConnection: close\r\n"))
                 let interim = client.receive(until: "\r\n\r\n")
                 client.send("abc")
                 return (interim, client.receive())

@@ -7,8 +7,14 @@ import Testing
     @Test(arguments: [
         ("two lengths", "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello"),
         ("one length twice", "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello"),
-        ("length and chunks", "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-        ("two encodings", "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"),
+        (
+            "length and chunks",
+            "POST / HTTP/1.1\r\nHost: d\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+        ),
+        (
+            "two encodings",
+            "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: gzip\r\n\r\n0\r\n\r\n"
+        ),
         ("unknown encoding", "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: xchunked\r\n\r\n"),
         ("listed encoding", "POST / HTTP/1.1\r\nHost: d\r\nTransfer-Encoding: chunked, identity\r\n\r\n"),
         ("chunks in 1.0", "POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -40,7 +46,9 @@ import Testing
         ("not HTTP", "\u{16}\u{3}\u{1}\u{2}\r\n\r\n"),
         ("head cut off", "GET / HTTP/1.1\r\nHost"),
     ])
-    func `an ambiguous or malformed request is answered 400 and ends the connection`(name: String, text: String) async throws {
+    func `an ambiguous or malformed request is answered 400 and ends the connection`(name: String, text: String)
+        async throws
+    {
         try await withServer(echo) { path, _ in
             let answer = try await blocking {
                 let client = try RawClient(path)
@@ -54,7 +62,8 @@ import Testing
     }
 
     @Test(arguments: [
-        "zz\r\n", "-5\r\nhello\r\n", "5\r\nhelloX\r\n", "5\nhello\r\n", "\r\n", "ffffffffffffffff\r\n", "0x5\r\nhello\r\n",
+        "zz\r\n", "-5\r\nhello\r\n", "5\r\nhelloX\r\n", "5\nhello\r\n", "\r\n", "ffffffffffffffff\r\n",
+        "0x5\r\nhello\r\n",
         "5\r\nhel",
     ])
     func `malformed chunks are answered 400`(chunks: String) async throws {
@@ -86,7 +95,8 @@ import Testing
                 let large = try RawClient(path)
                 large.send(get("/", headers: "X: \(String(repeating: "a", count: 65 << 10))\r\n"))
                 let fitting = try RawClient(path)
-                fitting.send(get("/", headers: "X: \(String(repeating: "a", count: 60 << 10))\r\nConnection: close\r\n"))
+                fitting.send(
+                    get("/", headers: "X: \(String(repeating: "a", count: 60 << 10))\r\nConnection: close\r\n"))
                 return (large.receive(), fitting.receive())
             }
             #expect(refused.hasPrefix("HTTP/1.1 431 "))

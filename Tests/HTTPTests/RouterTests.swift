@@ -19,13 +19,15 @@ final class Counter: Sendable {
             Route(.get, "/distribution/{name:.*}/json", "distribution", since: APIVersion(1, 30)),
         ], versions: APIVersion(1, 24)...APIVersion(1, 51))
 
-    @Test(arguments: [
-        ("GET", "/info", "info", [:]), ("GET", "/v1.24/info", "info", [:]), ("GET", "/v1.51/containers/json", "list", [:]),
-        ("GET", "/containers/abc/json", "inspect", ["id": "abc"]), ("GET", "/images/json", "images", [:]),
-        ("GET", "/v1.41/images/host:5000/a/b:c/json", "image", ["name": "host:5000/a/b:c"]),
-        ("DELETE", "/images/a/b", "remove", ["name": "a/b"]),
-        ("GET", "/distribution/x/json", "distribution", ["name": "x"]),
-    ] as [(String, String, String, [String: String])])
+    @Test(
+        arguments: [
+            ("GET", "/info", "info", [:]), ("GET", "/v1.24/info", "info", [:]),
+            ("GET", "/v1.51/containers/json", "list", [:]),
+            ("GET", "/containers/abc/json", "inspect", ["id": "abc"]), ("GET", "/images/json", "images", [:]),
+            ("GET", "/v1.41/images/host:5000/a/b:c/json", "image", ["name": "host:5000/a/b:c"]),
+            ("DELETE", "/images/a/b", "remove", ["name": "a/b"]),
+            ("GET", "/distribution/x/json", "distribution", ["name": "x"]),
+        ] as [(String, String, String, [String: String])])
     func `a path finds its row with and without a version`(
         method: String, path: String, handler: String, parameters: [String: String]
     ) throws {

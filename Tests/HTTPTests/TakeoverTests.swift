@@ -5,9 +5,12 @@ import Testing
 
 /// Connections that leave HTTP.
 @Suite(.serialized) struct TakeoverTests {
-    private static let upgrade = get("/raw", method: "POST", headers: "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n")
+    private static let upgrade = get(
+        "/raw", method: "POST", headers: "Connection: Upgrade\r\nUpgrade: tcp\r\nContent-Length: 0\r\n")
 
-    @Test func `bytes sent with the request and after it both arrive, and output goes on after the input's end`() async throws {
+    @Test func `bytes sent with the request and after it both arrive, and output goes on after the input's end`()
+        async throws
+    {
         try await withServer(echo) { path, _ in
             let text = try await blocking {
                 let client = try RawClient(path)
@@ -47,7 +50,9 @@ import Testing
         { _ in Response(body: .takeover { try await $0.splice(adopting: socket) }) }
     }
 
-    @Test func `a joined socket gets the input with its end, and its output reaches the client after that`() async throws {
+    @Test func `a joined socket gets the input with its end, and its output reaches the client after that`()
+        async throws
+    {
         let (near, far) = try Self.pair()
         defer { close(far) }
         try await withServer(Self.splicing(near)) { path, _ in
@@ -59,7 +64,9 @@ import Testing
                 client.endInput()
                 var input: [UInt8] = []
                 var block = [UInt8](repeating: 0, count: 100)
-                while case let count = read(far, &block, block.count), count > 0 { input.append(contentsOf: block[..<count]) }
+                while case let count = read(far, &block, block.count), count > 0 {
+                    input.append(contentsOf: block[..<count])
+                }
                 _ = write(far, "answer", 6)
                 shutdown(far, Int32(SHUT_WR))
                 return (String(decoding: input, as: UTF8.self), client.receive())

@@ -3,16 +3,21 @@ import Testing
 
 /// The rules of CONTRIBUTING.md that can be read off the files.
 struct LayoutTests {
-    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent().deletingLastPathComponent()
+    static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
 
     /// Our modules that each module may import. A new arrow is a decision: write it here and in ARCHITECTURE.md.
     static let arrows: [String: Set<String>] = [
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux", "CNetfilter"],
-        "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs"], "Isolation": ["OCI", "Kernel", "CLinux", "CNetfilter"],
+        "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs"],
+        "Isolation": ["OCI", "Kernel", "CLinux", "CNetfilter"],
         "Volumes": ["Kernel", "CLinux"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
         "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI"],
         "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
-        "dockerd": ["EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel", "OCI", "CLinux"],
+        "dockerd": [
+            "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",
+            "OCI", "CLinux",
+        ],
     ]
     static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes"]
 
@@ -48,8 +53,12 @@ struct LayoutTests {
         let ours = Set(Self.arrows.keys).union(["CLinux", "CCodecs", "CNetfilter"])
         for line in source.lines {
             // `import struct M.T` as well as `import M`.
-            let words = line.split(separator: " ").filter { !["struct", "enum", "class", "func", "protocol"].contains($0) }
-            guard let position = words.firstIndex(of: "import"), position <= 1, position + 1 < words.count else { continue }
+            let words = line.split(separator: " ").filter {
+                !["struct", "enum", "class", "func", "protocol"].contains($0)
+            }
+            guard let position = words.firstIndex(of: "import"), position <= 1, position + 1 < words.count else {
+                continue
+            }
             let module = String(words[position + 1].split(separator: ".")[0])
             guard ours.contains(module) else { continue }
             #expect(allowed.contains(module), "\(source.path) imports \(module)")
@@ -74,7 +83,8 @@ struct LayoutTests {
                 #expect(number - open.line <= Self.functionLinesMax, "\(source.path):\(open.line + 1)")
                 start = nil
             }
-            let isFunction = line.contains(" func ") || line.dropFirst(indent).hasPrefix("func ") || line.contains(" init(")
+            let isFunction =
+                line.contains(" func ") || line.dropFirst(indent).hasPrefix("func ") || line.contains(" init(")
             if start == nil, isFunction, !line.dropFirst(indent).hasPrefix("//") { start = (number, indent) }
         }
     }
@@ -96,7 +106,9 @@ struct LayoutTests {
 
     @Test(arguments: sources) func `nothing is left open`(_ source: Source) {
         for (number, line) in source.lines.enumerated() {
-            for mark in ["TODO", "FIXME", "XXX"] { #expect(!line.contains(mark), "\(source.path):\(number + 1) \(mark)") }
+            for mark in ["TODO", "FIXME", "XXX"] {
+                #expect(!line.contains(mark), "\(source.path):\(number + 1) \(mark)")
+            }
         }
     }
 }

@@ -27,7 +27,9 @@ struct AddressTests {
         #expect(pools.first == "172.17.0.0/16" && pools[14] == "172.31.0.0/16" && pools[15] == "192.168.0.0/20")
     }
 
-    @Test(arguments: ["", "02:42", "02:42:ac:11:00:zz", "03:42:ac:11:00:02", "02:42:ac:11:00:02:03", "+2:42:ac:11:00:02"])
+    @Test(arguments: [
+        "", "02:42", "02:42:ac:11:00:zz", "03:42:ac:11:00:02", "02:42:ac:11:00:02:03", "+2:42:ac:11:00:02",
+    ])
     func `text that is no interface's Ethernet address is refused`(_ text: String) { #expect(MACAddress(text) == nil) }
 
     @Test func `an endpoint's Ethernet address is made of its IPv4 address`() {
@@ -107,7 +109,8 @@ struct NetlinkMessageTests {
     func `a reply whose length lies is refused`(_ length: UInt32) {
         var bytes = RouteMessages.allLinks().finished(sequence: 1, asking: [])
         withUnsafeBytes(of: length) { bytes.replaceSubrange(0..<4, with: $0) }
-        if length == 17 { return }  // within the datagram: what follows is refused or not, but never read beyond the end
+        // Within the datagram: what follows is refused or not, but never read beyond the end.
+        if length == 17 { return }
         #expect(NetlinkReply.parse(bytes[...]) == nil)
     }
 
@@ -136,8 +139,11 @@ struct SubnetChoiceTests {
     @Test func `with every pool routed the error is Docker's`() throws {
         let all = try #require(IPv4Subnet("0.0.0.0/1"))
         let rest = try #require(IPv4Subnet("128.0.0.0/1"))
-        let error = #expect(throws: NetworkError.self) { try BridgeConfiguration().choose(current: nil, routed: [all, rest]) }
-        #expect(error?.code == .subnetOverlap && error?.message == "all predefined address pools have been fully subnetted")
+        let error = #expect(throws: NetworkError.self) {
+            try BridgeConfiguration().choose(current: nil, routed: [all, rest])
+        }
+        #expect(
+            error?.code == .subnetOverlap && error?.message == "all predefined address pools have been fully subnetted")
     }
 
     @Test func `the address a bridge has already stays`() throws {
@@ -161,9 +167,13 @@ struct SubnetChoiceTests {
 
 struct ContainerFilesTests {
     @Test(arguments: [
-        ("nameserver 127.0.0.53\noptions edns0\nsearch lan\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch lan\noptions edns0\n"),
+        (
+            "nameserver 127.0.0.53\noptions edns0\nsearch lan\n",
+            "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch lan\noptions edns0\n"
+        ),
         ("# comment\nnameserver 192.0.2.1\nnameserver ::1\nnameserver 127.0.0.1\n", "nameserver 192.0.2.1\n"),
-        ("", "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"), ("nameserver\ndomain a\nsearch b c\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch b c\n"),
+        ("", "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"),
+        ("nameserver\ndomain a\nsearch b c\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch b c\n"),
     ])
     func `a container gets the host's resolver without what only the host reaches`(_ host: String, _ expected: String) {
         #expect(ContainerFiles.resolver(host: host) == expected)
@@ -171,7 +181,8 @@ struct ContainerFilesTests {
 
     @Test func `options of the command line replace the host's`() {
         let text = ContainerFiles.resolver(
-            host: "nameserver 192.0.2.1\nsearch lan\noptions rotate\n", nameservers: ["127.0.0.1"], search: ["."], options: ["ndots:2"])
+            host: "nameserver 192.0.2.1\nsearch lan\noptions rotate\n", nameservers: ["127.0.0.1"], search: ["."],
+            options: ["ndots:2"])
         #expect(text == "nameserver 127.0.0.1\noptions ndots:2\n")
     }
 

@@ -40,7 +40,8 @@ private let isRoot = geteuid() == 0
         #expect(try await world.outside.ping(Topology.hostAddress, 8080, transport, at: server) == nil)
         try await network.publish(
             [PortBinding(hostAddress: address, hostPort: 8080, containerPort: 80, transport: transport)], for: "a")
-        #expect(try await world.outside.ping(Topology.hostAddress, 8080, transport, at: server) == Topology.outsideAddress)
+        #expect(
+            try await world.outside.ping(Topology.hostAddress, 8080, transport, at: server) == Topology.outsideAddress)
         try await network.unpublish("a")
         #expect(try await world.outside.ping(Topology.hostAddress, 8080, transport, at: server) == nil)
         await network.close()
@@ -67,8 +68,10 @@ private let isRoot = geteuid() == 0
         let (container, _) = try await world.container("a", on: network)
         let (neighbour, _) = try await world.container("b", on: network)
         let server = try await container.listen(80)
-        try await network.publish([PortBinding(hostAddress: Topology.loopback, hostPort: 8080, containerPort: 80)], for: "a")
-        let route = "sysctl -w net.ipv4.conf.all.route_localnet=1; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via"
+        try await network.publish(
+            [PortBinding(hostAddress: Topology.loopback, hostPort: 8080, containerPort: 80)], for: "a")
+        let route =
+            "sysctl -w net.ipv4.conf.all.route_localnet=1; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via"
         try await world.outside.shell("\(route) 203.0.113.1")
         try await neighbour.shell("\(route) 172.17.0.1")
         #expect(try await world.outside.ping(Topology.loopback, 8080, at: server) == nil)
@@ -84,13 +87,16 @@ private let isRoot = geteuid() == 0
         let (container, _) = try await world.container("a", on: network)
         let server = try await world.host.listen(9)
         try await container.shell(
-            "sysctl -w net.ipv4.conf.all.route_localnet=1; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 172.17.0.1")
+            "sysctl -w net.ipv4.conf.all.route_localnet=1; ip addr del 127.0.0.1/8 dev lo; ip route add 127.0.0.1 via 172.17.0.1"
+        )
         #expect(try await container.ping(Topology.loopback, 9, at: server) == nil)
         #expect(try await container.ping(network.gateway, 9, at: server) != nil)
         await network.close()
     }
 
-    @Test func `an unpublished port is out of reach for a neighbour of the host that routes to the containers`() async throws {
+    @Test func `an unpublished port is out of reach for a neighbour of the host that routes to the containers`()
+        async throws
+    {
         let world = try await Topology()
         let network = try await world.network()
         let (container, endpoint) = try await world.container("a", on: network)
@@ -126,12 +132,15 @@ private let isRoot = geteuid() == 0
             await network.close()
         }
         let (container, endpoint) = (try #require(place), try #require(kept))
-        try await world.host.shell("ip link add veth0123abcd type veth peer name x; ip link set veth0123abcd master docker0")
+        try await world.host.shell(
+            "ip link add veth0123abcd type veth peer name x; ip link set veth0123abcd master docker0")
         try await world.host.shell("ip link add vethmine type veth peer name y; ip link set vethmine master docker0")
         let network = try await world.network()
         let server = try await container.listen(80)
         #expect(try await world.outside.ping(Topology.hostAddress, 8080, at: server) != nil, "before the adoption")
-        let report = try await network.adopt([AdoptedEndpoint(endpoint, ports: [PortBinding(hostPort: 8080, containerPort: 80)])])
+        let report = try await network.adopt([
+            AdoptedEndpoint(endpoint, ports: [PortBinding(hostPort: 8080, containerPort: 80)])
+        ])
         #expect(report.removedInterfaces.contains("veth0123abcd") && !report.removedInterfaces.contains("vethmine"))
         #expect(report.refused.isEmpty && report.contestedPorts.isEmpty)
         #expect(try await world.outside.ping(Topology.hostAddress, 8080, at: server) != nil, "after it")
@@ -155,16 +164,20 @@ private let isRoot = geteuid() == 0
         try await network.publish([PortBinding(hostPort: 8080, containerPort: 80)], for: "a")
         let error = await #expect(throws: NetworkError.self) {
             try await network.publish(
-                [PortBinding(hostPort: 8081, containerPort: 80), PortBinding(hostPort: 8080, containerPort: 80)], for: "b")
+                [PortBinding(hostPort: 8081, containerPort: 80), PortBinding(hostPort: 8080, containerPort: 80)],
+                for: "b")
         }
-        #expect(error?.code == .portTaken && error?.message == "Bind for 0.0.0.0:8080 failed: port is already allocated")
+        #expect(
+            error?.code == .portTaken && error?.message == "Bind for 0.0.0.0:8080 failed: port is already allocated")
         #expect(await network.ports(of: "b").isEmpty)
         try await network.publish([PortBinding(hostPort: 8081, containerPort: 80)], for: "b")
         try await network.publish([PortBinding(hostPort: 8080, containerPort: 80, transport: .udp)], for: "b")
         await network.close()
     }
 
-    @Test func `a port that a process of the host listens on is refused, and ours are refused to processes`() async throws {
+    @Test func `a port that a process of the host listens on is refused, and ours are refused to processes`()
+        async throws
+    {
         let world = try await Topology()
         let network = try await world.network()
         _ = try await network.attach("a")
@@ -185,7 +198,10 @@ private let isRoot = geteuid() == 0
         _ = try await network.attach("a")
         let other = try await world.host.listen(32769)
         let bound = try await network.publish(
-            [PortBinding(containerPort: 80), PortBinding(containerPort: 81), PortBinding(containerPort: 80, transport: .udp)], for: "a")
+            [
+                PortBinding(containerPort: 80), PortBinding(containerPort: 81),
+                PortBinding(containerPort: 80, transport: .udp),
+            ], for: "a")
         #expect(bound.map(\.hostPort) == [32768, 32770, 32768])
         _ = other
         await network.close()

@@ -26,7 +26,9 @@ final class Place: Sendable {
 
     deinit { thread.stop() }
 
-    func run<Value: Sendable>(_ body: @escaping @Sendable () throws(SystemError) -> Value) async throws(SystemError) -> Value {
+    func run<Value: Sendable>(_ body: @escaping @Sendable () throws(SystemError) -> Value) async throws(SystemError)
+        -> Value
+    {
         try await thread.run(body)
     }
 
@@ -50,14 +52,18 @@ final class Place: Sendable {
     /// Sends "ping" to a server and waits for its "pong"; the address the server saw, or nil when nothing came back.
     ///
     /// Tries again: while the kernel brings a fresh link up it may lose the first packet, and datagrams are sent once.
-    func ping(_ address: IPv4Address, _ port: UInt16, _ transport: Transport = .tcp, at server: NamespaceHandle) async throws -> IPv4Address? {
+    func ping(_ address: IPv4Address, _ port: UInt16, _ transport: Transport = .tcp, at server: NamespaceHandle)
+        async throws -> IPv4Address?
+    {
         for _ in 0..<3 {
             if let seen = try await pingOnce(address, port, transport, at: server) { return seen }
         }
         return nil
     }
 
-    private func pingOnce(_ address: IPv4Address, _ port: UInt16, _ transport: Transport, at server: NamespaceHandle) async throws -> IPv4Address? {
+    private func pingOnce(_ address: IPv4Address, _ port: UInt16, _ transport: Transport, at server: NamespaceHandle)
+        async throws -> IPv4Address?
+    {
         let client: NamespaceHandle? = try await run { () throws(SystemError) in
             let socket = try Traffic.socket(transport)
             do throws(SystemError) {
@@ -80,23 +86,30 @@ final class Place: Sendable {
 enum Traffic {
     static func socket(_ transport: Transport) throws(SystemError) -> OwnedFD {
         let kind = transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue
-        let descriptor = OwnedFD(adopting: try checked("socket") { Glibc.socket(AF_INET, CInt(kind | SOCK_CLOEXEC.rawValue), 0) })
+        let descriptor = OwnedFD(
+            adopting: try checked("socket") { Glibc.socket(AF_INET, CInt(kind | SOCK_CLOEXEC.rawValue), 0) })
         let raw = descriptor.raw
         var limit = timeval(tv_sec: 1, tv_usec: 200_000)
         for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
-            try checked("setsockopt") { setsockopt(raw, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size)) }
+            try checked("setsockopt") {
+                setsockopt(raw, SOL_SOCKET, option, &limit, socklen_t(MemoryLayout<timeval>.size))
+            }
         }
         return descriptor
     }
 
     static func bind(_ socket: borrowing OwnedFD, _ address: IPv4Address, _ port: UInt16) throws(SystemError) {
         let raw = socket.raw
-        try withName(address, port) { name, size throws(SystemError) in try checked("bind") { Glibc.bind(raw, name, size) } }
+        try withName(address, port) { name, size throws(SystemError) in
+            try checked("bind") { Glibc.bind(raw, name, size) }
+        }
     }
 
     static func connect(_ socket: borrowing OwnedFD, _ address: IPv4Address, _ port: UInt16) throws(SystemError) {
         let raw = socket.raw
-        try withName(address, port) { name, size throws(SystemError) in try checked("connect") { Glibc.connect(raw, name, size) } }
+        try withName(address, port) { name, size throws(SystemError) in
+            try checked("connect") { Glibc.connect(raw, name, size) }
+        }
     }
 
     static func send(_ socket: borrowing OwnedFD, _ text: String) throws(SystemError) {
@@ -162,7 +175,8 @@ struct Topology {
         outside = try await Place()
         let far = outside.namespace.path
         try await host.shell(
-            "ip link add up0 type veth peer name up1 netns \(far) && ip addr add 203.0.113.1/24 dev up0 && ip link set up0 up")
+            "ip link add up0 type veth peer name up1 netns \(far) && ip addr add 203.0.113.1/24 dev up0 && ip link set up0 up"
+        )
         try await outside.shell("ip addr add 203.0.113.2/24 dev up1; ip link set up1 up")
     }
 

@@ -82,7 +82,9 @@ private struct Scratch: ~Copyable {
     @Test(arguments: ["/../../../etc", "/escape", "/escape/../..", "/absent", "/file"])
     func `a mount point that points out of the image copies nothing from the host`(path: String) throws {
         let scratch = try Scratch()
-        try shell("mkdir -p '\(scratch.path)/image' '\(scratch.path)/out'; cd '\(scratch.path)'; echo s > out/secret; ln -s '\(scratch.path)/out' image/escape; : > image/file")
+        try shell(
+            "mkdir -p '\(scratch.path)/image' '\(scratch.path)/out'; cd '\(scratch.path)'; echo s > out/secret; ln -s '\(scratch.path)/out' image/escape; : > image/file"
+        )
         let volumes = LocalVolumes(directory: scratch.path + "/volumes")
         let name = try VolumeName("data")
         try volumes.create(name)

@@ -51,7 +51,9 @@ import Testing
         do throws(VolumeError) { _ = try MountSpec(volumeFlag: raw) } catch { #expect(error.message == message) }
     }
 
-    @Test(arguments: ["../etc", "a/b", "..", ".hidden", "", "a", "-x", "na me", "n\u{0}l", "é1", String(repeating: "a", count: 256)])
+    @Test(arguments: [
+        "../etc", "a/b", "..", ".hidden", "", "a", "-x", "na me", "n\u{0}l", "é1", String(repeating: "a", count: 256),
+    ])
     func `a name that is not one path component of safe characters is refused`(name: String) {
         #expect(throws: VolumeError.self) { try VolumeName(name) }
     }
@@ -80,7 +82,9 @@ import Testing
         #expect(options.kernelData == "size=67108864,mode=1777,uid=5")
         #expect(options.readOnly && !options.noExec && options.noDev)
         #expect(try TmpfsOptions("size=50%").size == .percent(50))
-        for bad in ["size=", "size=-1", "size=99999999999999999999", "size=20000000000000000k", "mode=9", "size=101%", "bogus"] {
+        for bad in [
+            "size=", "size=-1", "size=99999999999999999999", "size=20000000000000000k", "mode=9", "size=101%", "bogus",
+        ] {
             #expect(throws: VolumeError.self) { try TmpfsOptions(bad) }
         }
     }

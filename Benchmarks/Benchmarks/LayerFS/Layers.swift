@@ -92,7 +92,8 @@ let benchmarks: @Sendable () -> Void = {
     // Without its sample no benchmark can run: the reason is all there is to print.
     guard let sample = try? SampleLayer() else { return print("cannot write below TMPDIR") }
     Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .cpuTotal, .throughput], scalingFactor: .one, maxDuration: .seconds(4), maxIterations: 200)
+        metrics: [.wallClock, .cpuTotal, .throughput], scalingFactor: .one, maxDuration: .seconds(4), maxIterations: 200
+    )
 
     Benchmark("Parse/tar/\(SampleLayer.fileCount) files") { benchmark in
         for _ in benchmark.scaledIterations {

@@ -76,7 +76,9 @@ extension Container {
     package func extract(
         into path: String, noOverwriteDirNonDir: Bool, from reader: consuming OwnedFD
     ) async throws {
-        if record.hostConfig.readonlyRootfs == true, !record.mounts.contains(where: { $0.rw && path.hasPrefix($0.destination) }) {
+        if record.hostConfig.readonlyRootfs == true,
+            !record.mounts.contains(where: { $0.rw && path.hasPrefix($0.destination) })
+        {
             throw EngineError(.forbidden, "container rootfs is marked read-only")
         }
         let source = DescriptorBoxed(reader)
@@ -84,7 +86,8 @@ extension Container {
         let options = ExtractOptions(noOverwriteDirNonDir: noOverwriteDirNonDir)
         do {
             try await withRoot(of: path) { root, inside in
-                try ArchiveExtraction(root: root, path: inside, options: options, scratchPath: scratch).run { buffer throws(LayerError) in
+                try ArchiveExtraction(root: root, path: inside, options: options, scratchPath: scratch).run {
+                    buffer throws(LayerError) in
                     do throws(SystemError) { return try source.descriptor.read(into: buffer) } catch {
                         throw LayerError(error, "reading the archive")
                     }
@@ -116,7 +119,8 @@ extension Container {
         defer { Task { await world.layers.release(record.diffIDs) } }
         return try await BlockingPool.shared.run {
             try OverlayDiff(
-                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY), lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
+                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY),
+                lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
                 exclusions: exclusions
             ).changes()
         }
@@ -129,7 +133,8 @@ extension Container {
         await world.layers.release(record.diffIDs)
         return try OutgoingStream.producing { writer in
             try OverlayDiff(
-                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY), lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
+                upper: try OwnedFD.open(upper, O_RDONLY | O_DIRECTORY),
+                lower: try OwnedFD.open(lower, O_RDONLY | O_DIRECTORY),
                 exclusions: exclusions
             ).layerTar(sink: PipeSink.to(writer.raw))
         }

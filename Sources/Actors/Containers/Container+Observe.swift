@@ -23,7 +23,8 @@ extension Container {
 
     /// One reading of the container's counters.
     package func stats() async throws -> StatsSample {
-        var sample = StatsSample(read: .now(), cpus: sysconf(Int32(_SC_NPROCESSORS_ONLN)), hostCPU: ProcessorTime.host())
+        var sample = StatsSample(
+            read: .now(), cpus: sysconf(Int32(_SC_NPROCESSORS_ONLN)), hostCPU: ProcessorTime.host())
         guard case .running(_, let process) = phase else { return sample }
         let cgroup = try cgroup()
         let pid = process.pid

@@ -44,7 +44,8 @@ extension Container {
     }
 
     /// Brings up the monitor of an exec.
-    func prepareExec(_ execID: String, _ config: ExecConfig, rows: Int, columns: Int) async throws -> MonitorConnection {
+    func prepareExec(_ execID: String, _ config: ExecConfig, rows: Int, columns: Int) async throws -> MonitorConnection
+    {
         let (_, process) = try running()
         let spec = try LaunchSpec(world, paths).exec(record, config, process: process, rows: rows, columns: columns)
         let directory = execDirectory(execID)

@@ -164,7 +164,7 @@ package actor Container {
 
     /// A process that has ended already needs no signal: its exit is on its way here.
     private func signal(_ number: Int32, _ connection: MonitorConnection) throws {
-        do throws(SystemError) { try connection.signal(number) } catch where error.code == ESRCH {}
+        do throws(SystemError) { try connection.signal(number) } catch  where error.code == ESRCH {}
     }
 
     private func failedToStart(_ error: any Error) async -> EngineError {
@@ -283,7 +283,7 @@ package actor Container {
             throw EngineError(.notModified, "")
         }
         let number = try SignalName.number(signal ?? record.config.stopSignal ?? "SIGTERM")
-        let seconds = timeout ?? record.config.stopTimeout ?? Self.stopSecondsDefault
+        let seconds = min(timeout ?? record.config.stopTimeout ?? Self.stopSecondsDefault, Int(Int32.max))
         if record.state.status == .paused { try await unpause() }
         try self.signal(number, connection)
         if seconds >= 0, await !ended(within: .seconds(seconds)), case .running = phase {
@@ -292,7 +292,7 @@ package actor Container {
         }
         _ = try await wait(.notRunning)
         // Whoever stops a container relies on that a power cut does not start it again.
-        if case .removed = phase {} else { try await persist() }
+        if case .removed = phase {} else { try await persist(makesRoom: true) }
         await publish("stop")
     }
 
@@ -408,7 +408,8 @@ package actor Container {
                 let state = record.state.status == .paused ? "paused" : "running"
                 throw EngineError(
                     .conflict,
-                    "cannot remove container \"\(record.name)\": container is \(state): stop the container before removing or force remove")
+                    "cannot remove container \"\(record.name)\": container is \(state): stop the container before removing or force remove"
+                )
             }
             record.stoppedByUser = true
             record.hostConfig.restartPolicy = nil
@@ -423,7 +424,13 @@ package actor Container {
         endAhead()
         if case .prepared(let ready) = last { await abandon(ready) }
         let id = id
-        try await world.database.write { try $0.removeContainer(id) }
+        do {
+            try await world.database.write(makesRoom: true) { try $0.removeContainer(id) }
+        } catch is StateDatabase.DiskFull {
+            // Even what was kept for this is used up: the container's own files are the room.
+            await paths.empty()
+            try await world.database.write(makesRoom: true) { try $0.removeContainer(id) }
+        }
         let names = record.mounts.filter { $0.type == "volume" }.compactMap(\.name)
         await world.volumes.forget(container: id, names: names, removeAnonymous: volumes)
         await world.images.unuse(record.imageID, container: id)
@@ -478,9 +485,10 @@ package actor Container {
 
     // MARK: Record
 
-    func persist() async throws {
+    /// - Parameter makesRoom: also where the disk is full.
+    func persist(makesRoom: Bool = false) async throws {
         let record = record
-        try await world.database.write { try $0.putContainer(record) }
+        try await world.database.write(makesRoom: makesRoom) { try $0.putContainer(record) }
     }
 
     /// Writes the record soon, without holding up the caller: what runs is found again from the monitors in any case.

@@ -64,14 +64,25 @@ struct ContainerPaths: Sendable {
         }
     }
 
+    /// Removes the container's files at once: its writable layer and logs, and the directory they were in.
+    func empty() async {
+        let directory = directory
+        // What cannot be removed is removed with the rest, later.
+        await BlockingPool.shared.run { try? Files.removeTree(directory) }
+    }
+
     /// Removes what a killed daemon left of containers that are not known (any more).
     ///
     /// - Parameter cgroup: the control groups a container of this id would have; only ids found below the exec root are asked
     ///   for, because other engines may share the parent.
     static func clearLeftovers(
-        _ configuration: EngineConfiguration, known: Set<String>, _ logger: Logger, cgroup: @escaping @Sendable (String) -> Cgroup
+        _ configuration: EngineConfiguration, known: Set<String>, _ logger: Logger,
+        cgroup: @escaping @Sendable (String) -> Cgroup
     ) {
-        let roots = ["\(configuration.dataRoot)/containers", "\(configuration.execRoot)/containers", "\(configuration.dataRoot)/trash"]
+        let roots = [
+            "\(configuration.dataRoot)/containers", "\(configuration.execRoot)/containers",
+            "\(configuration.dataRoot)/trash",
+        ]
         let doomed = roots.flatMap { root in
             ((try? Files.list(root)) ?? []).filter { !known.contains($0) }.map { "\(root)/\($0)" }
         }
@@ -81,7 +92,8 @@ struct ContainerPaths: Sendable {
             await BlockingPool.shared.run {
                 for id in prepared {
                     do throws(SystemError) { try cgroup(id).remove() } catch {
-                        logger.warning("cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])
+                        logger.warning(
+                            "cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])
                     }
                 }
                 for path in doomed {

@@ -91,10 +91,12 @@ package actor ContainerStore {
         var snapshots: [ContainerSnapshot] = []
         for container in containers.values { snapshots.append(await container.snapshot()) }
         snapshots.sort { ($0.record.created, $0.record.id) > ($1.record.created, $1.record.id) }
-        let showsAll = options.all || options.limit != nil || options.filters["status"] != nil || options.filters["exited"] != nil
+        let showsAll =
+            options.all || options.limit != nil || options.filters["status"] != nil || options.filters["exited"] != nil
         let filter = ContainerFilter(options.filters, all: snapshots)
         let matching = snapshots.filter { snapshot in
-            (showsAll || [.running, .paused, .restarting].contains(snapshot.record.state.status)) && filter.matches(snapshot)
+            (showsAll || [.running, .paused, .restarting].contains(snapshot.record.state.status))
+                && filter.matches(snapshot)
         }
         return options.limit.map { Array(matching.prefix(max(0, $0))) } ?? matching
     }
@@ -110,7 +112,8 @@ package actor ContainerStore {
             guard found.matches(wanted) else {
                 throw EngineError(
                     .notFound,
-                    "image with reference \(request.config.image ?? "") was found but its platform (\(found)) does not match the specified platform (\(wanted))")
+                    "image with reference \(request.config.image ?? "") was found but its platform (\(found)) does not match the specified platform (\(wanted))"
+                )
             }
         }
         let id = Identifier.random()
@@ -130,7 +133,8 @@ package actor ContainerStore {
         } catch {
             names[name] = nil
             await world.images.unuse(image.record.id, container: id)
-            await world.volumes.forget(container: id, names: await world.volumes.names(usedBy: id), removeAnonymous: true)
+            await world.volumes.forget(
+                container: id, names: await world.volumes.names(usedBy: id), removeAnonymous: true)
             ContainerPaths(world.configuration, id: id).discard()
             throw error
         }
@@ -200,7 +204,8 @@ package actor ContainerStore {
         var options = ListOptions()
         options.all = true
         options.filters = filters.filter { $0.key == "label" }
-        for snapshot in try await list(options) where [.created, .exited, .dead].contains(snapshot.record.state.status) {
+        for snapshot in try await list(options) where [.created, .exited, .dead].contains(snapshot.record.state.status)
+        {
             let upper = ContainerPaths(world.configuration, id: snapshot.record.id).upper
             let size = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
             // One that was started or removed meanwhile is left alone.
@@ -232,7 +237,9 @@ package actor ContainerStore {
         connect()
         let logger = world.logger
         let records = try await world.database.read { transaction in
-            try transaction.containers { logger.error("container record cannot be read", metadata: ["container": "\($0)"]) }
+            try transaction.containers {
+                logger.error("container record cannot be read", metadata: ["container": "\($0)"])
+            }
         }
         for record in records {
             containers[record.id] = Container(record, world)
@@ -240,7 +247,9 @@ package actor ContainerStore {
             await world.images.use(record.imageID, chain: record.diffIDs, container: record.id)
             for name in record.mounts.filter({ $0.type == "volume" }).compactMap(\.name) {
                 do { try await world.volumes.refer(name, container: record.id) } catch {
-                    logger.error("volume of a container is missing", metadata: ["container": "\(record.id)", "volume": "\(name)"])
+                    logger.error(
+                        "volume of a container is missing",
+                        metadata: ["container": "\(record.id)", "volume": "\(name)"])
                 }
             }
         }
@@ -268,7 +277,8 @@ package actor ContainerStore {
             guard let container = containers[record.id] else { continue }
             if case .process = found[record.id] {
                 do { _ = try await world.layers.acquire(record.diffIDs) } catch {
-                    world.logger.error("cannot mount image", metadata: ["container": "\(record.id)", "error": "\(error)"])
+                    world.logger.error(
+                        "cannot mount image", metadata: ["container": "\(record.id)", "error": "\(error)"])
                 }
             }
             await container.adopt(found[record.id] ?? .nothing)
@@ -310,7 +320,8 @@ enum ContainerFound {
 /// The filters of `docker ps`.
 struct ContainerFilter {
     private static let known: Set<String> = [
-        "ancestor", "before", "exited", "health", "id", "label", "name", "network", "since", "status", "volume", "is-task",
+        "ancestor", "before", "exited", "health", "id", "label", "name", "network", "since", "status", "volume",
+        "is-task",
         "expose", "publish", "isolation",
     ]
     private let filters: [String: [String]]
@@ -347,8 +358,12 @@ struct ContainerFilter {
                 record.imageID.description == ancestor || record.imageID.hex.hasPrefix(ancestor)
                     || record.imageName == ancestor || record.imageName.hasPrefix(ancestor + ":")
             }
-            && matchesAny("network") { record.networks.keys.contains($0) || record.networks.values.map(\.networkID).contains($0) }
-            && matchesAny("volume") { volume in record.mounts.contains { $0.name == volume || $0.destination == volume || $0.source == volume } }
+            && matchesAny("network") {
+                record.networks.keys.contains($0) || record.networks.values.map(\.networkID).contains($0)
+            }
+            && matchesAny("volume") { volume in
+                record.mounts.contains { $0.name == volume || $0.destination == volume || $0.source == volume }
+            }
     }
 
     private func matchesAny(_ key: String, _ holds: (String) -> Bool) -> Bool {

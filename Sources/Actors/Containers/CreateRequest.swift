@@ -94,15 +94,19 @@ enum ContainerName {
 
     private static let adjectives = [
         "able", "amber", "bold", "brave", "bright", "calm", "clever", "cosmic", "crisp", "daring", "eager", "early",
-        "fair", "fast", "fond", "gentle", "glad", "golden", "grand", "happy", "humble", "ideal", "jolly", "keen", "kind",
+        "fair", "fast", "fond", "gentle", "glad", "golden", "grand", "happy", "humble", "ideal", "jolly", "keen",
+        "kind",
         "lively", "lucid", "lucky", "mellow", "merry", "neat", "nimble", "noble", "patient", "polite", "proud", "quick",
-        "quiet", "rapid", "ready", "sharp", "silent", "sincere", "smart", "steady", "sunny", "swift", "tidy", "vivid", "warm",
+        "quiet", "rapid", "ready", "sharp", "silent", "sincere", "smart", "steady", "sunny", "swift", "tidy", "vivid",
+        "warm",
     ]
     private static let nouns = [
         "albatross", "badger", "beaver", "bison", "crane", "curlew", "dolphin", "eagle", "falcon", "ferret", "finch",
         "fox", "gannet", "gecko", "heron", "hornbill", "ibex", "jackdaw", "kestrel", "kingfisher", "lark", "lynx",
-        "marlin", "martin", "narwhal", "ocelot", "orca", "osprey", "otter", "owl", "panther", "pelican", "penguin", "plover",
-        "puffin", "quail", "raven", "robin", "seal", "sparrow", "starling", "stork", "swallow", "tern", "thrush", "viper",
+        "marlin", "martin", "narwhal", "ocelot", "orca", "osprey", "otter", "owl", "panther", "pelican", "penguin",
+        "plover",
+        "puffin", "quail", "raven", "robin", "seal", "sparrow", "starling", "stork", "swallow", "tern", "thrush",
+        "viper",
         "walrus", "whale", "wombat", "wren",
     ]
 
@@ -113,7 +117,8 @@ enum ContainerName {
             if !isTaken(name) { return name }
         }
         while true {
-            let name = "\(adjectives.randomElement() ?? "swift")_\(nouns.randomElement() ?? "swift")\(Int.random(in: 10...99_999))"
+            let name =
+                "\(adjectives.randomElement() ?? "swift")_\(nouns.randomElement() ?? "swift")\(Int.random(in: 10...99_999))"
             if !isTaken(name) { return name }
         }
     }

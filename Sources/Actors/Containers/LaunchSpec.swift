@@ -39,7 +39,9 @@ struct LaunchSpec {
         spec.terminal = config.tty ?? false
         spec.openStdin = config.openStdin ?? false
         spec.stdinOnce = config.stdinOnce ?? false
-        if let size = host.consoleSize, size.count == 2, let rows = UInt16(exactly: size[0]), let columns = UInt16(exactly: size[1]) {
+        if let size = host.consoleSize, size.count == 2, let rows = UInt16(exactly: size[0]),
+            let columns = UInt16(exactly: size[1])
+        {
             spec.terminalSize = TerminalSize(rows: rows, columns: columns)
         }
         let confinement = try Confinement(host)
@@ -53,13 +55,15 @@ struct LaunchSpec {
         spec.devices = (host.devices ?? []).map { device in
             DeviceSpec(
                 pathOnHost: device.pathOnHost ?? "",
-                pathInContainer: (device.pathInContainer ?? "").isEmpty ? device.pathOnHost ?? "" : device.pathInContainer ?? "",
+                pathInContainer: (device.pathInContainer ?? "").isEmpty
+                    ? device.pathOnHost ?? "" : device.pathInContainer ?? "",
                 permissions: (device.cgroupPermissions ?? "").isEmpty ? "rwm" : device.cgroupPermissions ?? "rwm")
         }
         spec.deviceRules = host.deviceCgroupRules ?? []
         spec.rlimits = Self.limits(host)
         spec.sysctls = host.sysctls ?? [:]
         spec.shmSize = host.shmSize ?? HostConfig.shmBytesDefault
+        spec.hasSharedMemory = host.ipcMode != "none"
         spec.network = network
         spec.pidNamespace = joined.pid.map { .join($0) } ?? (host.pidMode == "host" ? .host : .private)
         spec.ipcNamespace = joined.ipc.map { .join($0) } ?? (host.ipcMode == "host" ? .host : .private)
@@ -74,7 +78,9 @@ struct LaunchSpec {
         return spec
     }
 
-    func exec(_ record: ContainerRecord, _ config: ExecConfig, process: StartedProcess, rows: Int, columns: Int) throws -> ExecSpec {
+    func exec(_ record: ContainerRecord, _ config: ExecConfig, process: StartedProcess, rows: Int, columns: Int) throws
+        -> ExecSpec
+    {
         var spec = ExecSpec(containerPID: process.pid, args: config.cmd)
         spec.containerStartTime = process.startTime
         spec.env = ConfigMerge.environment(environment(record.config, tty: config.tty), config.env)
@@ -97,7 +103,9 @@ struct LaunchSpec {
     }
 
     private func environment(_ config: Config, tty: Bool? = nil) -> [String] {
-        var defaults = ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(config.hostname ?? "")"]
+        var defaults = [
+            "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(config.hostname ?? "")",
+        ]
         if tty ?? config.tty ?? false { defaults.append("TERM=xterm") }
         return ConfigMerge.environment(defaults, config.env ?? [])
     }
@@ -111,7 +119,8 @@ struct LaunchSpec {
     /// The control groups of a container.
     static func cgroup(of record: ContainerRecord, _ world: ContainerStore.Surroundings) -> Cgroup {
         Cgroup(
-            hierarchies: world.launcher.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent, id: record.id)
+            hierarchies: world.launcher.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent,
+            id: record.id)
     }
 
     static func cgroup(_ host: HostConfig, _ configuration: EngineConfiguration) -> CgroupSpec {
@@ -175,17 +184,23 @@ struct LaunchSpec {
             options.readOnly = mount.readOnly == true
             specs.append(Self.tmpfs(mount.target ?? "", options))
         }
-        for (path, target) in [(paths.resolvConf, "/etc/resolv.conf"), (paths.hostname, "/etc/hostname"), (paths.hosts, "/etc/hosts")]
+        for (path, target) in [
+            (paths.resolvConf, "/etc/resolv.conf"), (paths.hostname, "/etc/hostname"), (paths.hosts, "/etc/hosts"),
+        ]
         where Files.exists(path) && !specs.contains(where: { $0.target == target }) {
             specs.append(MountSpec(.bind(path, recursive: false), target: target))
         }
         // Outer mounts first, so that an inner one is not hidden.
-        return specs.sorted { ($0.target.split(separator: "/").count, $0.target) < ($1.target.split(separator: "/").count, $1.target) }
+        return specs.sorted {
+            ($0.target.split(separator: "/").count, $0.target) < ($1.target.split(separator: "/").count, $1.target)
+        }
     }
 
     /// Names and name servers belong to the network: who shares it sees the same files, and changes to them.
     private func addFiles(of other: ContainerPaths, to specs: inout [MountSpec]) {
-        let files = [(other.resolvConf, "/etc/resolv.conf"), (other.hostname, "/etc/hostname"), (other.hosts, "/etc/hosts")]
+        let files = [
+            (other.resolvConf, "/etc/resolv.conf"), (other.hostname, "/etc/hostname"), (other.hosts, "/etc/hosts"),
+        ]
         for (path, target) in files where Files.exists(path) && !specs.contains(where: { $0.target == target }) {
             specs.append(MountSpec(.bind(path, recursive: false), target: target))
         }
@@ -221,9 +236,12 @@ package enum ByteCount {
         let digits = text.prefix { $0.isNumber || $0 == "." }
         let unit = text.dropFirst(digits.count).lowercased()
         let factors: [String: Double] = [
-            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 0x1p20, "mb": 0x1p20, "g": 0x1p30, "gb": 0x1p30, "t": 0x1p40, "tb": 0x1p40,
+            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 0x1p20, "mb": 0x1p20, "g": 0x1p30, "gb": 0x1p30, "t": 0x1p40,
+            "tb": 0x1p40,
         ]
-        guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else { return nil }
+        guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else {
+            return nil
+        }
         return Int64(number * factor)
     }
 }

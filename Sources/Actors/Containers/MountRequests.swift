@@ -17,7 +17,8 @@ struct MountRequests: Sendable {
     func mount(_ mount: Mount) async throws -> ContainerRecord.MountPoint {
         let spec = try Self.checked { () throws(VolumeError) in try MountSpec(try Self.request(mount)) }
         var point = try await point(
-            spec, options: mount.volumeOptions?.driverConfig?.options ?? [:], labels: mount.volumeOptions?.labels ?? [:])
+            spec, options: mount.volumeOptions?.driverConfig?.options ?? [:], labels: mount.volumeOptions?.labels ?? [:]
+        )
         if mount.type == "volume" { point.mode = "z" }
         return point
     }
@@ -63,7 +64,8 @@ struct MountRequests: Sendable {
             if !Files.exists(path) {
                 guard spec.createsSource else {
                     throw EngineError(
-                        .invalidParameter, "invalid mount config for type \"bind\": bind source path does not exist: \(path)")
+                        .invalidParameter,
+                        "invalid mount config for type \"bind\": bind source path does not exist: \(path)")
                 }
                 try Files.makeDirectories(path, mode: 0o755)
             }

@@ -14,7 +14,8 @@ struct RestartDecision: Sendable, Hashable {
         let wanted =
             switch policy?.name ?? "no" {
             case "always", "unless-stopped": true
-            case "on-failure": code != 0 && (policy?.maximumRetryCount ?? 0 == 0 || count < policy?.maximumRetryCount ?? 0)
+            case "on-failure":
+                code != 0 && (policy?.maximumRetryCount ?? 0 == 0 || count < policy?.maximumRetryCount ?? 0)
             default: false
             }
         guard wanted, !stoppedByUser else { return nil }
@@ -49,7 +50,9 @@ package enum SignalName {
         var name = text.uppercased()
         if name.hasPrefix("SIG") { name.removeFirst(3) }
         if let number = numbers[name] { return number }
-        if name.hasPrefix("RTMIN+"), let offset = Int32(name.dropFirst(6)), (0...30).contains(offset) { return 34 + offset }
+        if name.hasPrefix("RTMIN+"), let offset = Int32(name.dropFirst(6)), (0...30).contains(offset) {
+            return 34 + offset
+        }
         throw EngineError(.invalidParameter, "Invalid signal: \(text)")
     }
 }

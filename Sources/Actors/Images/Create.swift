@@ -28,7 +28,8 @@ extension ImageStore {
         return try await layers.newLayer { files in
             let layer = try await self.feed(try LayerIngest(IngestRequest(files: files)), from: try source.take())
             return LayerRecord(
-                diffID: layer.diffID, blobDigest: nil, blobSize: 0, mediaType: nil, size: layer.tarSize, repositories: [])
+                diffID: layer.diffID, blobDigest: nil, blobSize: 0, mediaType: nil, size: layer.tarSize,
+                repositories: [])
         }
     }
 
@@ -36,7 +37,9 @@ extension ImageStore {
     @discardableResult
     nonisolated func feed(_ ingest: LayerIngest, from reader: consuming OwnedFD) async throws -> IngestedLayer {
         let source = DescriptorBoxed(reader)
-        return try await feed(ingest) { () throws(SystemError) in try source.descriptor.readBlock(bytesMax: Self.blockBytes) }
+        return try await feed(ingest) { () throws(SystemError) in
+            try source.descriptor.readBlock(bytesMax: Self.blockBytes)
+        }
     }
 
     nonisolated func feed(_ ingest: LayerIngest, from range: FileRange) async throws -> IngestedLayer {
@@ -79,7 +82,8 @@ extension ImageStore {
         try await layers.prepare(config.rootfs.diffIDs)
         let record = ImageRecord(
             id: id, manifestDigest: manifest.map { SHA256Bytes.digest($0.bytes) }, manifestMediaType: manifest?.type,
-            manifestBytes: manifest.map { Data($0.bytes) }, config: config, configBytes: bytes, layers: manifest?.layers ?? [],
+            manifestBytes: manifest.map { Data($0.bytes) }, config: config, configBytes: bytes,
+            layers: manifest?.layers ?? [],
             size: size, storedAt: Timestamp.now().seconds)
         try await commit(record, tags: tags)
         return id
@@ -93,9 +97,11 @@ extension ImageStore {
         let layer = try await ingestLayer(from: tar)
         do {
             var config = ImageConfig(
-                created: Timestamp.now().text, architecture: base?.record.config.architecture ?? Platform.host.architecture,
+                created: Timestamp.now().text,
+                architecture: base?.record.config.architecture ?? Platform.host.architecture,
                 os: "linux", config: ContainerConfig(committing: request.config ?? container.config),
-                rootfs: ImageConfig.RootFS(diffIDs: container.diffIDs + [layer.diffID]), history: base?.record.config.history)
+                rootfs: ImageConfig.RootFS(diffIDs: container.diffIDs + [layer.diffID]),
+                history: base?.record.config.history)
             config.variant = base?.record.config.variant
             config.author = request.author.isEmpty ? nil : request.author
             try ConfigChange.apply(request.changes, to: &config)
@@ -134,7 +140,8 @@ extension ImageStore {
                 config: ContainerConfig(), rootfs: ImageConfig.RootFS(diffIDs: [layer.diffID]),
                 history: [
                     ImageConfig.History(
-                        created: Timestamp.now().text, createdBy: nil, comment: message.isEmpty ? "Imported from -" : message)
+                        created: Timestamp.now().text, createdBy: nil,
+                        comment: message.isEmpty ? "Imported from -" : message)
                 ])
             config.variant = platform.variant
             try ConfigChange.apply(changes, to: &config)
@@ -206,7 +213,9 @@ enum ConfigChange {
             config.stopSignal = argument
         case "EXPOSE":
             for port in argument.split(whereSeparator: \.isWhitespace) {
-                config.exposedPorts = (config.exposedPorts ?? [:]).merging([port.contains("/") ? String(port) : "\(port)/tcp": .init()]) { $1 }
+                config.exposedPorts = (config.exposedPorts ?? [:]).merging([
+                    port.contains("/") ? String(port) : "\(port)/tcp": .init()
+                ]) { $1 }
             }
         case "VOLUME":
             for path in try list(argument) { config.volumes = (config.volumes ?? [:]).merging([path: .init()]) { $1 } }
@@ -217,12 +226,16 @@ enum ConfigChange {
 
     /// The JSON form, or a line for the shell.
     private static func command(_ text: String) throws -> [String] {
-        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) { return list }
+        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) {
+            return list
+        }
         return ["/bin/sh", "-c", text]
     }
 
     private static func list(_ text: String) throws -> [String] {
-        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) { return list }
+        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) {
+            return list
+        }
         return text.split(whereSeparator: \.isWhitespace).map(String.init)
     }
 
@@ -231,14 +244,16 @@ enum ConfigChange {
         let words = try Words.split(text)
         guard let first = words.first, first.contains("=") else {
             guard let key = words.first, words.count >= 2 else {
-                throw EngineError(.invalidParameter, "Syntax error - can't find = in \"\(text)\". Must be of the form: name=value")
+                throw EngineError(
+                    .invalidParameter, "Syntax error - can't find = in \"\(text)\". Must be of the form: name=value")
             }
             return [(key, words.dropFirst().joined(separator: " "))]
         }
         return try words.map { word in
             let parts = word.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false)
             guard parts.count == 2, !parts[0].isEmpty else {
-                throw EngineError(.invalidParameter, "Syntax error - can't find = in \"\(word)\". Must be of the form: name=value")
+                throw EngineError(
+                    .invalidParameter, "Syntax error - can't find = in \"\(word)\". Must be of the form: name=value")
             }
             return (String(parts[0]), String(parts[1]))
         }
@@ -274,7 +289,10 @@ enum Words {
                 hasWord = true
             }
         }
-        guard quote == nil else { throw EngineError(.invalidParameter, "unexpected end of statement while looking for matching quote: \(text)") }
+        guard quote == nil else {
+            throw EngineError(
+                .invalidParameter, "unexpected end of statement while looking for matching quote: \(text)")
+        }
         if hasWord { words.append(word) }
         return words
     }

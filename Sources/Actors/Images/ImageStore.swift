@@ -143,7 +143,9 @@ package actor ImageStore {
                 && Filter.flag(filters["dangling"], image.repoTags.isEmpty)
                 && (before.map { created < $0 } ?? true) && (since.map { created > $0 } ?? true)
                 && Self.matches(filters["reference"], image)
-        }.sorted { ($0.record.config.created ?? "", $0.record.id.hex) > ($1.record.config.created ?? "", $1.record.id.hex) }
+        }.sorted {
+            ($0.record.config.created ?? "", $0.record.id.hex) > ($1.record.config.created ?? "", $1.record.id.hex)
+        }
     }
 
     private static func matches(_ patterns: [String]?, _ image: ImageSnapshot) -> Bool {
@@ -170,7 +172,8 @@ package actor ImageStore {
             }
             items.append(
                 HistoryItem(
-                    id: "<missing>", created: Timestamp(step.created ?? "")?.seconds ?? 0, createdBy: step.createdBy ?? "",
+                    id: "<missing>", created: Timestamp(step.created ?? "")?.seconds ?? 0,
+                    createdBy: step.createdBy ?? "",
                     tags: [], size: size, comment: step.comment ?? ""))
         }
         guard let last = items.popLast() else { return [] }
@@ -195,7 +198,9 @@ package actor ImageStore {
         }
         try await layers.sync()
         let tagNames = newTags.map(\.description)
-        let digestNames = digests.map { Reference(domain: $0.domain, path: $0.path, tag: nil, digest: $0.digest).description }
+        let digestNames = digests.map {
+            Reference(domain: $0.domain, path: $0.path, tag: nil, digest: $0.digest).description
+        }
         let layerRecords = records
         try await database.write { transaction in
             for layer in layerRecords { try transaction.put(.layers, layer.diffID.description, layer) }
@@ -229,13 +234,16 @@ package actor ImageStore {
         try await load()
         let record = try record(name)
         let names = tags.filter { $0.value == record.id }.keys.sorted()
-        let byID = record.id.description.contains(name) && (try? Reference(name)).flatMap { tags[$0.tagged.description] } == nil
+        let byID =
+            record.id.description.contains(name)
+            && (try? Reference(name)).flatMap { tags[$0.tagged.description] } == nil
         var doomed = names
         if byID {
             if names.count > 1 && !force {
                 throw EngineError(
                     .conflict,
-                    "conflict: unable to delete \(record.id.short) (must be forced) - image is referenced in multiple repositories")
+                    "conflict: unable to delete \(record.id.short) (must be forced) - image is referenced in multiple repositories"
+                )
             }
         } else if let reference = try? Reference(name), reference.digest == nil {
             doomed = [reference.tagged.description]
@@ -243,7 +251,8 @@ package actor ImageStore {
         let isLast = doomed.count == names.count
         if isLast { try checkUnused(record, force: force, name: byID ? record.id.short : name) }
         let digestNames = repoDigests.filter { entry in
-            entry.value == record.id && (isLast || !names.contains { !doomed.contains($0) && Self.sameRepository($0, entry.key) })
+            entry.value == record.id
+                && (isLast || !names.contains { !doomed.contains($0) && Self.sameRepository($0, entry.key) })
         }.keys.sorted()
         return try await untag(record, names: doomed, digestNames: digestNames, deletes: isLast)
     }
@@ -263,7 +272,7 @@ package actor ImageStore {
     private func untag(
         _ record: ImageRecord, names: [String], digestNames: [String], deletes: Bool
     ) async throws -> [RemovedImage] {
-        try await database.write { transaction in
+        try await database.write(makesRoom: true) { transaction in
             for name in names { try transaction.removeName(.tags, name) }
             for name in digestNames { try transaction.removeName(.repoDigests, name) }
             if deletes { try transaction.remove(.images, record.id.description) }

@@ -67,7 +67,8 @@ struct LoadJob: Sendable {
                 case .hardlink: name = String(decoding: entry.linkTarget, as: UTF8.self)
                 case .symlink:
                     var parts = name.split(separator: "/").dropLast()
-                    for part in String(decoding: entry.linkTarget, as: UTF8.self).split(separator: "/") where part != "." {
+                    for part in String(decoding: entry.linkTarget, as: UTF8.self).split(separator: "/")
+                    where part != "." {
                         if part == ".." { _ = parts.popLast() } else { parts.append(part) }
                     }
                     name = parts.joined(separator: "/")
@@ -80,7 +81,8 @@ struct LoadJob: Sendable {
         func document(_ name: String) throws -> [UInt8]? {
             guard let entry = file(name) else { return nil }
             guard entry.size <= LoadJob.documentBytesMax else {
-                throw EngineError(.invalidParameter, "invalid archive: \(name) has \(entry.size) bytes, too many for a document")
+                throw EngineError(
+                    .invalidParameter, "invalid archive: \(name) has \(entry.size) bytes, too many for a document")
             }
             guard let content = entry.content, content.source == .tar else { return [] }
             let file = try OwnedFD.open(tar, O_RDONLY)
@@ -140,11 +142,13 @@ struct LoadJob: Sendable {
         }
         guard !manifests.isEmpty else {
             throw EngineError(
-                .invalidParameter, "invalid archive: does not contain a manifest.json or an index.json: was it made by docker save?")
+                .invalidParameter,
+                "invalid archive: does not contain a manifest.json or an index.json: was it made by docker save?")
         }
         return manifests.map { item in
             Wanted(
-                config: Self.path(item.manifest.config.digest), layers: item.manifest.layers.map { Self.path($0.digest) },
+                config: Self.path(item.manifest.config.digest),
+                layers: item.manifest.layers.map { Self.path($0.digest) },
                 tags: item.name.map { [$0] } ?? [], manifest: (item.bytes, item.type, item.manifest.layers))
         }
     }
@@ -165,18 +169,23 @@ struct LoadJob: Sendable {
         guard let bytes = try members.document("index.json") else { return [] }
         let index = try Self.decode(ImageIndex.self, bytes, "index.json")
         return try index.manifests.prefix(Self.imagesMax).compactMap { descriptor -> Found? in
-            guard MediaType.manifests.contains(descriptor.mediaType), let bytes = try members.document(Self.path(descriptor.digest))
+            guard MediaType.manifests.contains(descriptor.mediaType),
+                let bytes = try members.document(Self.path(descriptor.digest))
             else { return nil }
             guard SHA256Bytes.digest(bytes) == descriptor.digest else {
                 throw EngineError(.invalidParameter, "invalid archive: manifest \(descriptor.digest) has other bytes")
             }
             let manifest = try Self.decode(Manifest.self, bytes, "manifest \(descriptor.digest)")
             guard manifest.config.size >= 0, manifest.layers.allSatisfy({ $0.size >= 0 }) else {
-                throw EngineError(.invalidParameter, "invalid archive: manifest \(descriptor.digest) has a negative size")
+                throw EngineError(
+                    .invalidParameter, "invalid archive: manifest \(descriptor.digest) has a negative size")
             }
             let annotations = descriptor.annotations ?? [:]
-            let name = annotations["io.containerd.image.name"]
-                ?? annotations["org.opencontainers.image.ref.name"].flatMap { $0.contains("/") || $0.contains(":") ? $0 : nil }
+            let name =
+                annotations["io.containerd.image.name"]
+                ?? annotations["org.opencontainers.image.ref.name"].flatMap {
+                    $0.contains("/") || $0.contains(":") ? $0 : nil
+                }
             return (bytes, descriptor.mediaType, manifest, name)
         }
     }
@@ -193,7 +202,9 @@ struct LoadJob: Sendable {
         }
         let diffIDs = config.rootfs.diffIDs
         guard diffIDs.count == wanted.layers.count else {
-            throw EngineError(.invalidParameter, "invalid manifest, layers length mismatch: expected \(wanted.layers.count), got \(diffIDs.count)")
+            throw EngineError(
+                .invalidParameter,
+                "invalid manifest, layers length mismatch: expected \(wanted.layers.count), got \(diffIDs.count)")
         }
         let tags = try wanted.tags.map { try Reference($0).tagged }
         await store.layers.pin(diffIDs)

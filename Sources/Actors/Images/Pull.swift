@@ -50,7 +50,8 @@ extension ImageStore {
         }
     }
 
-    private nonisolated func run(_ request: PullRequest, tell: @escaping @Sendable (TransferEvent) -> Void) async throws {
+    private nonisolated func run(_ request: PullRequest, tell: @escaping @Sendable (TransferEvent) -> Void) async throws
+    {
         guard request.allTags else {
             try await PullJob(store: self, request: request, tell: tell).run()
             return
@@ -72,7 +73,9 @@ struct PullJob: Sendable {
 
     func run() async throws {
         let reference = request.reference.tagged
-        tell(TransferEvent("Pulling from \(Self.shownPath(reference))", id: reference.tag ?? reference.digest?.description))
+        tell(
+            TransferEvent(
+                "Pulling from \(Self.shownPath(reference))", id: reference.tag ?? reference.digest?.description))
         var spans: [TraceSpan] = []
         var start = TraceClock.now()
         let image = try await store.client.resolve(
@@ -129,10 +132,12 @@ struct PullJob: Sendable {
         guard config.rootfs.diffIDs.count == manifest.layers.count else {
             throw EngineError(
                 .invalidParameter,
-                "the image's configuration names \(config.rootfs.diffIDs.count) layers, its manifest \(manifest.layers.count)")
+                "the image's configuration names \(config.rootfs.diffIDs.count) layers, its manifest \(manifest.layers.count)"
+            )
         }
         guard config.os == Platform.host.os else {
-            throw EngineError(.invalidParameter, "image operating system \"\(config.os)\" cannot be used on this platform")
+            throw EngineError(
+                .invalidParameter, "image operating system \"\(config.os)\" cannot be used on this platform")
         }
         return config
     }
@@ -196,7 +201,8 @@ struct PullJob: Sendable {
 
     /// Streams one layer from the first endpoint that serves the right bytes.
     private func fetch(
-        _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles, _ progress: LayerProgress
+        _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles,
+        _ progress: LayerProgress
     ) async throws -> LayerRecord {
         var endpoints = try store.client.configuration.endpoints(for: request.reference.domain)
         endpoints = [image.endpoint] + endpoints.filter { $0 != image.endpoint }
@@ -204,7 +210,8 @@ struct PullJob: Sendable {
             do { return try await fetch(descriptor, diffID, from: endpoint, into: files, progress) } catch {
                 guard Self.isEndpointFault(error) else { throw error }
                 store.logger.warning(
-                    "endpoint is skipped", metadata: ["endpoint": "\(endpoint)", "blob": "\(descriptor.digest)", "error": "\(error)"])
+                    "endpoint is skipped",
+                    metadata: ["endpoint": "\(endpoint)", "blob": "\(descriptor.digest)", "error": "\(error)"])
             }
         }
         return try await fetch(descriptor, diffID, from: endpoints[endpoints.count - 1], into: files, progress)

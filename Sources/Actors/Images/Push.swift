@@ -118,7 +118,8 @@ struct PushJob: Sendable {
         let total = ready.descriptor.size
         let meter = PushMeter(id: id, total: total, tell: tell)
         let placement = try await store.client.push(
-            ready.descriptor, try BlobSource.file(ready.path), to: reference, mountingFrom: candidates, credentials: credentials
+            ready.descriptor, try BlobSource.file(ready.path), to: reference, mountingFrom: candidates,
+            credentials: credentials
         ) { meter.sent($0) }
         switch placement {
         case .existed: tell(TransferEvent("Layer already exists", id: id))
@@ -130,11 +131,13 @@ struct PushJob: Sendable {
     }
 
     /// The layer's compressed bytes: those it came as, or made now with fixed parameters, so that a repetition gives the same.
-    private func compressed(_ diffID: Digest, _ record: LayerRecord, _ original: Descriptor?) async throws -> ReadyLayer {
+    private func compressed(_ diffID: Digest, _ record: LayerRecord, _ original: Descriptor?) async throws -> ReadyLayer
+    {
         if let digest = record.blobDigest, Files.exists(store.layers.blobPath(digest)) {
             let type = original?.digest == digest ? original?.mediaType : record.mediaType
             return ReadyLayer(
-                descriptor: Descriptor(mediaType: type ?? MediaType.dockerLayerGzip, digest: digest, size: record.blobSize),
+                descriptor: Descriptor(
+                    mediaType: type ?? MediaType.dockerLayerGzip, digest: digest, size: record.blobSize),
                 path: store.layers.blobPath(digest), isTemporary: false)
         }
         let tar = store.layers.files(diffID).tar
@@ -162,7 +165,9 @@ struct PushJob: Sendable {
         let sink: (UnsafeRawBufferPointer) throws(LayerError) -> Void = { bytes throws(LayerError) in
             hash.update(bytes)
             size += Int64(bytes.count)
-            do throws(SystemError) { try output.writeAll(bytes) } catch { throw LayerError(error, "compressing a layer") }
+            do throws(SystemError) { try output.writeAll(bytes) } catch {
+                throw LayerError(error, "compressing a layer")
+            }
         }
         while true {
             let block = try source.readBlock(bytesMax: 1 << 20)
@@ -176,7 +181,8 @@ struct PushJob: Sendable {
     private func manifest(_ image: ImageSnapshot, _ layers: [Descriptor]) async throws -> (Digest, Int) {
         let record = image.record
         let configBytes = [UInt8](record.configBytes)
-        if let bytes = record.manifestBytes, let type = record.manifestMediaType, layers.map(\.digest) == record.layers.map(\.digest),
+        if let bytes = record.manifestBytes, let type = record.manifestMediaType,
+            layers.map(\.digest) == record.layers.map(\.digest),
             let manifest = try? JSONDecoder().decode(Manifest.self, from: bytes)
         {
             return try await send([UInt8](bytes), type, manifest.config, configBytes)
@@ -192,7 +198,8 @@ struct PushJob: Sendable {
         _ manifest: [UInt8], _ type: String, _ config: Descriptor, _ configBytes: [UInt8]
     ) async throws -> (Digest, Int) {
         _ = try await store.client.push(config, BlobSource(configBytes), to: reference, credentials: credentials)
-        let digest = try await store.client.put(manifest: manifest, mediaType: type, as: reference, credentials: credentials)
+        let digest = try await store.client.put(
+            manifest: manifest, mediaType: type, as: reference, credentials: credentials)
         return (digest, manifest.count)
     }
 }

@@ -13,7 +13,9 @@ package struct RemoteImage: Sendable {
 
 extension ImageStore {
     /// Looks a reference up at its registry.
-    package nonisolated func resolveRemote(_ reference: Reference, credentials: Credentials?) async throws -> RemoteImage {
+    package nonisolated func resolveRemote(_ reference: Reference, credentials: Credentials?) async throws
+        -> RemoteImage
+    {
         do {
             let image = try await client.resolve(reference, platform: .host, credentials: credentials)
             return RemoteImage(

@@ -29,7 +29,8 @@ extension ImageStore {
         }
         let store = layers
         let images = parts
-        return try OutgoingStream.producing { writer in try ImageArchive(store: store, images: images).write(to: writer) }
+        return try OutgoingStream.producing { writer in try ImageArchive(store: store, images: images).write(to: writer)
+        }
     }
 }
 
@@ -72,7 +73,8 @@ struct ImageArchive: Sendable {
             index.manifests += image.tags.isEmpty ? [entry] : image.tags.map { Self.named(entry, $0) }
             manifests.append(
                 DockerManifest(
-                    config: Self.path(image.record.id), repoTags: image.tags.map(\.familiar), layers: descriptors.map { Self.path($0.digest) }))
+                    config: Self.path(image.record.id), repoTags: image.tags.map(\.familiar),
+                    layers: descriptors.map { Self.path($0.digest) }))
         }
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
@@ -93,10 +95,14 @@ struct ImageArchive: Sendable {
     }
 
     /// The layers as they came where those bytes are kept, else as plain tars.
-    private func layers(of image: SavedImage, _ tar: inout TarWriter, _ written: inout Set<Digest>) throws -> [Descriptor] {
-        let asTheyCame = image.record.manifestBytes != nil && image.layers.allSatisfy { layer in
-            layer.blobDigest.map { Files.exists(store.blobPath($0)) } ?? false
-        } && image.layers.compactMap(\.blobDigest) == image.record.layers.map(\.digest)
+    private func layers(of image: SavedImage, _ tar: inout TarWriter, _ written: inout Set<Digest>) throws
+        -> [Descriptor]
+    {
+        let asTheyCame =
+            image.record.manifestBytes != nil
+            && image.layers.allSatisfy { layer in
+                layer.blobDigest.map { Files.exists(store.blobPath($0)) } ?? false
+            } && image.layers.compactMap(\.blobDigest) == image.record.layers.map(\.digest)
         return try image.layers.enumerated().map { index, layer in
             var descriptor = Descriptor(mediaType: MediaType.ociLayer, digest: layer.diffID, size: layer.size)
             var path = store.files(layer.diffID).tar
@@ -114,7 +120,9 @@ struct ImageArchive: Sendable {
     }
 
     private func manifest(of image: SavedImage, _ layers: [Descriptor]) throws -> (bytes: [UInt8], type: String) {
-        if let bytes = image.record.manifestBytes, let type = image.record.manifestMediaType, layers == image.record.layers {
+        if let bytes = image.record.manifestBytes, let type = image.record.manifestMediaType,
+            layers == image.record.layers
+        {
             return ([UInt8](bytes), type)
         }
         let config = Descriptor(
@@ -127,7 +135,9 @@ struct ImageArchive: Sendable {
         )
     }
 
-    private static func file(_ name: String) -> LayerEntry { LayerEntry(path: Array(name.utf8), kind: .file, mode: 0o644) }
+    private static func file(_ name: String) -> LayerEntry {
+        LayerEntry(path: Array(name.utf8), kind: .file, mode: 0o644)
+    }
 
     private func blob(_ digest: Digest, _ bytes: [UInt8], _ tar: inout TarWriter, _ written: inout Set<Digest>) throws {
         guard written.insert(digest).inserted else { return }

@@ -18,7 +18,8 @@ extension Cgroup {
     private func memory(_ limits: ResourceLimits) -> [CgroupSetting] {
         var result: [CgroupSetting] = []
         // Docker's default: as much swap again as memory.
-        let both = limits.memorySwap.flatMap { $0 == 0 ? nil : $0 } ?? limits.memory.map { $0 > 0 ? Self.doubled($0) : -1 }
+        let both =
+            limits.memorySwap.flatMap { $0 == 0 ? nil : $0 } ?? limits.memory.map { $0 > 0 ? Self.doubled($0) : -1 }
         if isUnified("memory") {
             if let memory = limits.memory {
                 result.append(.init(controller: "memory", file: "memory.max", value: text(memory)))

@@ -142,7 +142,7 @@ struct ContainerPlan {
         switch spec.ipcNamespace {
         case .private:
             mount("mqueue", "/dev/mqueue", quiet)
-            mount("tmpfs", "/dev/shm", quiet, ["mode=1777", "size=\(spec.shmSize)"])
+            if spec.hasSharedMemory { mount("tmpfs", "/dev/shm", quiet, ["mode=1777", "size=\(spec.shmSize)"]) }
         case .join: mount("mqueue", "/dev/mqueue", quiet)
         case .host: break
         }

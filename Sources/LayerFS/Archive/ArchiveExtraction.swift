@@ -31,7 +31,9 @@ package struct ArchiveExtraction: ~Copyable {
         do throws(SystemError) {
             extractor = try TreeExtractor(root: root, destination: location.text, options: options)
         } catch {
-            if error.code == ENOTDIR { throw LayerError(.unsupported, "extraction point is not a directory", cause: error) }
+            if error.code == ENOTDIR {
+                throw LayerError(.unsupported, "extraction point is not a directory", cause: error)
+            }
             throw LayerError(.system, "could not find the file \(path): \(error.reason)", cause: error)
         }
         reader = TarReader(sparsePath: scratchPath)
@@ -83,7 +85,8 @@ package struct ArchiveExtraction: ~Copyable {
         let start = position
         position += UInt64(bytes.count)
         var members: [LayerEntry] = []
-        try reader.consume(bytes.bindMemory(to: UInt8.self).span) { (entry) throws(LayerError) in members.append(entry) }
+        try reader.consume(bytes.bindMemory(to: UInt8.self).span) { (entry) throws(LayerError) in members.append(entry)
+        }
         try fill(from: bytes, at: start)
         for member in members {
             try closeFile()

@@ -36,7 +36,8 @@ package struct FileTreeArchive: ~Copyable {
         var archiver = NodeArchiver()
         try archiver.add(path: location.base, status: status, handle: handle, to: &writer)
         if status.kind == .directory {
-            let prefix = location.base == [UInt8(ascii: "/")] ? [UInt8(ascii: "/")] : location.base + [UInt8(ascii: "/")]
+            let prefix =
+                location.base == [UInt8(ascii: "/")] ? [UInt8(ascii: "/")] : location.base + [UInt8(ascii: "/")]
             try addContents(of: handle, prefix: prefix, &archiver, &writer)
         }
         try writer.finish()

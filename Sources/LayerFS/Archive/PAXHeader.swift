@@ -20,7 +20,8 @@ enum PAXHeader {
             for (key, value) in records.sorted(by: { $0.0.lexicographicallyPrecedes($1.0) }) {
                 body += record(key: key, value: value)
             }
-            let header = Fields(name: Array(Array("PaxHeaders.0/".utf8) + baseName(entry.path)), type: "x", size: UInt64(body.count))
+            let header = Fields(
+                name: Array(Array("PaxHeaders.0/".utf8) + baseName(entry.path)), type: "x", size: UInt64(body.count))
             result += block(header)
             result += body
             result += [UInt8](repeating: 0, count: padding(after: UInt64(body.count)))
@@ -55,7 +56,9 @@ enum PAXHeader {
     }
 
     private static func baseName(_ path: [UInt8]) -> [UInt8] {
-        Array((path.last == UInt8(ascii: "/") ? path.dropLast() : path[...]).reversed().prefix { $0 != UInt8(ascii: "/") }.reversed())
+        Array(
+            (path.last == UInt8(ascii: "/") ? path.dropLast() : path[...]).reversed().prefix { $0 != UInt8(ascii: "/") }
+                .reversed())
     }
 
     private static func extendedRecords(_ entry: LayerEntry, name: [UInt8], size: UInt64) -> [([UInt8], [UInt8])] {
@@ -113,7 +116,9 @@ enum PAXHeader {
         let rest = key.count + value.count + 3
         var length = rest + 1
         while length != rest + String(length).utf8.count { length = rest + String(length).utf8.count }
-        return Array(String(length).utf8) + [UInt8(ascii: " ")] + key + [UInt8(ascii: "=")] + value + [UInt8(ascii: "\n")]
+        return Array(String(length).utf8) + [UInt8(ascii: " ")] + key + [UInt8(ascii: "=")] + value + [
+            UInt8(ascii: "\n")
+        ]
     }
 
     private struct Fields {

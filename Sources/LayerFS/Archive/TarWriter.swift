@@ -73,7 +73,8 @@ package struct TarWriter: ~Copyable {
         while rest > 0 {
             if used == buffer.count { try flush() }
             let part = Int(min(UInt64(buffer.count - used), rest))
-            UnsafeMutableRawBufferPointer(rebasing: buffer[used..<(used + part)]).initializeMemory(as: UInt8.self, repeating: 0)
+            UnsafeMutableRawBufferPointer(rebasing: buffer[used..<(used + part)]).initializeMemory(
+                as: UInt8.self, repeating: 0)
             used += part
             rest -= UInt64(part)
         }

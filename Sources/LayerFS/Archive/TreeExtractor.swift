@@ -64,7 +64,9 @@ struct TreeExtractor: ~Copyable {
             let parent = try self.directory(directory, creating: true)
             return try make(entry, name, in: parent.descriptor)
         } catch {
-            if error.code == EEXIST && error.call == "overwrite" { throw LayerError(.unsupported, error.object, cause: error) }
+            if error.code == EEXIST && error.call == "overwrite" {
+                throw LayerError(.unsupported, error.object, cause: error)
+            }
             throw LayerError(error, "extracting \(NodeName.text(entry.path))")
         }
     }
@@ -101,7 +103,8 @@ struct TreeExtractor: ~Copyable {
             if !existing { try parent.makeDirectory(name, mode: 0o700) }
             let made = try parent.open(node: name, NodeAccess.directory)
             try setMetadata(entry, made)
-            directoryTimes[entry.path] = NodeStatus.Moment(seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds)
+            directoryTimes[entry.path] = NodeStatus.Moment(
+                seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds)
             self.parent = nil
         case .symlink:
             try parent.makeSymlink(name, to: entry.linkTarget)
@@ -144,7 +147,9 @@ struct TreeExtractor: ~Copyable {
             if options.noOverwriteDirNonDir && isDirectory != (entry.kind == .directory) {
                 let (old, new) = isDirectory ? ("directory", "non-directory") : ("non-directory", "directory")
                 let path = NodeName.text(destinationPath) + "/" + NodeName.text(entry.path)
-                throw SystemError("overwrite", EEXIST, "cannot overwrite \(old) \"\(path)\" with \(new) \"\(NodeName.text(entry.path))\"")
+                throw SystemError(
+                    "overwrite", EEXIST,
+                    "cannot overwrite \(old) \"\(path)\" with \(new) \"\(NodeName.text(entry.path))\"")
             }
             try parent.removeTree(name)
             self.parent = nil

@@ -25,7 +25,8 @@ package struct Encoder: ~Copyable {
         case .identity: codec = .identity
         case .gzip: codec = .gzip(try GzipEncoder())
         case .zstd: codec = .zstd(try ZstdEncoder())
-        case .bzip2, .xz: throw LayerError(.unsupported, "layers are not written as \(compression.rawValue); use gzip or zstd")
+        case .bzip2, .xz:
+            throw LayerError(.unsupported, "layers are not written as \(compression.rawValue); use gzip or zstd")
         }
         if case .identity = codec { return }
         block.reserveCapacity(Self.blockBytes)
@@ -106,7 +107,9 @@ final class GzipEncoder {
             stream.pointee.next_out = output
             stream.pointee.avail_out = UInt32(Self.outputBytes)
             let result = isal_deflate(stream)
-            guard result == COMP_OK else { throw LayerError(.unsupported, "ISA-L refused its parameters: code \(result)") }
+            guard result == COMP_OK else {
+                throw LayerError(.unsupported, "ISA-L refused its parameters: code \(result)")
+            }
             let produced = Self.outputBytes - Int(stream.pointee.avail_out)
             if produced > 0 { try sink(UnsafeRawBufferPointer(start: output, count: produced)) }
         } while stream.pointee.avail_out == 0 || stream.pointee.avail_in > 0
@@ -135,7 +138,9 @@ final class ZstdEncoder {
 
     func encode(_ input: inout [UInt8], last: Bool, _ sink: Encoder.Sink) throws(LayerError) {
         let result: Result<Void, LayerError> = input.withUnsafeBytes { bytes in
-            do throws(LayerError) { return .success(try drain(bytes, last: last, sink)) } catch { return .failure(error) }
+            do throws(LayerError) { return .success(try drain(bytes, last: last, sink)) } catch {
+                return .failure(error)
+            }
         }
         try result.get()
     }

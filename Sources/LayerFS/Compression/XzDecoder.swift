@@ -34,11 +34,13 @@ final class XzDecoder {
         case LZMA_OK, LZMA_BUF_ERROR, LZMA_STREAM_END: break
         case LZMA_MEMLIMIT_ERROR:
             throw LayerError(
-                .limit, "xz stream wants more than \(1 << (Int(Decoder.windowLogMax) - 20)) MiB; compress it with -9 or less")
+                .limit,
+                "xz stream wants more than \(1 << (Int(Decoder.windowLogMax) - 20)) MiB; compress it with -9 or less")
         case LZMA_MEM_ERROR: throw LayerError(.system, "no memory for an xz decoder")
         default: throw LayerError(.malformed, "broken xz stream; pull the layer again")
         }
-        return DecodeStep(consumed: input.count - stream.pointee.avail_in, produced: output.count - stream.pointee.avail_out)
+        return DecodeStep(
+            consumed: input.count - stream.pointee.avail_in, produced: output.count - stream.pointee.avail_out)
     }
 
     /// True when the last stream is whole.

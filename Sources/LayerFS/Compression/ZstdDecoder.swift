@@ -38,7 +38,8 @@ final class ZstdDecoder {
         if ZSTD_getErrorCode(result) == ZSTD_error_frameParameter_windowTooLarge {
             return LayerError(
                 .limit,
-                "zstd stream wants a window of more than \(1 << (Int(Decoder.windowLogMax) - 20)) MiB; compress the layer without --long")
+                "zstd stream wants a window of more than \(1 << (Int(Decoder.windowLogMax) - 20)) MiB; compress the layer without --long"
+            )
         }
         let reason = ZSTD_getErrorName(result).map { String(cString: $0).lowercased() } ?? "unknown"
         return LayerError(.malformed, "broken zstd stream: \(reason); pull the layer again")

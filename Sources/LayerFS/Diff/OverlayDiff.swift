@@ -48,7 +48,8 @@ package struct OverlayDiff: ~Copyable {
                 guard !item.name.starts(with: Self.whiteoutPrefix) else {
                     throw LayerError(
                         .unsupported,
-                        "\(NodeName.text(item.path)): a name that begins with .wh. means a deletion in a layer; rename the file")
+                        "\(NodeName.text(item.path)): a name that begins with .wh. means a deletion in a layer; rename the file"
+                    )
                 }
                 try archiver.add(path: item.path, status: item.status, handle: item.handle, to: &writer)
             case .deleted:
@@ -108,7 +109,8 @@ package struct OverlayDiff: ~Copyable {
             if case .foreign(let feature) = mark {
                 throw LayerError(
                     .unsupported,
-                    "\(NodeName.text(path)): overlay's \(feature) is in use, which this engine never turns on; remove the container")
+                    "\(NodeName.text(path)): overlay's \(feature) is in use, which this engine never turns on; remove the container"
+                )
             }
             if mark == .whiteout {
                 if lower == nil || existing != nil { try give(.deleted, node) }
@@ -120,7 +122,9 @@ package struct OverlayDiff: ~Copyable {
             }
             if exclusions.hollow.contains(path) { tree.skipContents() }
             let merges = existing?.kind == .directory
-            let below = try reading(path) { () throws(SystemError) in merges ? try beside.child(node.name) : LowerDirectory() }
+            let below = try reading(path) { () throws(SystemError) in
+                merges ? try beside.child(node.name) : LowerDirectory()
+            }
             // What an opaque directory hides is not there for its children, but it is for the report of what is gone.
             lowers.append(below)
             if let existing, merges, mark == .none, isSame(node.status, existing, path),

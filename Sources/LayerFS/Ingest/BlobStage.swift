@@ -165,7 +165,13 @@ struct BlobStage: ~Copyable {
     }
 
     private mutating func storing(_ body: (inout RingWriter) throws(SystemError) -> Void) throws(LayerError) {
-        guard writer != nil else { return }
-        do throws(SystemError) { try body(&writer!) } catch { throw LayerError(error, "keeping the compressed layer") }
+        guard var held = writer.take() else { return }
+        do throws(SystemError) {
+            try body(&held)
+            writer = consume held
+        } catch {
+            writer = consume held
+            throw LayerError(error, "keeping the compressed layer")
+        }
     }
 }

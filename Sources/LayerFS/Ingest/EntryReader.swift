@@ -12,18 +12,25 @@ package enum EntryReader {
         _ path: String, _ body: (LayerEntry) throws(LayerError) -> Void
     ) throws(LayerError) {
         let file: OwnedFD
-        do throws(SystemError) { file = try OwnedFD.open(path, O_RDONLY) } catch { throw LayerError(error, "reading a layer's members") }
+        do throws(SystemError) { file = try OwnedFD.open(path, O_RDONLY) } catch {
+            throw LayerError(error, "reading a layer's members")
+        }
         var source = RecordSource(file: file, path: path)
         let header = try source.header()
         var buffer = source.takeBuffer()
         for _ in 0..<header.count {
-            let length = Int(try source.need(4, &buffer).prefix(4).enumerated().reduce(UInt32(0)) { $0 | UInt32($1.element) << UInt32(8 * $1.offset) })
+            let length = Int(
+                try source.need(4, &buffer).prefix(4).enumerated().reduce(UInt32(0)) {
+                    $0 | UInt32($1.element) << UInt32(8 * $1.offset)
+                })
             buffer.start += 4
             guard length <= EntryFormat.recordBytesMax else { throw source.damaged("a record is too long") }
             _ = try source.need(length, &buffer)
             let range = buffer.start..<(buffer.start + length)
             var cursor = RecordCursor(range)
-            guard let entry = cursor.entry(buffer.bytes.span), cursor.isAtEnd else { throw source.damaged("a record is broken") }
+            guard let entry = cursor.entry(buffer.bytes.span), cursor.isAtEnd else {
+                throw source.damaged("a record is broken")
+            }
             buffer.start += length
             try body(entry)
         }
@@ -79,7 +86,8 @@ private struct RecordSource: ~Copyable {
         }
         guard number(0..<8) == EntryFormat.magic else { throw damaged("it was never finished") }
         guard number(8..<12) == UInt64(EntryFormat.version) else { throw damaged("its version is \(number(8..<12))") }
-        let header = RecordHeader(checksum: UInt32(truncatingIfNeeded: number(12..<16)), count: number(16..<24), bytes: number(24..<32))
+        let header = RecordHeader(
+            checksum: UInt32(truncatingIfNeeded: number(12..<16)), count: number(16..<24), bytes: number(24..<32))
         let size: Int
         let descriptor = file.raw
         do throws(SystemError) {
@@ -108,7 +116,9 @@ private struct RecordSource: ~Copyable {
     }
 
     mutating func finish(_ header: RecordHeader, _ buffer: RecordBuffer) throws(LayerError) {
-        guard buffer.start == buffer.bytes.count, try read(1).isEmpty else { throw damaged("it goes on after its last record") }
+        guard buffer.start == buffer.bytes.count, try read(1).isEmpty else {
+            throw damaged("it goes on after its last record")
+        }
         guard checksum == header.checksum else { throw damaged("its checksum is wrong") }
     }
 
@@ -118,7 +128,9 @@ private struct RecordSource: ~Copyable {
         let descriptor = file.raw
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             do throws(SystemError) {
-                initialized = try checked("pread", path) { pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset)) }
+                initialized = try checked("pread", path) {
+                    pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+                }
             } catch { failure = error }
         }
         if let failure { throw LayerError(failure, "reading a layer's members") }
@@ -170,7 +182,8 @@ private struct RecordCursor {
         }
         if flags & EntryFormat.hasContent != 0 {
             guard let offset = number(bytes) else { return nil }
-            entry.content = LayerEntry.Extent(source: flags & EntryFormat.isInSparse != 0 ? .sparse : .tar, offset: offset)
+            entry.content = LayerEntry.Extent(
+                source: flags & EntryFormat.isInSparse != 0 ? .sparse : .tar, offset: offset)
         }
         return entry
     }

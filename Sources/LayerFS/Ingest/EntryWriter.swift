@@ -88,7 +88,9 @@ package struct EntryWriter: ~Copyable {
 
     private func store(_ data: [UInt8], at offset: Int64) throws(LayerError) {
         let result: Result<Void, SystemError> = data.withUnsafeBytes { raw in
-            do throws(SystemError) { return .success(try file.writeAll(raw, at: offset)) } catch { return .failure(error) }
+            do throws(SystemError) { return .success(try file.writeAll(raw, at: offset)) } catch {
+                return .failure(error)
+            }
         }
         if case .failure(let error) = result { throw LayerError(error, "storing a layer's members") }
     }
@@ -99,7 +101,9 @@ package struct EntryWriter: ~Copyable {
         if entry.deviceMajor != 0 || entry.deviceMinor != 0 { flags |= EntryFormat.hasDevice }
         if !entry.linkTarget.isEmpty { flags |= EntryFormat.hasLink }
         if !entry.attributes.isEmpty { flags |= EntryFormat.hasAttributes }
-        if let content = entry.content { flags |= EntryFormat.hasContent | (content.source == .sparse ? EntryFormat.isInSparse : 0) }
+        if let content = entry.content {
+            flags |= EntryFormat.hasContent | (content.source == .sparse ? EntryFormat.isInSparse : 0)
+        }
         block.append(entry.kind.rawValue)
         block.append(flags)
         put(UInt64(entry.mode))

@@ -81,7 +81,8 @@ struct InflateStage: ~Copyable {
         }
         guard tarSize <= limits.expansionFreeBytes || tarSize / limits.expansionRatioMax <= inputSize else {
             throw LayerError(
-                .limit, "the layer expands to more than \(limits.expansionRatioMax) times its compressed \(inputSize) bytes")
+                .limit,
+                "the layer expands to more than \(limits.expansionRatioMax) times its compressed \(inputSize) bytes")
         }
     }
 }

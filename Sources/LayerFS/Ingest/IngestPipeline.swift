@@ -104,7 +104,8 @@ final class IngestPipeline: Sendable {
         // The block used last is taken first: its memory is warm, and a small layer touches few.
         state = Guarded(
             State(
-                inputFree: Array((0..<Self.inputBlocks).reversed()), inputHolds: Array(repeating: 0, count: Self.inputBlocks),
+                inputFree: Array((0..<Self.inputBlocks).reversed()),
+                inputHolds: Array(repeating: 0, count: Self.inputBlocks),
                 tarFree: Array((0..<Self.tarBlocks).reversed())))
     }
 
@@ -183,7 +184,8 @@ final class IngestPipeline: Sendable {
             return .failure(LayerError(.cancelled, "the layer's pipeline ended early"))
         }
         let layer = IngestedLayer(
-            diffID: tar.digest, blobDigest: blob.digest ?? tar.digest, blobSize: blob.size, compression: blob.compression,
+            diffID: tar.digest, blobDigest: blob.digest ?? tar.digest, blobSize: blob.size,
+            compression: blob.compression,
             tarSize: tar.size, entryCount: tar.entryCount, sparseSize: tar.sparseSize)
         if let want = request.blob, want != layer.blobDigest {
             return .failure(Self.mismatch("the blob's digest", got: "\(layer.blobDigest)", want: "\(want)"))
@@ -220,7 +222,9 @@ extension IngestPipeline {
 
     /// Waits for the next filled input block; nil at the end.
     func takeInput() throws(LayerError) -> Piece? {
-        try waiting({ !$0.inputQueue.isEmpty || $0.inputEnded }) { $0.inputQueue.isEmpty ? nil : $0.inputQueue.removeFirst() }
+        try waiting({ !$0.inputQueue.isEmpty || $0.inputEnded }) {
+            $0.inputQueue.isEmpty ? nil : $0.inputQueue.removeFirst()
+        }
     }
 
     /// What had been handed in when everything stopped, down to the bytes the producer was still gathering.

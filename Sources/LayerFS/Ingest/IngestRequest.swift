@@ -18,7 +18,8 @@ package struct IngestRequest: Sendable {
     package var onEntry: (@Sendable (LayerEntry) -> Void)?
 
     package init(
-        files: LayerFiles, blob: Digest? = nil, blobSize: Int64? = nil, diffID: Digest? = nil, partialBlob: String? = nil,
+        files: LayerFiles, blob: Digest? = nil, blobSize: Int64? = nil, diffID: Digest? = nil,
+        partialBlob: String? = nil,
         keepBlob: Bool = false, limits: IngestLimits = IngestLimits(), onEntry: (@Sendable (LayerEntry) -> Void)? = nil
     ) {
         self.files = files

@@ -158,7 +158,9 @@ package struct TarReader: ~Copyable {
             if block[0] == 0, TarHeader.isZero(block) {
                 phase = sawZeroBlock ? .ended : .header
                 sawZeroBlock = true
-                guard !hasPrefixHeader else { throw malformed("an extended header is not followed by a member", at: start) }
+                guard !hasPrefixHeader else {
+                    throw malformed("an extended header is not followed by a member", at: start)
+                }
             } else {
                 guard !sawZeroBlock else { throw malformed("a lone zero block is followed by more", at: start) }
                 try takeHeader(block, at: start, emit)

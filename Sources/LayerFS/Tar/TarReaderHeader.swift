@@ -122,7 +122,9 @@ extension TarReader {
         }
         guard size <= TarLimits.metadataBytesMax else {
             throw LayerError(
-                .limit, "tar archive at byte \(start): extended header of \(size) bytes; at most \(TarLimits.metadataBytesMax) are taken")
+                .limit,
+                "tar archive at byte \(start): extended header of \(size) bytes; at most \(TarLimits.metadataBytesMax) are taken"
+            )
         }
         metadata.removeAll(keepingCapacity: true)
         if kind != .global { hasPrefixHeader = true }
@@ -200,14 +202,17 @@ extension TarReader {
         default:
             throw LayerError(
                 .unsupported,
-                "tar archive at byte \(start): member \(TarPath.quoted(name)) has type \(header.type), which this engine does not take")
+                "tar archive at byte \(start): member \(TarPath.quoted(name)) has type \(header.type), which this engine does not take"
+            )
         }
     }
 
     private func fillCommon(
         _ entry: inout LayerEntry, _ header: TarHeader, _ block: Span<UInt8>, at start: UInt64
     ) throws(LayerError) {
-        guard let mode = TarHeader.number(block, TarHeader.mode) else { throw malformed("mode field is not a number", at: start) }
+        guard let mode = TarHeader.number(block, TarHeader.mode) else {
+            throw malformed("mode field is not a number", at: start)
+        }
         entry.mode = UInt16(mode & 0o7777)
         entry.uid = try identity(local.uid ?? global.uid, block, TarHeader.uid, "owner", at: start)
         entry.gid = try identity(local.gid ?? global.gid, block, TarHeader.gid, "group", at: start)

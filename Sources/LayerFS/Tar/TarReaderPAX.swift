@@ -83,7 +83,9 @@ extension TarReader {
             else { throw malformed("an extended header record is broken", at: offset) }
             let end = start + Int(length) - 1
             let key = String(decoding: body[(space + 1)..<equals], as: UTF8.self)
-            guard equals < end + 1, !key.isEmpty else { throw malformed("an extended header record has no key", at: offset) }
+            guard equals < end + 1, !key.isEmpty else {
+                throw malformed("an extended header record has no key", at: offset)
+            }
             try apply(key, Array(body[(space + 1)..<equals]), body[(equals + 1)..<end], to: &records)
             start = end + 1
         }
@@ -109,7 +111,9 @@ extension TarReader {
             if key.hasPrefix("SCHILY.xattr.") {
                 try add(Array(rawKey.dropFirst(13)), Array(value), to: &records)
             } else if key.hasPrefix("LIBARCHIVE.xattr.") {
-                guard let name = TarNumber.percentDecoded(rawKey.dropFirst(17)), let content = TarNumber.base64Decoded(value) else {
+                guard let name = TarNumber.percentDecoded(rawKey.dropFirst(17)),
+                    let content = TarNumber.base64Decoded(value)
+                else {
                     throw bad(key)
                 }
                 try add(name, content, to: &records)
@@ -145,16 +149,20 @@ extension TarReader {
     }
 
     private func add(_ name: [UInt8], _ value: [UInt8], to records: inout PAXRecords) throws(LayerError) {
-        guard !name.isEmpty, !name.contains(0) else { throw malformed("an extended attribute without a name", at: offset) }
+        guard !name.isEmpty, !name.contains(0) else {
+            throw malformed("an extended attribute without a name", at: offset)
+        }
         guard name.count <= TarLimits.attributeNameBytesMax else {
             throw LayerError(
                 .limit,
-                "extended attribute name \(TarPath.quoted(name)) is too long; at most \(TarLimits.attributeNameBytesMax) bytes are taken")
+                "extended attribute name \(TarPath.quoted(name)) is too long; at most \(TarLimits.attributeNameBytesMax) bytes are taken"
+            )
         }
         guard value.count <= TarLimits.attributeValueBytesMax else {
             throw LayerError(
                 .limit,
-                "extended attribute \(TarPath.quoted(name)) has \(value.count) bytes; at most \(TarLimits.attributeValueBytesMax) are taken")
+                "extended attribute \(TarPath.quoted(name)) has \(value.count) bytes; at most \(TarLimits.attributeValueBytesMax) are taken"
+            )
         }
         // overlayfs would obey these; a layer must not speak to it.
         if name.starts(with: "trusted.overlay.".utf8) || name.starts(with: "user.overlay.".utf8) { return }
@@ -162,13 +170,16 @@ extension TarReader {
         guard records.attributeNameBytes <= TarLimits.attributeListBytesMax else {
             throw LayerError(
                 .limit,
-                "tar archive at byte \(offset): names of extended attributes of more than \(TarLimits.attributeListBytesMax) bytes")
+                "tar archive at byte \(offset): names of extended attributes of more than \(TarLimits.attributeListBytesMax) bytes"
+            )
         }
     }
 
     /// A name; an empty value takes back what was said before.
     private func name(_ value: ArraySlice<UInt8>) throws(LayerError) -> [UInt8]? {
-        guard !value.contains(0) else { throw malformed("name \(TarPath.quoted(Array(value))) holds a NUL", at: offset) }
+        guard !value.contains(0) else {
+            throw malformed("name \(TarPath.quoted(Array(value))) holds a NUL", at: offset)
+        }
         return value.isEmpty ? nil : Array(value)
     }
 
@@ -189,7 +200,9 @@ extension TarReader {
         return Int(number)
     }
 
-    private func bad(_ key: String) -> LayerError { malformed("extended header record \(TarPath.quoted(Array(key.utf8))) has no valid value", at: offset) }
+    private func bad(_ key: String) -> LayerError {
+        malformed("extended header record \(TarPath.quoted(Array(key.utf8))) has no valid value", at: offset)
+    }
 }
 
 /// Numbers and encodings of extended headers.
@@ -211,8 +224,11 @@ enum TarNumber {
     /// `[-]seconds[.fraction]`; digits after the ninth are dropped, toward the past.
     static func time(_ text: ArraySlice<UInt8>) -> PAXRecords.Time? {
         let isNegative = text.first == 0x2D
-        let parts = text.dropFirst(isNegative ? 1 : 0).split(separator: 0x2E, maxSplits: 1, omittingEmptySubsequences: false)
-        guard let whole = parts.first, let magnitude = decimal(whole), let seconds = Int64(exactly: magnitude) else { return nil }
+        let parts = text.dropFirst(isNegative ? 1 : 0).split(
+            separator: 0x2E, maxSplits: 1, omittingEmptySubsequences: false)
+        guard let whole = parts.first, let magnitude = decimal(whole), let seconds = Int64(exactly: magnitude) else {
+            return nil
+        }
         var nanoseconds: UInt32 = 0
         if parts.count == 2 {
             guard parts[1].allSatisfy({ (0x30...0x39).contains($0) }) else { return nil }
@@ -235,7 +251,8 @@ enum TarNumber {
                 index += 1
                 continue
             }
-            guard index + 2 < text.endIndex, let high = hexDigit(text[index + 1]), let low = hexDigit(text[index + 2]) else { return nil }
+            guard index + 2 < text.endIndex, let high = hexDigit(text[index + 1]), let low = hexDigit(text[index + 2])
+            else { return nil }
             result.append(high << 4 | low)
             index += 3
         }

@@ -8,7 +8,9 @@ enum TarPath {
     ///
     /// - Throws: ``LayerError``: `.malformed` for an empty name, a NUL or a `..` above the root, `.limit` when too long.
     static func clean(_ raw: [UInt8], at position: UInt64) throws(LayerError) -> [UInt8] {
-        guard !raw.isEmpty else { throw LayerError(.malformed, "tar archive at byte \(position): a member without a name") }
+        guard !raw.isEmpty else {
+            throw LayerError(.malformed, "tar archive at byte \(position): a member without a name")
+        }
         guard raw.count <= TarLimits.pathBytesMax else { throw tooLong(raw, TarLimits.pathBytesMax, at: position) }
         var isClean = true
         var start = 0
@@ -40,7 +42,8 @@ enum TarPath {
             }
             guard components.popLast() != nil else {
                 throw LayerError(
-                    .malformed, "tar archive at byte \(position): name \(quoted(raw)) leads out of the layer by a .. component")
+                    .malformed,
+                    "tar archive at byte \(position): name \(quoted(raw)) leads out of the layer by a .. component")
             }
         }
         return Array(components.joined(separator: [0x2F]))
@@ -49,7 +52,8 @@ enum TarPath {
     /// A symbolic link's target, which may point anywhere: it is resolved inside the container.
     static func symlinkTarget(_ raw: [UInt8], at position: UInt64) throws(LayerError) -> [UInt8] {
         guard !raw.isEmpty, !raw.contains(0) else {
-            throw LayerError(.malformed, "tar archive at byte \(position): a symbolic link with an empty target or a NUL in it")
+            throw LayerError(
+                .malformed, "tar archive at byte \(position): a symbolic link with an empty target or a NUL in it")
         }
         guard raw.count < TarLimits.pathBytesMax else { throw tooLong(raw, TarLimits.pathBytesMax - 1, at: position) }
         return raw
@@ -58,6 +62,8 @@ enum TarPath {
     static func quoted(_ name: [UInt8]) -> String { OCIError.quoted(String(decoding: name.prefix(200), as: UTF8.self)) }
 
     private static func tooLong(_ raw: [UInt8], _ bytesMax: Int, at position: UInt64) -> LayerError {
-        LayerError(.limit, "tar archive at byte \(position): name \(quoted(raw)) is too long; at most \(bytesMax) bytes are taken")
+        LayerError(
+            .limit,
+            "tar archive at byte \(position): name \(quoted(raw)) is too long; at most \(bytesMax) bytes are taken")
     }
 }

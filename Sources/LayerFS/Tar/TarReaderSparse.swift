@@ -60,7 +60,9 @@ struct SparseFile: ~Copyable {
     borrowing func write(_ bytes: Span<UInt8>, at offset: UInt64) throws(LayerError) {
         guard file != nil else { return }
         let result: Result<Void, SystemError> = bytes.withUnsafeBytes { raw in
-            do throws(SystemError) { return .success(try file?.writeAll(raw, at: Int64(offset)) ?? ()) } catch { return .failure(error) }
+            do throws(SystemError) { return .success(try file?.writeAll(raw, at: Int64(offset)) ?? ()) } catch {
+                return .failure(error)
+            }
         }
         if case .failure(let error) = result { throw LayerError(error, "expanding a sparse file") }
     }
@@ -130,7 +132,8 @@ extension TarReader {
         case (1, 0):
             phase = .sparseMap
         case (0, _):
-            guard records.map.count % 2 == 0, records.segmentCount ?? UInt64(records.map.count / 2) == records.map.count / 2
+            guard records.map.count % 2 == 0,
+                records.segmentCount ?? UInt64(records.map.count / 2) == records.map.count / 2
             else { throw malformed("the map of a sparse file is cut", at: start) }
             for index in stride(from: 0, to: records.map.count, by: 2) {
                 try appendSegment(records.map[index], records.map[index + 1])
@@ -138,7 +141,8 @@ extension TarReader {
             try beginSparseData(emit)
         default:
             throw LayerError(
-                .unsupported, "tar archive at byte \(start): sparse format \(records.major).\(records.minor) is not known")
+                .unsupported,
+                "tar archive at byte \(start): sparse format \(records.major).\(records.minor) is not known")
         }
     }
 
@@ -161,11 +165,15 @@ extension TarReader {
     private func take(_ byte: UInt8, _ member: inout SparseMember) throws(LayerError) -> Bool {
         if (0x30...0x39).contains(byte) {
             let digits = member.digits ?? 0
-            guard digits < UInt64(Int64.max) / 10 - 10 else { throw malformed("a number of a sparse map is too large", at: offset) }
+            guard digits < UInt64(Int64.max) / 10 - 10 else {
+                throw malformed("a number of a sparse map is too large", at: offset)
+            }
             member.digits = digits * 10 + UInt64(byte - 0x30)
             return false
         }
-        guard byte == 0x0A, let number = member.digits else { throw malformed("the map of a sparse file is broken", at: offset) }
+        guard byte == 0x0A, let number = member.digits else {
+            throw malformed("the map of a sparse file is broken", at: offset)
+        }
         member.digits = nil
         guard let wanted = member.segmentsWanted else {
             member.segmentsWanted = number
@@ -189,7 +197,8 @@ extension TarReader {
     private func checkSegments(_ member: SparseMember) throws(LayerError) {
         guard member.segments.count < limits.sparseSegmentsMax else {
             throw LayerError(
-                .limit, "sparse file \(TarPath.quoted(member.entry.path)) has more than \(limits.sparseSegmentsMax) segments")
+                .limit,
+                "sparse file \(TarPath.quoted(member.entry.path)) has more than \(limits.sparseSegmentsMax) segments")
         }
     }
 
@@ -201,13 +210,15 @@ extension TarReader {
         for segment in member.segments {
             let (next, overflow) = segment.offset.addingReportingOverflow(segment.count)
             guard !overflow, segment.offset >= end, next <= member.realSize else {
-                throw malformed("the map of sparse file \(TarPath.quoted(member.entry.path)) contradicts itself", at: member.start)
+                throw malformed(
+                    "the map of sparse file \(TarPath.quoted(member.entry.path)) contradicts itself", at: member.start)
             }
             end = next
             total += segment.count
         }
         guard total == member.stored else {
-            throw malformed("sparse file \(TarPath.quoted(member.entry.path)) has not the data of its map", at: member.start)
+            throw malformed(
+                "sparse file \(TarPath.quoted(member.entry.path)) has not the data of its map", at: member.start)
         }
         member.entry.size = member.realSize
         if member.realSize > 0 {

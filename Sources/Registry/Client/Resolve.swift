@@ -154,7 +154,9 @@ enum ManifestDocument: Sendable {
 
         init?(_ bytes: [UInt8]) {
             // Not JSON in one reading, or not an object with these types: the caller says so in its own words.
-            guard (try? StrictJSON.check(bytes)) != nil, let shape = try? JSONDecoder().decode(Shape.self, from: Data(bytes)) else { return nil }
+            guard (try? StrictJSON.check(bytes)) != nil,
+                let shape = try? JSONDecoder().decode(Shape.self, from: Data(bytes))
+            else { return nil }
             self = shape
         }
     }

@@ -1,4 +1,3 @@
-
 /// `docker diff`.
 struct Diff: Command {
     static let usage = "diff CONTAINER"

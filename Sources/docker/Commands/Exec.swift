@@ -1,4 +1,3 @@
-
 /// `docker exec`.
 struct Exec: Command {
     static let usage = "exec [OPTIONS] CONTAINER COMMAND [ARG...]"
@@ -60,11 +59,15 @@ struct Logs: Command {
     static let usage = "logs [OPTIONS] CONTAINER"
     @Flag("--details", "Show extra details provided to logs") var details = false
     @Flag("-f --follow", "Follow log output") var follow = false
-    @Option("--since", "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    @Option(
+        "--since", "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"
+    )
     var since: String?
     @Option("-n --tail", "Number of lines to show from the end of the logs") var tail = "all"
     @Flag("-t --timestamps", "Show timestamps") var timestamps = false
-    @Option("--until", "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
+    @Option(
+        "--until",
+        "Show logs before a timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)")
     var until: String?
     @Argument var name: String
 

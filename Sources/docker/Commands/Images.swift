@@ -1,4 +1,3 @@
-
 /// The path of an image, its name escaped.
 func imagePath(_ name: String) -> String { "/images/" + escaped(name, keeping: "/:@") }
 

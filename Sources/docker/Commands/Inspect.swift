@@ -1,4 +1,3 @@
-
 /// `docker inspect` and the `inspect` of the groups.
 enum Inspector {
     /// The API path prefix and what an unknown name is called.

@@ -1,4 +1,3 @@
-
 /// `docker ps`.
 struct ListContainers: Command {
     static let usage = "ps [OPTIONS]"

@@ -1,4 +1,3 @@
-
 /// `docker pull`.
 struct Pull: Command {
     static let usage = "pull [OPTIONS] NAME[:TAG|@DIGEST]"
@@ -6,7 +5,8 @@ struct Pull: Command {
     @Flag("--disable-content-trust", nil) var disableContentTrust = false
     @Option("--platform", "Set platform if server is multi-platform capable") var platform: String?
     @Flag("-q --quiet", "Suppress verbose output") var quiet = false
-    @Option("--trace", "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace: String?
+    @Option("--trace", "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace:
+        String?
     @Flag("-v --verbose", "Print the seconds spent in every stage") var verbose = false
     @Argument var name: String
 

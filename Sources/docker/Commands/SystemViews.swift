@@ -1,4 +1,3 @@
-
 /// `docker version`.
 struct ShowVersion: Command {
     static let usage = "version [OPTIONS]"

@@ -1,8 +1,8 @@
-
 /// `docker update`.
 struct Update: Command {
     static let usage = "update [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16?
+    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight:
+        UInt16?
     @Option("--cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64?
     @Option("--cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64?
     @Option("--cpu-rt-period", "Limit the CPU real-time period in microseconds") var cpuRtPeriod: Int64?
@@ -13,7 +13,8 @@ struct Update: Command {
     @Option("--cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems: String?
     @Option("-m --memory", "Memory limit") var memory: String?
     @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
-    @Option("--memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap") var memorySwap: String?
+    @Option("--memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap") var memorySwap:
+        String?
     @Option("--pids-limit", "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64?
     @Option("--restart", "Restart policy to apply when a container exits") var restart: String?
     @Argument var names: [String]

@@ -1,4 +1,3 @@
-
 /// `docker volume ls`.
 struct ListVolumes: Command {
     static let usage = "volume ls [OPTIONS]"

@@ -1,11 +1,12 @@
-
 /// The options `docker run` and `docker create` share.
 struct ContainerOptions {
     @Option("--add-host", "Add a custom host-to-IP mapping (host:ip)") var addHost: [String] = []
-    @Option("--annotation", "Add an annotation to the container (passed through to the OCI runtime)") var annotation: [String] =
-        []
+    @Option("--annotation", "Add an annotation to the container (passed through to the OCI runtime)") var annotation:
+        [String] =
+            []
     @Option("-a --attach", "Attach to STDIN, STDOUT or STDERR") var attach: [String] = []
-    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight: UInt16 = 0
+    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight:
+        UInt16 = 0
     @Option("--cap-add", "Add Linux capabilities") var capAdd: [String] = []
     @Option("--cap-drop", "Drop Linux capabilities") var capDrop: [String] = []
     @Option("--cgroup-parent", "Optional parent cgroup for the container") var cgroupParent = ""
@@ -20,8 +21,7 @@ struct ContainerOptions {
     @Option("--device", "Add a host device to the container") var device: [String] = []
     @Option("--device-cgroup-rule", "Add a rule to the cgroup allowed devices list") var deviceCgroupRule: [String] = []
     @Option("--dns", "Set custom DNS servers") var dns: [String] = []
-    @Option("--dns-option --dns-opt", "Set DNS options") var dnsOption:
-        [String] = []
+    @Option("--dns-option --dns-opt", "Set DNS options") var dnsOption: [String] = []
     @Option("--dns-search", "Set custom DNS search domains") var dnsSearch: [String] = []
     @Option("--domainname", "Container NIS domain name") var domainname = ""
     @Option("--entrypoint", "Overwrite the default ENTRYPOINT of the image") var entrypoint: String?
@@ -32,8 +32,11 @@ struct ContainerOptions {
     @Option("--health-cmd", "Command to run to check health") var healthCmd: String?
     @Option("--health-interval", "Time between running the check (ms|s|m|h)") var healthInterval: String?
     @Option("--health-retries", "Consecutive failures needed to report unhealthy") var healthRetries: Int?
-    @Option("--health-start-interval", "Time between running the check during the start period (ms|s|m|h)") var healthStartInterval: String?
-    @Option("--health-start-period", "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)")
+    @Option("--health-start-interval", "Time between running the check during the start period (ms|s|m|h)")
+    var healthStartInterval: String?
+    @Option(
+        "--health-start-period",
+        "Start period for the container to initialize before starting health-retries countdown (ms|s|m|h)")
     var healthStartPeriod: String?
     @Option("--health-timeout", "Maximum time to allow one check to run (ms|s|m|h)") var healthTimeout: String?
     @Option("-h --hostname", "Container host name") var hostname = ""
@@ -51,7 +54,8 @@ struct ContainerOptions {
     @Option("--mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)") var macAddress: String?
     @Option("-m --memory", "Memory limit") var memory: String?
     @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
-    @Option("--memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap") var memorySwap: String?
+    @Option("--memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap") var memorySwap:
+        String?
     @Option("--memory-swappiness", "Tune container memory swappiness (0 to 100)") var memorySwappiness: Int64 = -1
     @Option("--mount", "Attach a filesystem mount to the container") var mount: [String] = []
     @Option("--name", "Assign a name to the container") var name: String?
@@ -72,7 +76,8 @@ struct ContainerOptions {
     @Flag("-q --quiet", "Suppress the pull output") var quiet = false
     @Flag("--read-only", "Mount the container's root filesystem as read only") var readOnly = false
     @Option("--restart", "Restart policy to apply when a container exits") var restart = "no"
-    @Flag("--rm", "Automatically remove the container and its associated anonymous volumes when it exits") var rm = false
+    @Flag("--rm", "Automatically remove the container and its associated anonymous volumes when it exits") var rm =
+        false
     @Option("--runtime", "Runtime to use for this container") var runtime: String?
     @Option("--security-opt", "Security Options") var securityOpt: [String] = []
     @Option("--shm-size", "Size of /dev/shm") var shmSize: String?

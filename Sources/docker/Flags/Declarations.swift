@@ -17,7 +17,9 @@
     private let slot: SwitchSlot
     var wrappedValue: Bool { slot.value }
 
-    init(wrappedValue: Bool, _ names: StaticString, _ help: StaticString?) { slot = SwitchSlot(names, help, wrappedValue) }
+    init(wrappedValue: Bool, _ names: StaticString, _ help: StaticString?) {
+        slot = SwitchSlot(names, help, wrappedValue)
+    }
 }
 
 /// A positional argument, in the order of declaration: required unless it has a value already or may be nil; a list takes all

@@ -60,7 +60,9 @@ extension FlagInteger {
             self = value
             return nil
         }
-        let isNumber = !digits.isEmpty && digits.drop { $0 == "-" }.allSatisfy(\.isNumber) && (Self.isSigned || !digits.hasPrefix("-"))
+        let isNumber =
+            !digits.isEmpty && digits.drop { $0 == "-" }.allSatisfy(\.isNumber)
+            && (Self.isSigned || !digits.hasPrefix("-"))
         return "strconv.\(function): parsing \"\(text)\": \(isNumber ? "value out of range" : "invalid syntax")"
     }
 }

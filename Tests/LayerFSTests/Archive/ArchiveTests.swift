@@ -26,7 +26,9 @@ import Testing
             do throws(SystemError) { root = try scratch.directory("tree") } catch { throw LayerError(error, "test") }
             try FileTreeArchive(root: root).export(sink: sink)
         }
-        try archiveShell("cd '\(scratch.path)'; tar --xattrs --xattrs-include='*' --same-owner -xpf x.tar -C gnu; \(compressor) x.tar > y.tar")
+        try archiveShell(
+            "cd '\(scratch.path)'; tar --xattrs --xattrs-include='*' --same-owner -xpf x.tar -C gnu; \(compressor) x.tar > y.tar"
+        )
         try extractArchive(scratch.path + "/y.tar", root: try scratch.directory("ours"))
         #expect(try scratch.fingerprint("gnu") == scratch.fingerprint("tree"))
         #expect(try scratch.fingerprint("ours") == scratch.fingerprint("tree"))
@@ -37,7 +39,8 @@ import Testing
     }
 
     @Test(arguments: [
-        ("/tree/sub", "sub/"), ("/tree/sub/.", "./"), ("/tree/a", "a"), ("/tree/link", "link"), ("/tree/var/run", "run"),
+        ("/tree/sub", "sub/"), ("/tree/sub/.", "./"), ("/tree/a", "a"), ("/tree/link", "link"),
+        ("/tree/var/run", "run"),
         ("tree/../tree/sub/", "sub/"), ("/../tree/var/run/.", "./"),
     ])
     func `the first member is named as Docker names it`(path: String, first: String) throws {
@@ -50,7 +53,9 @@ import Testing
 
     @Test func `the status of a link tells where it ends inside the container`() throws {
         let scratch = try ArchiveScratch()
-        try archiveShell("cd '\(scratch.path)'; mkdir -p var run; ln -s ../../../run var/run; ln -s var/run/x dangling; echo 12345 > run/f")
+        try archiveShell(
+            "cd '\(scratch.path)'; mkdir -p var run; ln -s ../../../run var/run; ln -s var/run/x dangling; echo 12345 > run/f"
+        )
         let root = FileTreeArchive(root: try OwnedFD.open(scratch.path, O_RDONLY | O_DIRECTORY))
         let link = try root.status(of: "/var/run")
         #expect(link.linkTarget == "/run" && link.name == "run" && link.mode & (1 << 27) != 0)
@@ -72,7 +77,9 @@ import Testing
     func `a hostile archive changes nothing outside`(recipe: String) throws {
         let scratch = try ArchiveScratch()
         let out = scratch.path + "/outside"
-        try archiveShell("cd '\(scratch.path)'; mkdir outside root make; echo s > outside/secret; cd make; OUT='\(out)'; \(recipe.replacingOccurrences(of: "'$OUT", with: "'" + out))")
+        try archiveShell(
+            "cd '\(scratch.path)'; mkdir outside root make; echo s > outside/secret; cd make; OUT='\(out)'; \(recipe.replacingOccurrences(of: "'$OUT", with: "'" + out))"
+        )
         let before = try scratch.fingerprint("outside")
         try? extractArchive(scratch.path + "/make/x.tar", root: try scratch.directory("root"))
         #expect(try scratch.fingerprint("outside") == before)
@@ -80,28 +87,40 @@ import Testing
 
     @Test func `a link of the container to one of its own directories keeps working`() throws {
         let scratch = try ArchiveScratch()
-        try archiveShell("cd '\(scratch.path)'; mkdir -p root/var root/run make/var/run; ln -s /run root/var/run; echo hi > make/var/run/f; tar -C make -cf x.tar var/run/f; tar -C make/var/run -cf y.tar f")
+        try archiveShell(
+            "cd '\(scratch.path)'; mkdir -p root/var root/run make/var/run; ln -s /run root/var/run; echo hi > make/var/run/f; tar -C make -cf x.tar var/run/f; tar -C make/var/run -cf y.tar f"
+        )
         try extractArchive(scratch.path + "/x.tar", root: try scratch.directory("root"))
         #expect(try archiveShell("cat '\(scratch.path)/root/run/f'") == "hi\n")
         try archiveShell("rm '\(scratch.path)/root/run/f'")
         try extractArchive(scratch.path + "/y.tar", root: try scratch.directory("root"), path: "/var/run")
-        #expect(try archiveShell("cat '\(scratch.path)/root/run/f'; readlink '\(scratch.path)/root/var/run'") == "hi\n/run\n")
+        #expect(
+            try archiveShell("cat '\(scratch.path)/root/run/f'; readlink '\(scratch.path)/root/var/run'")
+                == "hi\n/run\n")
     }
 
     @Test func `a directory and something else do not replace each other when that is forbidden`() throws {
         let scratch = try ArchiveScratch()
-        try archiveShell("cd '\(scratch.path)'; mkdir -p root/x make; echo 1 > root/x/keep; echo 2 > make/x; tar -C make -cf x.tar x")
+        try archiveShell(
+            "cd '\(scratch.path)'; mkdir -p root/x make; echo 1 > root/x/keep; echo 2 > make/x; tar -C make -cf x.tar x"
+        )
         #expect(throws: LayerError.self) {
-            try extractArchive(scratch.path + "/x.tar", root: try scratch.directory("root"), options: ExtractOptions(noOverwriteDirNonDir: true))
+            try extractArchive(
+                scratch.path + "/x.tar", root: try scratch.directory("root"),
+                options: ExtractOptions(noOverwriteDirNonDir: true))
         }
         #expect(try archiveShell("cat '\(scratch.path)/root/x/keep'") == "1\n")
-        try extractArchive(scratch.path + "/x.tar", root: try scratch.directory("root"), options: ExtractOptions(owner: .init(uid: 7, gid: 8)))
+        try extractArchive(
+            scratch.path + "/x.tar", root: try scratch.directory("root"),
+            options: ExtractOptions(owner: .init(uid: 7, gid: 8)))
         #expect(try archiveShell("stat -c '%F %u %g' '\(scratch.path)/root/x'") == "regular file 7 8\n")
     }
 
     @Test func `a container that flips a directory and a link gets nothing outside written`() throws {
         let scratch = try ArchiveScratch()
-        try archiveShell("cd '\(scratch.path)'; mkdir -p root/d outside make/d; echo s > outside/secret; echo evil > make/d/secret; echo e > make/d/new; tar -C make -cf x.tar d/secret d/new")
+        try archiveShell(
+            "cd '\(scratch.path)'; mkdir -p root/d outside make/d; echo s > outside/secret; echo evil > make/d/secret; echo e > make/d/new; tar -C make -cf x.tar d/secret d/new"
+        )
         let before = try scratch.fingerprint("outside")
         let directory = scratch.path + "/root/d"
         let outside = scratch.path + "/outside"

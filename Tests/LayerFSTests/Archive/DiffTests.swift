@@ -17,7 +17,9 @@ import Testing
             """)
     }
 
-    private func diff(_ scratch: borrowing ArchiveScratch, _ exclusions: DiffExclusions = DiffExclusions()) throws -> OverlayDiff {
+    private func diff(_ scratch: borrowing ArchiveScratch, _ exclusions: DiffExclusions = DiffExclusions()) throws
+        -> OverlayDiff
+    {
         OverlayDiff(upper: try scratch.directory("up"), lower: try scratch.directory("lower"), exclusions: exclusions)
     }
 
@@ -42,12 +44,16 @@ import Testing
         try overlay(scratch, script)
         let exclusions = DiffExclusions(omitted: ["/etc/hosts", "/etc/resolv.conf"], hollow: ["/vol"])
         let lines = try diff(scratch, exclusions).changes().map { "\($0.kind.letter) \($0.text)" }
-        #expect(lines.sorted { $0.dropFirst(2) < $1.dropFirst(2) } == expected.sorted { $0.dropFirst(2) < $1.dropFirst(2) })
+        #expect(
+            lines.sorted { $0.dropFirst(2) < $1.dropFirst(2) } == expected.sorted { $0.dropFirst(2) < $1.dropFirst(2) })
     }
 
     @Test func `the layer of a commit has whiteouts and opaque marks and no engine files`() throws {
         let scratch = try ArchiveScratch()
-        try overlay(scratch, "rm -r gone; rm -r old; mkdir old; : > old/new; : > etc/hosts; echo n > etc/new; ln etc/new etc/alias; mkdir vol; : > vol/secret")
+        try overlay(
+            scratch,
+            "rm -r gone; rm -r old; mkdir old; : > old/new; : > etc/hosts; echo n > etc/new; ln etc/new etc/alias; mkdir vol; : > vol/secret"
+        )
         let changes = try diff(scratch, DiffExclusions(omitted: ["/etc/hosts"], hollow: ["/vol"]))
         try writeArchive(scratch.path + "/x.tar") { (sink) throws(LayerError) in try changes.layerTar(sink: sink) }
         let names = try archiveShell("tar -tf '\(scratch.path)/x.tar'").split(separator: "\n").map(String.init)
