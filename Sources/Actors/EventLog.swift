@@ -78,7 +78,8 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         return "\(date)T\(time).\(fraction)Z"
     }
 
-    /// Parses RFC 3339, with any fraction and offset; nil for anything else.
+    /// Parses RFC 3339, with any fraction and offset; nil for anything else, and for times that nanoseconds in 64 bits do not
+    /// reach (before 1677 and after 2262), such as Go's zero time.
     package init?(_ text: String) {
         let bytes = Array(text.utf8)
         func number(_ range: Range<Int>) -> Int? {
@@ -120,7 +121,10 @@ package struct Timestamp: Sendable, Hashable, Comparable {
         parts.tm_hour = Int32(hour)
         parts.tm_min = Int32(minute)
         parts.tm_sec = Int32(second)
-        nanosecondsSince1970 = (Int64(timegm(&parts)) - offset) * 1_000_000_000 + nanoseconds
+        let (whole, isFar) = (Int64(timegm(&parts)) - offset).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, isFarther) = whole.addingReportingOverflow(nanoseconds)
+        guard !isFar, !isFarther else { return nil }
+        nanosecondsSince1970 = sum
     }
 
     package static func < (left: Timestamp, right: Timestamp) -> Bool {

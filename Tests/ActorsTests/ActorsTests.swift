@@ -11,6 +11,16 @@ struct RecordTests {
         #expect(Timestamp("yesterday") == nil)
     }
 
+    @Test(arguments: [
+        ("0001-01-01T00:00:00Z", nil), ("1677-09-21T00:12:43Z", nil), ("1677-09-22T00:00:00Z", -9_223_286_400),
+        ("1969-12-31T23:59:59Z", -1), ("2262-04-11T23:47:16.854775807Z", 9_223_372_036), ("2262-04-11T23:47:17Z", nil),
+        ("9999-12-31T23:59:59.999999999Z", nil), ("0000-01-01T00:00:00-23:59", nil),
+        ("1980-02-31T00:00:60Z", 320_803_260),
+    ])
+    func `a time that is too far away is none, as Go's zero time in many images`(text: String, seconds: Int64?) {
+        #expect(Timestamp(text).map { $0.nanosecondsSince1970 / 1_000_000_000 } == seconds)
+    }
+
     @Test func `a log line comes back as it was written`() throws {
         let line = Array(#"{"log":"a\"b\n\u00e9\ud83d\ude00","stream":"stderr","time":"2023-11-14T22:13:20Z"}"#.utf8)
         let record = try #require(LogLine.parse(line[...]))

@@ -67,6 +67,18 @@ final class StartPathTests {
         #expect(eventually { controlGroups(id).isEmpty })
     }
 
+    @Test func `a daemon killed right after a start lists what runs`() throws {
+        try lab.docker("run", "-d", ["--name", "running", "--network", "none", image, "sleep", "600"])
+        try lab.docker("run", "-d", ["--name", "ended", "--network", "none", image, "sh", "-c", "exit 4"])
+        lab.killDaemon()
+        try lab.startDaemon()
+        let listed = try lab.docker("ps", "-a", ["--format", "{{.Names}} {{.Status}}"])
+        #expect(listed.code == 0, "\(listed.err)")
+        #expect(listed.out.contains("running Up "))
+        #expect(listed.out.contains("ended Exited (4)"))
+        #expect(try lab.docker("rm", "-f", ["running", "ended"]).code == 0)
+    }
+
     @Test func `every container without a network has a namespace of its own with lo up and Docker's settings`() throws
     {
         let script =

@@ -529,6 +529,8 @@ package actor Container {
             phase = .running(connection, process)
             if record.state.status != .paused { record.state.status = .running }
             record.state.pid = process.pid
+            // The daemon before ended before it could store the start, which was a moment before.
+            if record.state.startedAt == ContainerRecord.State.never { record.state.startedAt = Timestamp.now().text }
             Task { await self.finished(await connection.exited()) }
         case .ended(let exit):
             record.state.exitCode = Int(exit.exitCode)
@@ -536,6 +538,9 @@ package actor Container {
             record.state.finishedAt = Timestamp(nanosecondsSince1970: exit.finishedAt).text
             // Also when the daemon ended before it could store that the container ran.
             record.state.status = .running
+            if record.state.startedAt == ContainerRecord.State.never {
+                record.state.startedAt = record.state.finishedAt
+            }
             await startWithDaemon(lost: false)
         case .nothing:
             await startWithDaemon(lost: true)
