@@ -1,113 +1,150 @@
-/// How a bridge network is made. Nothing of it is global: two networks with different names live side by side.
-package struct BridgeConfiguration: Sendable, Hashable {
-    /// Where the addresses come from.
-    package enum Addressing: Sendable, Hashable {
-        /// The first of these subnets that the host does not route yet; the gateway is its first address.
-        case firstFree([IPv4Subnet])
-        /// This one, or an error when the host routes it elsewhere.
-        case fixed(IPv4Subnet, gateway: IPv4Address)
-    }
-
-    /// The network's name in messages: "bridge".
-    package var name: String
-    /// The name of the bridge interface, at most 15 bytes: "docker0".
-    package var bridgeName: String
-    package var addressing: Addressing
-    /// Bytes of the largest packet, of the bridge and of every endpoint.
-    package var mtu: UInt32
-    /// The nftables table that is ours alone, in the family `ip`.
-    package var table: String
-    /// Ready endpoints kept for the next starts; each holds an address.
-    package var spareCount: Int
-    /// A network-namespace file (namespaces(7)) whose interfaces play the host; nil: the process's own.
-    package var hostNamespace: String?
+/// What a container wants of one network.
+package struct EndpointRequest: Sendable, Hashable {
+    /// The network's id.
+    package var network: String
+    /// These and no others (`--ip`, `--ip6`).
+    package var ipv4: IPAddress?
+    package var ipv6: IPAddress?
+    /// What the container had before: taken when free, else the next free.
+    package var preferred4: IPAddress?
+    package var preferred6: IPAddress?
+    package var mac: MACAddress?
+    /// `--gw-priority`: the endpoint with the highest gives the default route.
+    package var gatewayPriority: Int
 
     package init(
-        name: String = "bridge", bridgeName: String = "docker0", addressing: Addressing = .firstFree(Self.defaultPools),
-        mtu: UInt32 = 1500, table: String = "docker_swift", spareCount: Int = 4, hostNamespace: String? = nil
+        network: String, ipv4: IPAddress? = nil, ipv6: IPAddress? = nil, preferred4: IPAddress? = nil,
+        preferred6: IPAddress? = nil, mac: MACAddress? = nil, gatewayPriority: Int = 0
     ) {
-        self.name = name
-        self.bridgeName = bridgeName
-        self.addressing = addressing
-        self.mtu = mtu
-        self.table = table
-        self.spareCount = spareCount
-        self.hostNamespace = hostNamespace
+        self.network = network
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.preferred4 = preferred4
+        self.preferred6 = preferred6
+        self.mac = mac
+        self.gatewayPriority = gatewayPriority
     }
-
-    /// Docker's default address pools: 172.17.0.0/16 to 172.31.0.0/16, then 192.168.0.0/20 and on.
-    package static let defaultPools: [IPv4Subnet] =
-        (IPv4Subnet("172.16.0.0/12")?.subnets(of: 16).dropFirst() ?? [])
-        + (IPv4Subnet("192.168.0.0/16")?.subnets(of: 20) ?? [])
 }
 
-/// One container's place on a network. A plain record: keep it, and hand it to ``BridgeNetwork/adopt(_:)`` after a restart.
+/// One container's place on one network. A plain record: keep it for ``HostNetworks/adopt(_:)``.
 package struct Endpoint: Sendable, Hashable, Codable {
-    package let containerID: String
-    package let address: IPv4Address
-    /// Bits of the network part of `address`.
-    package let prefixLength: UInt8
-    package let gateway: IPv4Address
+    /// 64 hexadecimal digits, random.
+    package let id: String
+    /// The network's id.
+    package let network: String
+    package let ipv4: IPAddress?
+    package let ipv6: IPAddress?
+    /// Bits of the network part; 0 without an address of the family.
+    package let prefixLength4: UInt8
+    package let prefixLength6: UInt8
+    /// nil on an internal network.
+    package let gateway4: IPAddress?
+    package let gateway6: IPAddress?
     package let mac: MACAddress
-    /// The host's end of the veth(4) pair, a port of the bridge. The container's end is `eth0`.
+    /// The host's end of the veth(4) pair; empty for macvlan.
     package let hostInterface: String
-    /// Opens the container's network namespace (setns(2)) as long as this process lives and the endpoint is attached;
-    /// a running container's own `/proc/<pid>/ns/net` is the same one and outlives us.
-    package let namespacePath: String
-}
-
-/// Transport protocols that can be published, by their number (RFC 790).
-package enum Transport: UInt8, Sendable, Hashable, Codable, CaseIterable {
-    case tcp = 6
-    case udp = 17
-
-    /// "tcp", as in `8080/tcp` and in nftables.
-    package var name: String {
-        switch self {
-        case .tcp: "tcp"
-        case .udp: "udp"
-        }
-    }
-}
-
-/// A port of the host that leads to a port of a container.
-package struct PortBinding: Sendable, Hashable, Codable, CustomStringConvertible {
-    /// ``IPv4Address/any``: on every address of the host.
-    package var hostAddress: IPv4Address
-    /// 0: any free one of 32768...60999.
-    package var hostPort: UInt16
-    package var containerPort: UInt16
-    package var transport: Transport
+    /// The container's end: `eth0`, `eth1` and on.
+    package let interface: String
+    package let gatewayPriority: Int
 
     package init(
-        hostAddress: IPv4Address = .any, hostPort: UInt16 = 0, containerPort: UInt16, transport: Transport = .tcp
+        id: String, network: String, ipv4: IPAddress?, ipv6: IPAddress?, prefixLength4: UInt8, prefixLength6: UInt8,
+        gateway4: IPAddress?, gateway6: IPAddress?, mac: MACAddress, hostInterface: String, interface: String,
+        gatewayPriority: Int
     ) {
-        self.hostAddress = hostAddress
-        self.hostPort = hostPort
-        self.containerPort = containerPort
-        self.transport = transport
+        self.id = id
+        self.network = network
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.prefixLength4 = prefixLength4
+        self.prefixLength6 = prefixLength6
+        self.gateway4 = gateway4
+        self.gateway6 = gateway6
+        self.mac = mac
+        self.hostInterface = hostInterface
+        self.interface = interface
+        self.gatewayPriority = gatewayPriority
     }
 
-    package var description: String { "\(hostAddress):\(hostPort)->\(containerPort)/\(transport.name)" }
+    package func address(_ family: IPAddress.Family) -> IPAddress? { family == .v4 ? ipv4 : ipv6 }
+    package func gateway(_ family: IPAddress.Family) -> IPAddress? { family == .v4 ? gateway4 : gateway6 }
 }
 
-/// An endpoint of an earlier run of the daemon whose container still runs.
-package struct AdoptedEndpoint: Sendable, Hashable, Codable {
-    package var endpoint: Endpoint
+/// Where the embedded DNS server's sockets are on 127.0.0.11, in the container's namespace.
+package struct ResolverPorts: Sendable, Hashable, Codable {
+    package let udp: UInt16
+    package let tcp: UInt16
+
+    package init(udp: UInt16, tcp: UInt16) {
+        self.udp = udp
+        self.tcp = tcp
+    }
+}
+
+/// A container's network namespace with its endpoints.
+package struct Sandbox: Sendable, Hashable {
+    package let container: String
+    /// Opens the namespace (setns(2)) while the container is attached.
+    package let namespacePath: String
+    /// In the order of the requests.
+    package var endpoints: [Endpoint]
+    /// Ids of the endpoints whose networks give the default routes.
+    package var gateway4: String?
+    package var gateway6: String?
+    /// nil without an embedded DNS server.
+    package var resolver: ResolverPorts?
+
+    package var hasResolver: Bool { resolver != nil }
+
+    package init(
+        container: String, namespacePath: String, endpoints: [Endpoint], gateway4: String? = nil,
+        gateway6: String? = nil, resolver: ResolverPorts? = nil
+    ) {
+        self.container = container
+        self.namespacePath = namespacePath
+        self.endpoints = endpoints
+        self.gateway4 = gateway4
+        self.gateway6 = gateway6
+        self.resolver = resolver
+    }
+
+    /// The endpoint that gives the default route of the family, through which ports are published.
+    package func gatewayEndpoint(_ family: IPAddress.Family) -> Endpoint? {
+        let id = family == .v4 ? gateway4 : gateway6
+        return endpoints.first { $0.id == id }
+    }
+}
+
+/// A container that outlived the daemon that started it, as the caller's records have it.
+package struct AdoptedSandbox: Sendable, Hashable, Codable {
+    package var container: String
+    /// `/proc/<pid>/ns/net` of its first process.
+    package var namespacePath: String
+    package var endpoints: [Endpoint]
     package var ports: [PortBinding]
+    package var resolver: ResolverPorts?
 
-    package init(_ endpoint: Endpoint, ports: [PortBinding]) {
-        self.endpoint = endpoint
+    package init(
+        container: String, namespacePath: String, endpoints: [Endpoint], ports: [PortBinding] = [],
+        resolver: ResolverPorts? = nil
+    ) {
+        self.container = container
+        self.namespacePath = namespacePath
+        self.endpoints = endpoints
         self.ports = ports
+        self.resolver = resolver
     }
 }
 
-/// What ``BridgeNetwork/adopt(_:)`` found and did.
+/// What ``HostNetworks/adopt(_:)`` found and did.
 package struct Adoption: Sendable, Hashable {
     /// Interfaces of ours without a record, removed.
     package var removedInterfaces: [String] = []
-    /// Containers whose record does not fit this network any more (another subnet, an address twice): they have no endpoint now.
+    /// Containers whose record does not fit the networks any more (another subnet, an address twice, a namespace that is
+    /// gone): they are attached to nothing now.
     package var refused: [String] = []
     /// Published again, but a process of the host listens there meanwhile.
     package var contestedPorts: [PortBinding] = []
+
+    package init() {}
 }

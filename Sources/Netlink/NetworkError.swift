@@ -12,6 +12,18 @@ package struct NetworkError: Error, Sendable, Hashable, CustomStringConvertible 
         case addressTaken
         /// The network has no address left.
         case addressesExhausted
+        /// The requested address is in no subnet of the network.
+        case addressOutside
+        /// Every address pool is in use, or every address of a network.
+        case exhausted
+        /// The subnet shares addresses with another network or a route of the host.
+        case poolOverlap
+        /// The network has containers.
+        case inUse
+        /// There is no network of this id, or one already.
+        case unknownNetwork, networkExists
+        /// The container is on other networks only.
+        case notOnNetwork
         /// The host already routes the subnet elsewhere, or every candidate.
         case subnetOverlap
         /// The kernel has no nftables address translation: containers reach each other and the host only.

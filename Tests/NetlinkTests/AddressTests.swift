@@ -40,13 +40,13 @@ struct AddressTests {
 struct AddressPoolTests {
     @Test func `addresses are handed out in order without network, broadcast and reserved ones`() throws {
         let subnet = try #require(IPv4Subnet("10.0.0.0/29"))
-        var pool = AddressPool(subnet, reserved: [subnet.hosts.lowerBound])
+        var pool = BridgeAddressPool(subnet, reserved: [subnet.hosts.lowerBound])
         let all = (0..<6).map { _ in pool.allocate()?.description }
         #expect(all == ["10.0.0.2", "10.0.0.3", "10.0.0.4", "10.0.0.5", "10.0.0.6", nil])
     }
 
     @Test func `a released address comes back last and only once`() throws {
-        var pool = AddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
+        var pool = BridgeAddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
         let next = pool.allocate()
         let first = try #require(next)
         pool.release(first)
@@ -57,7 +57,7 @@ struct AddressPoolTests {
     }
 
     @Test func `an address taken by name is skipped, before and after its release`() throws {
-        var pool = AddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
+        var pool = BridgeAddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
         let named = try #require(IPv4Address("10.0.0.2"))
         let reserved = [pool.reserve(named), pool.reserve(named)]
         let next = [pool.allocate()?.description, pool.allocate()?.description]
@@ -69,13 +69,13 @@ struct AddressPoolTests {
     }
 
     @Test func `an address outside the subnet cannot be taken`() throws {
-        var pool = AddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
+        var pool = BridgeAddressPool(try #require(IPv4Subnet("10.0.0.0/29")), reserved: [])
         let reserved = [0x0A00_0009, 0x0A00_0000].map { pool.reserve(IPv4Address($0)) }
         #expect(reserved == [false, false])
     }
 
     @Test func `ten thousand addresses go round without a double`() throws {
-        var pool = AddressPool(try #require(IPv4Subnet("10.0.0.0/16")), reserved: [])
+        var pool = BridgeAddressPool(try #require(IPv4Subnet("10.0.0.0/16")), reserved: [])
         var held: Set<IPv4Address> = []
         for round in 0..<80_000 {
             let next = pool.allocate()
@@ -93,7 +93,7 @@ struct AddressPoolTests {
 struct NetlinkMessageTests {
     @Test func `a bridge request is the bytes the kernel documents`() {
         let mac = MACAddress(for: IPv4Address(0xAC11_0001))
-        let bytes = RouteMessages.createBridge("br0", mac, mtu: 1500).finished(sequence: 7, asking: .acknowledge)
+        let bytes = BridgeMessages.createBridge("br0", mac, mtu: 1500).finished(sequence: 7, asking: .acknowledge)
         #expect(
             bytes == [
                 76, 0, 0, 0, 16, 0, 0x05, 0x06, 7, 0, 0, 0, 0, 0, 0, 0,  // nlmsghdr: NEWLINK, REQUEST ACK EXCL CREATE
@@ -107,7 +107,7 @@ struct NetlinkMessageTests {
 
     @Test(arguments: [0, 1, 15, 17, 77, 4096])
     func `a reply whose length lies is refused`(_ length: UInt32) {
-        var bytes = RouteMessages.allLinks().finished(sequence: 1, asking: [])
+        var bytes = BridgeMessages.allLinks().finished(sequence: 1, asking: [])
         withUnsafeBytes(of: length) { bytes.replaceSubrange(0..<4, with: $0) }
         // Within the datagram: what follows is refused or not, but never read beyond the end.
         if length == 17 { return }
@@ -115,7 +115,7 @@ struct NetlinkMessageTests {
     }
 
     @Test func `no cut of a reply is read beyond its end`() {
-        let bytes = RouteMessages.createPair(
+        let bytes = BridgeMessages.createPair(
             "veth0", master: 3, mtu: 1500, peer: "eth0", peerMAC: MACAddress(for: .any), namespace: 5
         ).finished(sequence: 1, asking: [])
         for end in bytes.indices {

@@ -19,7 +19,7 @@ final class Place: Sendable {
             }
             try NetworkNamespace.enterNew()
             var socket = try NetlinkSocket()
-            try socket.transact([RouteMessages.bringUp(1)])
+            try socket.transact([BridgeMessages.bringUp(1)])
             return NamespaceHandle(try NetworkNamespace.current())
         }
     }
@@ -188,7 +188,7 @@ struct Topology {
     }
 
     /// A container on the network, as a place.
-    func container(_ id: String, on network: BridgeNetwork) async throws -> (place: Place, endpoint: Endpoint) {
+    func container(_ id: String, on network: BridgeNetwork) async throws -> (place: Place, endpoint: BridgeEndpoint) {
         let endpoint = try await network.attach(id)
         return (try await Place(NamespaceHandle(try await network.namespace(of: id))), endpoint)
     }

@@ -207,8 +207,8 @@ enum PublishedPorts {
     ///
     /// - Parameter exposed: `port/protocol`, of the request and the image.
     /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
-    static func requests(_ host: HostConfig, exposed: [String]?) throws -> [PortBinding] {
-        var result: [PortBinding] = []
+    static func requests(_ host: HostConfig, exposed: [String]?) throws -> [BridgePort] {
+        var result: [BridgePort] = []
         let bindings = host.portBindings ?? [:]
         for (port, sides) in bindings.sorted(by: { $0.key < $1.key }) {
             let (number, transport) = try parse(port)
@@ -219,7 +219,7 @@ enum PublishedPorts {
         guard host.publishAllPorts == true else { return result }
         for port in (exposed ?? []).sorted() where bindings[port] == nil {
             let (number, transport) = try parse(port)
-            result.append(PortBinding(hostAddress: .any, hostPort: 0, containerPort: number, transport: transport))
+            result.append(BridgePort(hostAddress: .any, hostPort: 0, containerPort: number, transport: transport))
         }
         return result
     }
@@ -243,7 +243,7 @@ enum PublishedPorts {
     }
 
     private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws
-        -> PortBinding
+        -> BridgePort
     {
         let hostPort = side.hostPort ?? ""
         guard let number = hostPort.isEmpty ? 0 : number(hostPort) else {
@@ -254,10 +254,10 @@ enum PublishedPorts {
             throw EngineError(
                 .invalidParameter, "invalid IP address: \(hostIP.printable): only IPv4 addresses can be published")
         }
-        return PortBinding(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
+        return BridgePort(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
     }
 
-    static func shown(_ bindings: [PortBinding]) -> [String: [PortBindingRequest]] {
+    static func shown(_ bindings: [BridgePort]) -> [String: [PortBindingRequest]] {
         var result: [String: [PortBindingRequest]] = [:]
         for binding in bindings {
             var side = PortBindingRequest()

@@ -1,8 +1,8 @@
 import Glibc
 import Kernel
 
-/// What an endpoint will be; decided by the network, carried out by ``NamespaceBuilder``.
-struct EndpointPlan: Sendable {
+/// What an endpoint will be; decided by the network, carried out by ``BridgeBuilder``.
+struct BridgeEndpointPlan: Sendable {
     let address: IPv4Address
     let subnet: IPv4Subnet
     let gateway: IPv4Address
@@ -31,15 +31,15 @@ struct EndpointPlan: Sendable {
 }
 
 /// A namespace ready for a container.
-struct PreparedNamespace: Sendable {
-    let plan: EndpointPlan
+struct BridgePrepared: Sendable {
+    let plan: BridgeEndpointPlan
     let namespace: NamespaceHandle
 }
 
 /// Makes container namespaces on a thread of its own: a new one there never disturbs the network's owner.
 ///
 /// `@unchecked Sendable`: `socket` is used on `thread` only.
-final class NamespaceBuilder: @unchecked Sendable {
+final class BridgeBuilder: @unchecked Sendable {
     private let thread: NetworkThread
     private let host: OwnedFD
     private let bridgeIndex: Int32
@@ -47,14 +47,14 @@ final class NamespaceBuilder: @unchecked Sendable {
 
     /// Starts the thread in the host's namespace.
     static func start(_ configuration: BridgeConfiguration, bridgeIndex: Int32) async throws(NetworkError)
-        -> NamespaceBuilder
+        -> BridgeBuilder
     {
         let thread = try doing("start the builder of network \(configuration.name)") { () throws(SystemError) in
             try NetworkThread(name: "ns-\(configuration.name)")
         }
         return try await thread.run { () throws(NetworkError) in
             try doing("enter the host's network namespace") { () throws(SystemError) in
-                try NamespaceBuilder(thread, configuration.hostNamespace, bridgeIndex)
+                try BridgeBuilder(thread, configuration.hostNamespace, bridgeIndex)
             }
         }
     }
@@ -74,7 +74,7 @@ final class NamespaceBuilder: @unchecked Sendable {
     deinit { thread.stop() }
 
     /// A new namespace with `lo` up and an `eth0` that is addressed, routed and a port of the bridge.
-    func build(_ plan: EndpointPlan) async throws(NetworkError) -> PreparedNamespace {
+    func build(_ plan: BridgeEndpointPlan) async throws(NetworkError) -> BridgePrepared {
         try await thread.run { () throws(NetworkError) in
             try doing("make the network namespace of \(plan.address)") { () throws(SystemError) in
                 try self.buildHere(plan)
@@ -82,18 +82,18 @@ final class NamespaceBuilder: @unchecked Sendable {
         }
     }
 
-    private func buildHere(_ plan: EndpointPlan) throws(SystemError) -> PreparedNamespace {
+    private func buildHere(_ plan: BridgeEndpointPlan) throws(SystemError) -> BridgePrepared {
         try NetworkNamespace.enterNew()
         do throws(SystemError) {
             let namespace = NamespaceHandle(try NetworkNamespace.current())
             try socket.transact([
-                RouteMessages.createPair(
+                BridgeMessages.createPair(
                     plan.hostInterface, master: bridgeIndex, mtu: plan.mtu, peer: "eth0", peerMAC: plan.mac,
                     namespace: namespace.descriptor.raw)
             ])
             try configure(plan)
             try NetworkNamespace.enter(host)
-            return PreparedNamespace(plan: plan, namespace: namespace)
+            return BridgePrepared(plan: plan, namespace: namespace)
         } catch {
             try NetworkNamespace.enter(host)
             throw error
@@ -101,7 +101,7 @@ final class NamespaceBuilder: @unchecked Sendable {
     }
 
     /// The container's side, from inside.
-    private func configure(_ plan: EndpointPlan) throws(SystemError) {
+    private func configure(_ plan: BridgeEndpointPlan) throws(SystemError) {
         try NetworkNamespace.setDefaults()
         do throws(SystemError) {
             try NetworkNamespace.set("ipv6/conf/eth0/disable_ipv6", "1")
@@ -111,13 +111,13 @@ final class NamespaceBuilder: @unchecked Sendable {
         var inside = try NetlinkSocket()
         let index = try Self.ethernet(&inside).index
         try inside.transact([
-            RouteMessages.bringUp(1),  // lo is the first interface of every namespace
-            RouteMessages.addAddress(plan.address, in: plan.subnet, to: index),
-            RouteMessages.bringUp(index),
-            RouteMessages.addDefaultRoute(through: plan.gateway, from: index),
+            BridgeMessages.bringUp(1),  // lo is the first interface of every namespace
+            BridgeMessages.addAddress(plan.address, in: plan.subnet, to: index),
+            BridgeMessages.bringUp(index),
+            BridgeMessages.addDefaultRoute(through: plan.gateway, from: index),
         ])
         // Last, so that this end has its carrier at once and the bridge forwards.
-        try socket.transact([RouteMessages.bringPortUp(plan.hostInterface)])
+        try socket.transact([BridgeMessages.bringPortUp(plan.hostInterface)])
         // The kernel lets the other end send a moment later; a packet lost until then costs its sender a second.
         for _ in 0..<Self.carrierTriesMax {
             if try Self.ethernet(&inside).isRunning { return }
@@ -128,9 +128,9 @@ final class NamespaceBuilder: @unchecked Sendable {
     /// Times half a millisecond; past that the container starts anyway, and TCP repeats what is lost.
     private static let carrierTriesMax = 100
 
-    private static func ethernet(_ inside: inout NetlinkSocket) throws(SystemError) -> RouteMessages.Link {
-        let replies = try inside.query(RouteMessages.link(named: "eth0"))
-        guard let link = replies.lazy.compactMap(RouteMessages.link(in:)).first else {
+    private static func ethernet(_ inside: inout NetlinkSocket) throws(SystemError) -> BridgeMessages.Link {
+        let replies = try inside.query(BridgeMessages.link(named: "eth0"))
+        guard let link = replies.lazy.compactMap(BridgeMessages.link(in:)).first else {
             throw SystemError("netlink", ENODEV, "eth0")
         }
         return link

@@ -2,7 +2,7 @@
 ///
 /// Never-used addresses come first, in order, then released ones, longest free first: an address rests as long as
 /// possible, so that peers do not take a new container for the one before it.
-struct AddressPool: Sendable {
+struct BridgeAddressPool: Sendable {
     private let hosts: ClosedRange<IPv4Address>
     /// The next address never handed out, as a wide number so that it can pass the last one.
     private var fresh: UInt64

@@ -12,7 +12,7 @@ final class HostSide: @unchecked Sendable {
     let firewallFailure: NetworkError?
 
     private let bridgeName: String
-    private let firewall: Firewall?
+    private let firewall: BridgeFirewall?
     private var socket: NetlinkSocket
 
     /// Moves the calling thread into the host's namespace for good, and makes or takes over the bridge.
@@ -28,10 +28,10 @@ final class HostSide: @unchecked Sendable {
         try doing("let packets pass between networks") { () throws(SystemError) in
             try NetworkNamespace.set("ipv4/ip_forward", "1")
         }
-        var firewall: Firewall?
+        var firewall: BridgeFirewall?
         var failure: NetworkError?
         do throws(NetworkError) {
-            let opened = try Firewall(table: configuration.table)
+            let opened = try BridgeFirewall(table: configuration.table)
             try opened.install(bridge: bridgeName, subnet: subnet)
             // After the rules that guard the loopback from the bridge.
             try doing("let the host reach published ports by 127.0.0.1") { [bridgeName] () throws(SystemError) in
@@ -48,7 +48,9 @@ final class HostSide: @unchecked Sendable {
     /// Changes the published ports in one transaction.
     ///
     /// - Parameter all: every port published afterwards; used to restore the table when someone else has flushed it.
-    func map(_ mappings: [PortMapping], _ change: Firewall.Change, all: () -> [PortMapping]) throws(NetworkError) {
+    func map(_ mappings: [BridgePortMapping], _ change: BridgeFirewall.Change, all: () -> [BridgePortMapping])
+        throws(NetworkError)
+    {
         guard let firewall else {
             throw firewallFailure ?? NetworkError(.translationUnavailable, "nftables is not there")
         }
@@ -63,7 +65,7 @@ final class HostSide: @unchecked Sendable {
     /// True when the host has no interface of that name (any more).
     func isInterfaceGone(_ name: String) -> Bool {
         // On any other failure the interface counts as there, and the next round asks again.
-        (try? socket.query(RouteMessages.link(named: name))).map(\.isEmpty) ?? isMissing(name)
+        (try? socket.query(BridgeMessages.link(named: name))).map(\.isEmpty) ?? isMissing(name)
     }
 
     private func isMissing(_ name: String) -> Bool { if_nametoindex(name) == 0 && errno == ENODEV }
@@ -71,11 +73,12 @@ final class HostSide: @unchecked Sendable {
     /// Removes an interface by name; one that is gone already is no loss, and one that stays is met again.
     func removeInterface(_ name: String) {
         guard
-            let link = try? socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:)).first
+            let link = try? socket.query(BridgeMessages.link(named: name)).lazy.compactMap(BridgeMessages.link(in:))
+                .first
         else {
             return
         }
-        try? socket.transact([RouteMessages.remove(link)])
+        try? socket.transact([BridgeMessages.remove(link)])
     }
 
     /// Removes the ports of the bridge that bear our kind of name and are not among `names`.
@@ -83,14 +86,14 @@ final class HostSide: @unchecked Sendable {
     /// - Returns: the names removed.
     func removePorts(except names: Set<String>) throws(NetworkError) -> [String] {
         let bridge = UInt32(bitPattern: bridgeIndex)
-        let links = try doing("list interfaces") { () throws(SystemError) in try socket.query(RouteMessages.allLinks())
+        let links = try doing("list interfaces") { () throws(SystemError) in try socket.query(BridgeMessages.allLinks())
         }
-        let leftovers = links.compactMap(RouteMessages.link(in:)).filter {
-            $0.master == bridge && $0.kind == "veth" && EndpointPlan.isOurs($0.name) && !names.contains($0.name)
+        let leftovers = links.compactMap(BridgeMessages.link(in:)).filter {
+            $0.master == bridge && $0.kind == "veth" && BridgeEndpointPlan.isOurs($0.name) && !names.contains($0.name)
         }
         for link in leftovers {
             do throws(SystemError) {
-                try socket.transact([RouteMessages.remove(link)])
+                try socket.transact([BridgeMessages.remove(link)])
             } catch  where error.code == ENODEV {
                 continue  // its namespace ended meanwhile
             } catch {
@@ -107,7 +110,7 @@ final class HostSide: @unchecked Sendable {
     ) throws(NetworkError) -> (index: Int32, subnet: IPv4Subnet, gateway: IPv4Address) {
         let name = configuration.bridgeName
         let links = try doing("list interfaces") { () throws(SystemError) in
-            try socket.query(RouteMessages.allLinks()).compactMap(RouteMessages.link(in:))
+            try socket.query(BridgeMessages.allLinks()).compactMap(BridgeMessages.link(in:))
         }
         let present = links.first { $0.name == name }
         if let present, present.kind != "bridge" {
@@ -116,28 +119,30 @@ final class HostSide: @unchecked Sendable {
             )
         }
         let addresses = try doing("list addresses") { () throws(SystemError) in
-            try socket.query(RouteMessages.allAddresses()).compactMap(RouteMessages.address(in:))
+            try socket.query(BridgeMessages.allAddresses()).compactMap(BridgeMessages.address(in:))
         }
         let current = addresses.first { $0.index == present?.index }
         let routes = try doing("list routes") { () throws(SystemError) in
-            try socket.query(RouteMessages.allRoutes()).compactMap(RouteMessages.route(in:))
+            try socket.query(BridgeMessages.allRoutes()).compactMap(BridgeMessages.route(in:))
         }
         let foreign = routes.filter { $0.interface != present?.index ?? -1 }.map(\.destination)
         let (subnet, gateway) = try configuration.choose(
             current: current.map { ($0.address, $0.prefixLength) }, routed: foreign)
         do throws(SystemError) {
             if present == nil {
-                try socket.transact([RouteMessages.createBridge(name, MACAddress(for: gateway), mtu: configuration.mtu)]
+                try socket.transact([
+                    BridgeMessages.createBridge(name, MACAddress(for: gateway), mtu: configuration.mtu)
+                ]
                 )
             }
             guard
-                let index = try socket.query(RouteMessages.link(named: name)).lazy.compactMap(RouteMessages.link(in:))
+                let index = try socket.query(BridgeMessages.link(named: name)).lazy.compactMap(BridgeMessages.link(in:))
                     .first?.index
             else { throw SystemError("netlink", ENODEV, "interface \(name)") }
-            var changes = [RouteMessages.bringUp(index, mtu: configuration.mtu)]
+            var changes = [BridgeMessages.bringUp(index, mtu: configuration.mtu)]
             if current?.address != gateway || current?.prefixLength != subnet.prefixLength {
-                if let current { changes.append(RouteMessages.removeAddress(current)) }
-                changes.append(RouteMessages.addAddress(gateway, in: subnet, to: index))
+                if let current { changes.append(BridgeMessages.removeAddress(current)) }
+                changes.append(BridgeMessages.addAddress(gateway, in: subnet, to: index))
             }
             try socket.transact(changes)
             return (index, subnet, gateway)

@@ -2,7 +2,7 @@
 /// the kernel has removed the interface.
 ///
 /// Namespaces are closed in batches, because the kernel takes down a batch as fast as one, and new ones wait meanwhile.
-struct RetiredEndpoints {
+struct BridgeRetirement {
     private struct Leaving {
         let address: IPv4Address
         let hostInterface: String

@@ -2,7 +2,7 @@ import Glibc
 import Kernel
 
 /// Which ports of the host are published, and the sockets that keep other processes off them.
-struct PortTable {
+struct BridgePortTable {
     private struct Key: Hashable {
         let port: UInt16
         let transport: Transport
@@ -24,9 +24,12 @@ struct PortTable {
     ///
     /// - Returns: the binding with its port.
     /// - Throws: `portTaken`, `portsExhausted`, `invalid` or `system`.
-    mutating func reserve(_ binding: PortBinding, for endpoint: Endpoint) throws(NetworkError) -> PortBinding {
+    mutating func reserve(_ binding: BridgePort, for endpoint: BridgeEndpoint) throws(NetworkError) -> BridgePort {
         guard binding.containerPort != 0 else {
             throw NetworkError(.invalid, "invalid container port 0", remedy: "ports are 1 to 65535")
+        }
+        guard binding.transport != .sctp else {
+            throw NetworkError(.invalid, "SCTP ports cannot be published on the network bridge")
         }
         if binding.hostPort != 0 {
             guard !isTaken(binding) else { throw Self.allocated(binding) }
@@ -56,7 +59,7 @@ struct PortTable {
     }
 
     /// Enters the binding without a socket, for a container that already answers on it; false when another of ours has it.
-    mutating func force(_ binding: PortBinding, for endpoint: Endpoint) -> Bool {
+    mutating func force(_ binding: BridgePort, for endpoint: BridgeEndpoint) -> Bool {
         guard binding.hostPort != 0, binding.containerPort != 0, !isTaken(binding) else { return false }
         holdings[Key(port: binding.hostPort, transport: binding.transport), default: []]
             .append(Holding(address: binding.hostAddress, socket: nil))
@@ -64,20 +67,20 @@ struct PortTable {
     }
 
     /// Frees the binding's port.
-    mutating func release(_ binding: PortBinding) {
+    mutating func release(_ binding: BridgePort) {
         let key = Key(port: binding.hostPort, transport: binding.transport)
         holdings[key]?.removeAll { $0.address == binding.hostAddress }
         if holdings[key]?.isEmpty == true { holdings[key] = nil }
     }
 
     /// True when one of ours has the port on the same address, or either means every address.
-    private func isTaken(_ binding: PortBinding) -> Bool {
+    private func isTaken(_ binding: BridgePort) -> Bool {
         holdings[Key(port: binding.hostPort, transport: binding.transport)]?.contains {
             $0.address == binding.hostAddress || $0.address == .any || binding.hostAddress == .any
         } ?? false
     }
 
-    private mutating func hold(_ binding: PortBinding, for endpoint: Endpoint) throws(NetworkError) {
+    private mutating func hold(_ binding: BridgePort, for endpoint: BridgeEndpoint) throws(NetworkError) {
         let socket: OwnedFD
         do throws(SystemError) {
             socket = try Self.listen(binding)
@@ -92,7 +95,7 @@ struct PortTable {
     }
 
     /// A socket on the binding's address and port that nobody reads: packets are redirected before they reach it.
-    private static func listen(_ binding: PortBinding) throws(SystemError) -> OwnedFD {
+    private static func listen(_ binding: BridgePort) throws(SystemError) -> OwnedFD {
         let object = "\(binding.hostAddress):\(binding.hostPort)"
         let kind = binding.transport == .tcp ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue
         let descriptor = OwnedFD(
@@ -120,7 +123,7 @@ struct PortTable {
         return descriptor
     }
 
-    private static func allocated(_ binding: PortBinding) -> NetworkError {
+    private static func allocated(_ binding: BridgePort) -> NetworkError {
         NetworkError(
             .portTaken, "Bind for \(binding.hostAddress):\(binding.hostPort) failed: port is already allocated")
     }

@@ -2,11 +2,11 @@ import CNetfilter
 import Glibc
 
 /// A published port with the address it leads to.
-struct PortMapping: Sendable, Hashable {
-    let binding: PortBinding
+struct BridgePortMapping: Sendable, Hashable {
+    let binding: BridgePort
     let address: IPv4Address
 
-    init(_ binding: PortBinding, _ address: IPv4Address) {
+    init(_ binding: BridgePort, _ address: IPv4Address) {
         self.binding = binding
         self.address = address
     }
@@ -15,7 +15,7 @@ struct PortMapping: Sendable, Hashable {
 /// Our one nftables table, through libnftables(3): rules are fixed, networks and ports are elements of sets and maps.
 ///
 /// Every change is one transaction. Other tables are never touched. Belongs to one thread, which is in the host's namespace.
-final class Firewall {
+final class BridgeFirewall {
     enum Change {
         case add, delete
         /// The ports are these and no others.
@@ -55,7 +55,7 @@ final class Firewall {
     }
 
     /// Changes the published ports, all at once.
-    func map(_ mappings: [PortMapping], _ change: Change) throws(NetworkError) {
+    func map(_ mappings: [BridgePortMapping], _ change: Change) throws(NetworkError) {
         var commands = ""
         if change == .replace {
             for map in ["anywhere", "addressed"] { commands += "flush map ip \(table) \(map)\n" }

@@ -100,39 +100,3 @@ package struct IPv4Subnet: Sendable, Hashable, Codable, CustomStringConvertible 
 
     package var description: String { "\(base)/\(prefixLength)" }
 }
-
-/// An Ethernet address.
-package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible {
-    /// Six bytes, first on the wire first.
-    package let bytes: [UInt8]
-
-    /// The address that Docker gives the interface with `address`: 02:42 and its four bytes.
-    package init(for address: IPv4Address) { bytes = [0x02, 0x42] + address.bytes }
-
-    /// Six hexadecimal bytes with colons between; nil for anything else, and for group addresses.
-    package init?(_ text: some StringProtocol) {
-        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
-        let bytes = parts.compactMap { $0.utf8.count == 2 && $0.first != "+" ? UInt8($0, radix: 16) : nil }
-        guard parts.count == 6, bytes.count == 6, bytes[0] & 1 == 0 else { return nil }
-        self.bytes = bytes
-    }
-
-    package var description: String {
-        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let address = Self(text) else {
-            throw DecodingError.dataCorruptedError(
-                in: container, debugDescription: "\(text) is not an Ethernet address")
-        }
-        self = address
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
-}

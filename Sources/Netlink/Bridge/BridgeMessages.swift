@@ -1,7 +1,7 @@
 import Glibc
 
 /// The requests of rtnetlink(7) that networks of containers need, and what is read of the answers.
-enum RouteMessages {
+enum BridgeMessages {
     // linux/rtnetlink.h
     private static let newLink: UInt16 = 16
     private static let deleteLink: UInt16 = 17

@@ -13,10 +13,10 @@ package actor BridgeNetwork {
     }
 
     private struct Attached {
-        let endpoint: Endpoint
+        let endpoint: BridgeEndpoint
         /// nil after an adoption: only the container itself holds its namespace then.
         let namespace: NamespaceHandle?
-        var ports: [PortBinding] = []
+        var ports: [BridgePort] = []
     }
 
     package nonisolated let configuration: BridgeConfiguration
@@ -27,13 +27,13 @@ package actor BridgeNetwork {
 
     private nonisolated let thread: NetworkThread
     private let host: HostSide
-    private let builder: NamespaceBuilder
-    private var addresses: AddressPool
-    private var ports = PortTable()
+    private let builder: BridgeBuilder
+    private var addresses: BridgeAddressPool
+    private var ports = BridgePortTable()
     private var slots: [String: Slot] = [:]
-    private var spares: [PreparedNamespace] = []
+    private var spares: [BridgePrepared] = []
     private var refill: Task<Void, Never>?
-    private var retired = RetiredEndpoints()
+    private var retired = BridgeRetirement()
     private var retirement: Task<Void, Never>?
     private var isClosed = false
 
@@ -51,7 +51,7 @@ package actor BridgeNetwork {
         }
         do throws(NetworkError) {
             let host = try await thread.run { () throws(NetworkError) in try HostSide(configuration) }
-            let builder = try await NamespaceBuilder.start(configuration, bridgeIndex: host.bridgeIndex)
+            let builder = try await BridgeBuilder.start(configuration, bridgeIndex: host.bridgeIndex)
             return BridgeNetwork(configuration, thread, host, builder)
         } catch {
             thread.stop()
@@ -60,7 +60,7 @@ package actor BridgeNetwork {
     }
 
     private init(
-        _ configuration: BridgeConfiguration, _ thread: NetworkThread, _ host: HostSide, _ builder: NamespaceBuilder
+        _ configuration: BridgeConfiguration, _ thread: NetworkThread, _ host: HostSide, _ builder: BridgeBuilder
     ) {
         self.configuration = configuration
         self.thread = thread
@@ -69,7 +69,7 @@ package actor BridgeNetwork {
         subnet = host.subnet
         gateway = host.gateway
         translationFailure = host.firewallFailure
-        addresses = AddressPool(host.subnet, reserved: [host.gateway])
+        addresses = BridgeAddressPool(host.subnet, reserved: [host.gateway])
     }
 
     deinit { thread.stop() }
@@ -81,7 +81,8 @@ package actor BridgeNetwork {
     /// Costs nothing but a hand-over when a prepared endpoint is there. The namespace is held until ``detach(_:)``.
     /// - Parameter address: a particular one; nil: the next free.
     /// - Throws: `alreadyAttached`, `addressTaken`, `addressesExhausted`, `invalid` or `system`.
-    package func attach(_ containerID: String, address: IPv4Address? = nil) async throws(NetworkError) -> Endpoint {
+    package func attach(_ containerID: String, address: IPv4Address? = nil) async throws(NetworkError) -> BridgeEndpoint
+    {
         guard slots[containerID] == nil else {
             throw NetworkError(
                 .alreadyAttached, "container \(containerID) is already attached to network \(configuration.name)")
@@ -94,7 +95,7 @@ package actor BridgeNetwork {
                 retire(prepared.plan.address, prepared.plan.hostInterface, prepared.namespace)
                 throw NetworkError(.notAttached, "container \(containerID) was detached while it was being attached")
             }
-            let endpoint = Endpoint(
+            let endpoint = BridgeEndpoint(
                 containerID: containerID, address: prepared.plan.address, prefixLength: subnet.prefixLength,
                 gateway: gateway,
                 mac: prepared.plan.mac, hostInterface: prepared.plan.hostInterface,
@@ -121,7 +122,7 @@ package actor BridgeNetwork {
     }
 
     /// The endpoint of a container; nil when it has none.
-    package func endpoint(of containerID: String) -> Endpoint? {
+    package func endpoint(of containerID: String) -> BridgeEndpoint? {
         guard case .attached(let attached) = slots[containerID] else { return nil }
         return attached.endpoint
     }
@@ -144,16 +145,16 @@ package actor BridgeNetwork {
     /// - Returns: the bindings with the ports that were picked.
     /// - Throws: `portTaken` in Docker's words, `portsExhausted`, `notAttached`, `translationUnavailable`, `invalid` or `system`.
     @discardableResult
-    package func publish(_ bindings: [PortBinding], for containerID: String) throws(NetworkError) -> [PortBinding] {
+    package func publish(_ bindings: [BridgePort], for containerID: String) throws(NetworkError) -> [BridgePort] {
         let attached = try attached(containerID)
         if let translationFailure, !bindings.isEmpty { throw translationFailure }
-        var taken: [PortBinding] = []
+        var taken: [BridgePort] = []
         do throws(NetworkError) {
             for binding in bindings { taken.append(try ports.reserve(binding, for: attached.endpoint)) }
             var after = attached
             after.ports += taken
             slots[containerID] = .attached(after)
-            try host.map(taken.map { PortMapping($0, after.endpoint.address) }, .add, all: mappings)
+            try host.map(taken.map { BridgePortMapping($0, after.endpoint.address) }, .add, all: mappings)
             return taken
         } catch {
             slots[containerID] = .attached(attached)
@@ -172,22 +173,22 @@ package actor BridgeNetwork {
     }
 
     /// The published ports of a container, in the order of their publication.
-    package func ports(of containerID: String) -> [PortBinding] {
+    package func ports(of containerID: String) -> [BridgePort] {
         guard case .attached(let attached) = slots[containerID] else { return [] }
         return attached.ports
     }
 
-    private func remove(_ bindings: [PortBinding], of endpoint: Endpoint) throws(NetworkError) {
+    private func remove(_ bindings: [BridgePort], of endpoint: BridgeEndpoint) throws(NetworkError) {
         guard !bindings.isEmpty else { return }
         defer { for binding in bindings { ports.release(binding) } }
-        try host.map(bindings.map { PortMapping($0, endpoint.address) }, .delete, all: mappings)
+        try host.map(bindings.map { BridgePortMapping($0, endpoint.address) }, .delete, all: mappings)
     }
 
     /// Every published port, from the records.
-    private func mappings() -> [PortMapping] {
-        slots.values.flatMap { slot -> [PortMapping] in
+    private func mappings() -> [BridgePortMapping] {
+        slots.values.flatMap { slot -> [BridgePortMapping] in
             guard case .attached(let attached) = slot else { return [] }
-            return attached.ports.map { PortMapping($0, attached.endpoint.address) }
+            return attached.ports.map { BridgePortMapping($0, attached.endpoint.address) }
         }
     }
 
@@ -196,8 +197,8 @@ package actor BridgeNetwork {
     /// Takes over the endpoints of containers that outlived the previous daemon, and removes what that one left behind.
     ///
     /// The port map is replaced in one transaction, so that packets to containers that stay never meet a gap.
-    package func adopt(_ endpoints: [AdoptedEndpoint]) throws(NetworkError) -> Adoption {
-        var report = Adoption()
+    package func adopt(_ endpoints: [AdoptedEndpoint]) throws(NetworkError) -> BridgeAdoption {
+        var report = BridgeAdoption()
         for var adopted in endpoints {
             let endpoint = adopted.endpoint
             guard slots[endpoint.containerID] == nil, addresses.reserve(endpoint.address) else {
@@ -205,7 +206,7 @@ package actor BridgeNetwork {
                 continue
             }
             if translationFailure != nil { adopted.ports = [] }
-            var kept: [PortBinding] = []
+            var kept: [BridgePort] = []
             for binding in adopted.ports {
                 do throws(NetworkError) {
                     kept.append(try ports.reserve(binding, for: endpoint))
@@ -248,7 +249,7 @@ package actor BridgeNetwork {
     }
 
     /// A spare endpoint, or a new one.
-    private func prepared(at address: IPv4Address?) async throws(NetworkError) -> PreparedNamespace {
+    private func prepared(at address: IPv4Address?) async throws(NetworkError) -> BridgePrepared {
         if let address {
             if let index = spares.firstIndex(where: { $0.plan.address == address }) { return spares.remove(at: index) }
             guard subnet.hosts.contains(address) else {
@@ -273,10 +274,10 @@ package actor BridgeNetwork {
     }
 
     /// Builds the endpoint of an address that is reserved for it, and frees the address when that fails.
-    private func build(_ address: IPv4Address) async throws(NetworkError) -> PreparedNamespace {
+    private func build(_ address: IPv4Address) async throws(NetworkError) -> BridgePrepared {
         do throws(NetworkError) {
             return try await builder.build(
-                EndpointPlan(address: address, subnet: subnet, gateway: gateway, mtu: configuration.mtu))
+                BridgeEndpointPlan(address: address, subnet: subnet, gateway: gateway, mtu: configuration.mtu))
         } catch {
             addresses.release(address)
             throw error

@@ -1,0 +1,46 @@
+/// An Ethernet address.
+package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible {
+    /// Six bytes, first on the wire first.
+    package let bytes: [UInt8]
+
+    /// The address of the interface with `address`: as Docker's, 02:42 and the four bytes of an IPv4 address. An interface
+    /// with an IPv6 address alone gets a random one of the locally administered kind.
+    package init(for address: IPAddress) {
+        switch address.family {
+        case .v4: bytes = [0x02, 0x42] + address.bytes
+        case .v6: bytes = [0x02, 0x42] + (0..<4).map { _ in UInt8.random(in: 0...255) }
+        }
+    }
+
+    /// Six hexadecimal bytes with colons between; nil for anything else, and for group addresses.
+    package init?(_ text: some StringProtocol) {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        let bytes = parts.compactMap { $0.utf8.count == 2 && $0.first != "+" ? UInt8($0, radix: 16) : nil }
+        guard parts.count == 6, bytes.count == 6, bytes[0] & 1 == 0 else { return nil }
+        self.bytes = bytes
+    }
+
+    package var description: String {
+        bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
+    }
+
+    package init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        let text = try container.decode(String.self)
+        guard let address = Self(text) else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "\(text) is not an Ethernet address")
+        }
+        self = address
+    }
+
+    package func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
+
+extension MACAddress {
+    /// Of today's bridge network.
+    init(for address: IPv4Address) { self.init(for: IPAddress(.v4, UInt128(address.value))) }
+}
