@@ -29,11 +29,17 @@ struct Settings {
 struct CommandEntry {
     let name: String
     let command: any Command.Type
+    /// Other names inside its group.
+    private let aliases: [String]
 
-    init(_ name: String, _ command: any Command.Type) {
+    init(_ name: String, _ command: any Command.Type, aliases: [String] = []) {
         self.name = name
         self.command = command
+        self.aliases = aliases
     }
+
+    /// Whether it is what a group's member of this name means.
+    func isNamed(_ typed: String, inGroup: Bool) -> Bool { name == typed || inGroup && aliases.contains(typed) }
 
     func run(_ arguments: [String], _ settings: Settings) throws(CLIError) {
         try parseAndRun(command, arguments, settings)
@@ -117,20 +123,21 @@ enum Docker {
         var name = verb
         var rest = rest
         if let group = Commands.groups[verb] {
-            guard let member = rest.popFirst(), !["-h", "--help"].contains(member) else {
-                let names = group.map { "  " + $0.name }.joined(separator: "\n")
-                let more = "Run 'docker \(verb) COMMAND --help' for more information on a command."
-                return say("Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\n\(more)")
-            }
+            let names = group.map { "  " + $0.name }.joined(separator: "\n")
+            let more = "Run 'docker \(verb) COMMAND --help' for more information on a command."
+            let help = "Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\n\(more)"
+            guard let member = rest.popFirst() else { return complain(help) }
+            if ["-h", "--help"].contains(member) { return say(help) }
             table = group
             name = member
         }
-        guard let entry = table.first(where: { $0.name == name }) else {
-            let typed = name == verb ? verb : "\(verb) \(name)"
-            let usage = name == verb ? "" : "\n\nUsage:  docker \(verb) COMMAND"
+        let inGroup = name != verb
+        guard let entry = table.first(where: { $0.isNamed(name, inGroup: inGroup) }) else {
+            let typed = inGroup ? "\(verb) \(name)" : verb
+            let usage = inGroup ? "\n\nUsage:  docker \(verb)" : ""
             var error = CLIError("unknown command: docker \(typed)\(usage)")
             error.bare = false
-            error.helpFor = name == verb ? "docker" : "docker \(verb)"
+            error.helpFor = inGroup ? "docker \(verb)" : "docker"
             throw error
         }
         try entry.run(Array(rest), settings)

@@ -21,10 +21,31 @@ final class RecordingDaemon: Sendable {
     let path: String
     private let listener: Int32
     private let requests = Mutex<[Request]>([])
+    private let answers: [String: Answer]
 
-    /// - Parameter path: of the socket; shorter than 100 bytes.
-    init(_ path: String) throws {
+    /// An answer that a real daemon gave.
+    struct Answer: Sendable {
+        var status: Int
+        var body: String
+    }
+
+    /// The answers of `RecordedAnswers.jsonl` by ``Request/key``.
+    static let recorded: [String: Answer] = {
+        let pairs = StockClient.rows("RecordedAnswers.jsonl").compactMap { row -> (String, Answer)? in
+            guard let request = row["request"] as? String, let status = row["status"] as? Int,
+                let body = row["body"] as? String
+            else { return nil }
+            return (request, Answer(status: status, body: body))
+        }
+        return Dictionary(pairs) { first, _ in first }
+    }()
+
+    /// - Parameters:
+    ///   - path: of the socket; shorter than 100 bytes.
+    ///   - answers: to give to the requests of these keys.
+    init(_ path: String, answers: [String: Answer] = [:]) throws {
         self.path = path
+        self.answers = answers
         listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -74,16 +95,28 @@ final class RecordingDaemon: Sendable {
                 usleep(30_000)
                 return
             }
-            send(client, CannedAnswer(request).text(isHead: request.method == "HEAD"))
+            let answer = answers[request.key].map { CannedAnswer($0) } ?? CannedAnswer(request)
+            send(client, answer.text(isHead: request.method == "HEAD"))
         }
     }
 
     private func send(_ client: Int32, _ text: String) {
-        _ = Array(text.utf8).withUnsafeBytes { write(client, $0.baseAddress, $0.count) }
+        var rest = Array(text.utf8)[...]
+        while !rest.isEmpty {
+            let count = rest.withUnsafeBytes { write(client, $0.baseAddress, $0.count) }
+            guard count > 0 else { return }
+            rest = rest.dropFirst(count)
+        }
     }
 }
 
 extension RecordingDaemon.Request {
+    /// `GET /path?name=value&name=value`, without the values that are empty.
+    var key: String {
+        let pairs = query.filter { !$0[1].isEmpty }.map { $0.joined(separator: "=") }
+        return "\(method) \(path)" + (pairs.isEmpty ? "" : "?" + pairs.joined(separator: "&"))
+    }
+
     /// `exec -d` asks for no stream.
     var isDetached: Bool {
         ((try? JSONSerialization.jsonObject(with: body)) as? [String: Any])?["Detach"] as? Bool ?? false
@@ -159,6 +192,8 @@ private struct CannedAnswer {
     private var body = "{}"
     private var extra = ""
 
+    init(_ answer: RecordingDaemon.Answer) { (status, body) = (answer.status, answer.body) }
+
     init(_ request: RecordingDaemon.Request) {
         let id = RecordingDaemon.containerID
         let path = request.path
@@ -171,6 +206,8 @@ private struct CannedAnswer {
         case "/images/create", "/images/load": body = "{\"status\":\"ok\"}\r\n"
         case "/containers/json", "/images/json", "/networks": body = "[]"
         case "/volumes": body = #"{"Volumes":[]}"#
+        case "/networks/create":
+            (status, body) = (201, #"{"Id":"\#(String(repeating: "d", count: 64))","Warning":""}"#)
         case "/volumes/create":
             (status, body) = (201, #"{"Name":"v","Driver":"local","Mountpoint":"/x","Scope":"local"}"#)
         case "/auth": body = #"{"Status":"Login Succeeded","IdentityToken":""}"#

@@ -13,33 +13,16 @@ final class StockRequestTests {
         var testDescription: String { line }
     }
 
-    static let cases: [Case] = {
-        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: "StockRequests.jsonl")
-        let text = (try? String(contentsOf: path, encoding: .utf8)) ?? ""
-        return text.split(separator: "\n").compactMap { row in
-            let value = (try? JSONSerialization.jsonObject(with: Data(row.utf8))) as? [String: Any]
-            guard let line = value?["line"] as? String, let requests = value?["requests"] as? [Any] else { return nil }
-            return Case(line: line, requests: requests.map(canonical))
-        }
-    }()
-
-    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-        .deletingLastPathComponent()
-    private static let ours =
-        (ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.path + "/.build/debug") + "/docker"
-    /// Docker's own client of the version the table was captured from; nil where there is none.
-    private static let stock: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in
-        (try? output(path, "--version"))?.hasPrefix("Docker version 28.2") ?? false
-            && (try? output(path, "--version"))?.contains("swift") == false
+    static let cases = StockClient.rows("StockRequests.jsonl").compactMap { row -> Case? in
+        guard let line = row["line"] as? String, let requests = row["requests"] as? [Any] else { return nil }
+        return Case(line: line, requests: requests.map(canonical))
     }
 
     private let directory: String
     private let daemon: RecordingDaemon
 
     init() throws {
-        directory =
-            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/requests-\(UUID().uuidString.prefix(8))"
-        try FileManager.default.createDirectory(atPath: directory + "/work", withIntermediateDirectories: true)
+        directory = try StockClient.folder("requests")
         let files = [
             "env.list": "A=1\n# c\nB=two words\nFOO\n", "labels": "l1=x\nl2\n",
             "sec.json": #"{"defaultAction":"SCMP_ACT_ALLOW"}"# + "\n",
@@ -56,50 +39,23 @@ final class StockRequestTests {
         try? FileManager.default.removeItem(atPath: directory)
     }
 
-    @Test func `the table covers what people type`() { #expect(Self.cases.count > 200) }
+    @Test func `the table covers what people type`() { #expect(Self.cases.count > 500) }
 
     @Test(arguments: StockRequestTests.cases)
     func `a command line sends what Docker's own client sends`(row: Case) throws {
-        #expect(try requests(of: Self.ours, row.line) == row.requests)
+        #expect(try requests(of: StockClient.ours, row.line) == row.requests)
     }
 
     @Test(
-        .enabled(if: StockRequestTests.stock != nil, "needs Docker's client 28.2"), arguments: StockRequestTests.cases)
+        .enabled(if: StockClient.stock != nil, "needs Docker's client 28.2"), arguments: StockRequestTests.cases)
     func `the table still is what Docker's own client sends`(row: Case) throws {
-        #expect(try requests(of: Self.stock ?? "", row.line) == row.requests)
+        #expect(try requests(of: StockClient.stock ?? "", row.line) == row.requests)
     }
 
     // MARK: Running
 
-    private static func output(_ program: String, _ argument: String) throws -> String {
-        let process = Process()
-        process.executableURL = URL(filePath: program)
-        process.arguments = [argument]
-        let pipe = Pipe()
-        process.standardOutput = pipe
-        try process.run()
-        let data = pipe.fileHandleForReading.readDataToEndOfFile()
-        process.waitUntilExit()
-        return String(decoding: data, as: UTF8.self)
-    }
-
     private func requests(of program: String, _ line: String) throws -> [String] {
-        let home = directory + "/home"
-        try? FileManager.default.removeItem(atPath: home)
-        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
-        let process = Process()
-        process.executableURL = URL(filePath: "/bin/bash")
-        process.arguments = ["-c", "exec \(program) \(line)"]
-        process.currentDirectoryURL = URL(filePath: directory + "/work")
-        process.environment = [
-            "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": "unix://\(daemon.path)", "FOO": "fromenv",
-            "DOCKER_CLI_HINTS": "false",
-        ]
-        process.standardInput = FileHandle.nullDevice
-        process.standardOutput = FileHandle.nullDevice
-        process.standardError = FileHandle.nullDevice
-        try process.run()
-        process.waitUntilExit()
+        _ = try StockClient.run(program, line, in: directory, host: "unix://\(daemon.path)")
         return daemon.take().compactMap { reduced($0, line) }.map(Self.canonical).sorted()
     }
 
@@ -146,19 +102,27 @@ final class StockRequestTests {
         return Data(base64Encoded: padded).flatMap { try? JSONSerialization.jsonObject(with: $0) } ?? [:]
     }
 
+    /// Members whose own members say something by their names alone.
+    private static let namesMatter: Set = ["EndpointsConfig", "ExposedPorts", "PortBindings"]
+
     /// Without the members that say nothing: null, false, 0, and the empty ones but for lists that mean "none at all".
-    private static func reduced(_ value: Any) -> Any {
-        if let list = value as? [Any] { return list.map(reduced) }
+    private static func reduced(_ value: Any, keepsNames: Bool = false) -> Any {
+        if let list = value as? [Any] { return list.map { reduced($0) } }
         guard let object = value as? [String: Any] else { return value }
         var kept: [String: Any] = [:]
         for (name, member) in object {
-            // Docker's client walks a map of Go for these, in an order that changes.
-            let member = name == "Binds" ? ((member as? [String])?.sorted() ?? member) : reduced(member)
+            let member = ordered(name, reduced(member, keepsNames: namesMatter.contains(name)))
             let text = canonical(member)
             let isEmpty = ["null", "false", "0", "\"\"", "{}", "[]", "[0,0]"].contains(text)
-            if !isEmpty || (text == "[]" && name.hasSuffix("edPaths")) { kept[name] = member }
+            if keepsNames || !isEmpty || (text == "[]" && name.hasSuffix("edPaths")) { kept[name] = member }
         }
         return kept
+    }
+
+    /// Lists for which Docker's client walks a map of Go, in an order that changes.
+    private static func ordered(_ name: String, _ value: Any) -> Any {
+        guard ["Binds", "Config"].contains(name), let list = value as? [Any] else { return value }
+        return list.sorted { canonical($0) < canonical($1) }
     }
 
     private static func canonical(_ value: Any) -> String {

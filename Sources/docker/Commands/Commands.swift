@@ -3,7 +3,7 @@ enum Commands {
     static let table: [CommandEntry] = [
         .init("run", Run.self), .init("create", Create.self), .init("start", Start.self), .init("stop", Stop.self),
         .init("restart", Restart.self), .init("kill", Kill.self), .init("pause", Pause.self),
-        .init("unpause", Unpause.self), .init("wait", Wait.self), .init("rm", Remove.self),
+        .init("unpause", Unpause.self), .init("wait", Wait.self), .init("rm", Remove.self, aliases: ["remove"]),
         .init("rename", Rename.self), .init("attach", Attach.self), .init("pull", Pull.self), .init("push", Push.self),
         .init("exec", Exec.self), .init("logs", Logs.self), .init("ps", ListContainers.self),
         .init("images", ListImages.self), .init("rmi", RemoveImages.self), .init("tag", Tag.self),
@@ -17,23 +17,27 @@ enum Commands {
     ]
     static let groups: [String: [CommandEntry]] = [
         "volume": [
-            .init("ls", ListVolumes.self), .init("create", CreateVolume.self), .init("rm", RemoveVolumes.self),
+            .init("ls", ListVolumes.self, aliases: ["list"]), .init("create", CreateVolume.self),
+            .init("rm", RemoveVolumes.self, aliases: ["remove"]),
             .init("inspect", InspectKind<VolumeKind>.self), .init("prune", PruneVolumes.self),
         ],
         "network": [
-            .init("ls", ListNetworks.self), .init("inspect", InspectKind<NetworkKind>.self),
-            .init("prune", PruneNetworks.self),
+            .init("connect", ConnectNetwork.self), .init("create", CreateNetwork.self),
+            .init("disconnect", DisconnectNetwork.self), .init("inspect", InspectNetworks.self),
+            .init("ls", ListNetworks.self, aliases: ["list"]), .init("prune", PruneNetworks.self),
+            .init("rm", RemoveNetworks.self, aliases: ["remove"]),
         ],
         "system": [
             .init("df", DiskUsage.self), .init("events", Events.self), .init("info", Info.self),
             .init("prune", PruneSystem.self),
         ],
         "image": [
-            .init("ls", ListImages.self), .init("rm", RemoveImages.self), .init("inspect", InspectKind<ImageKind>.self),
+            .init("ls", ListImages.self, aliases: ["list"]), .init("rm", RemoveImages.self, aliases: ["remove"]),
+            .init("inspect", InspectKind<ImageKind>.self),
             .init("prune", PruneImages.self),
         ] + shared(["pull", "push", "tag", "history", "save", "load", "import"]),
         "container": [
-            .init("ls", ListContainers.self), .init("inspect", InspectKind<ContainerKind>.self),
+            .init("ls", ListContainers.self, aliases: ["list", "ps"]), .init("inspect", InspectContainers.self),
             .init("prune", PruneContainers.self),
         ]
             + shared([

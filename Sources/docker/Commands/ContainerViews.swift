@@ -29,34 +29,45 @@ struct Top: Command {
 struct Port: Command {
     static let usage = "port CONTAINER [PRIVATE_PORT[/PROTO]]"
     @Argument var name: String
-    @Argument var port: String?
+    @Argument var port = ""
+
     func run(_ settings: Settings) throws(CLIError) {
         let info = try settings.client().call("GET", try containerPath(name) + "/json")
-        let ports = info["NetworkSettings"]?["Ports"]?.members ?? []
-        let wanted = port.map { $0.contains("/") ? $0 : $0 + "/tcp" }
-        var found = false
-        for entry in ports.sorted(by: { $0.name < $1.name }) where wanted == nil || entry.name == wanted {
-            for binding in entry.value.elements {
-                let ip = binding.text("HostIp")
-                let address = "\(ip.contains(":") ? "[\(ip)]" : ip):\(binding.text("HostPort"))"
-                say(wanted == nil ? "\(entry.name) -> \(address)" : address)
-                found = true
-            }
+        let ports = info["NetworkSettings"]?["Ports"] ?? .null
+        let lines = port.isEmpty ? Self.all(ports) : try addresses(ports)
+        for line in lines.sorted(by: NaturalOrder.isAscending) { say(line) }
+    }
+
+    private static func all(_ ports: JSON) -> [String] {
+        ports.members.flatMap { port in port.value.elements.map { "\(port.name) -> \(address($0))" } }
+    }
+
+    private func addresses(_ ports: JSON) throws(CLIError) -> [String] {
+        let (number, proto) = port.cut("/")
+        do throws(FlagReason) { _ = try PortRange.number(number) } catch {
+            throw CLIError("Error: invalid port (\(number)): \(error.text)")
         }
-        if !found, let port { throw CLIError("Error: No public port '\(port)' published for \(name)") }
+        let wanted = "\(number)/\(proto.flatMap { $0.isEmpty ? nil : $0 } ?? "tcp")"
+        let found = ports[wanted]?.elements ?? []
+        guard !found.isEmpty else { throw CLIError("Error: No public port '\(port)' published for \(name)") }
+        return found.map(Self.address)
+    }
+
+    private static func address(_ binding: JSON) -> String {
+        PortList.joined(binding.text("HostIp"), binding.text("HostPort"))
     }
 }
 
 /// `docker events`.
 struct Events: Command {
     static let usage = "events [OPTIONS]"
-    @Option("-f --filter", "Filter output based on conditions provided") var filter: [String] = []
+    @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
     @Option("--format", "Format output using a custom template") var format: String?
     @Option("--since", "Show all events created since timestamp") var since: String?
     @Option("--until", "Stream events until this timestamp") var until: String?
     func run(_ settings: Settings) throws(CLIError) {
         let parameters = [
-            ("filters", try Filters.encode(filter)), ("since", try since.map(Times.apiTimestamp)),
+            ("filters", filter.encoded), ("since", try since.map(Times.apiTimestamp)),
             ("until", try until.map(Times.apiTimestamp)),
         ]
         let client = try settings.client()

@@ -6,21 +6,22 @@ struct ListImages: Command {
     static let usage = "images [OPTIONS] [REPOSITORY[:TAG]]"
     @Flag("-a --all", "Show all images (default hides intermediate images)") var all = false
     @Flag("--digests", "Show digests") var digests = false
-    @Option("-f --filter", "Filter output based on conditions provided") var filter: [String] = []
+    @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
     @Option("--format", "Format output using a custom template") var format: String?
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
     @Flag("-q --quiet", "Only show image IDs") var quiet = false
     @Argument var name: String?
 
     func run(_ settings: Settings) throws(CLIError) {
-        let filters = filter + (name.map { ["reference=\($0)"] } ?? [])
-        let parameters = [("all", all ? "1" : nil), ("filters", try Filters.encode(filters))]
+        let filters = name.map { filter.adding("reference", $0) } ?? filter
+        let parameters = [("all", all ? "1" : nil), ("filters", filters.encoded)]
         let list = try settings.client().call("GET", "/images/json" + query(parameters)).elements
         let sorted = list.sorted { $0.int("Created") > $1.int("Created") }
         let digest = digests ? "{{.Digest}}\t" : ""
         let listing = Listing(
             standard: "table {{.Repository}}\t{{.Tag}}\t\(digest){{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-            headers: ["ID": "IMAGE ID", "CreatedSince": "CREATED"], identifier: "ID")
+            headers: ["ID": "IMAGE ID", "CreatedSince": "CREATED"], identifier: "ID", rowType: "*formatter.imageContext"
+        )
         var format = format
         if format == nil, !quiet { format = try ConfigFile(folder: settings.folder).setting("imagesFormat") }
         let showDigest = digests || format?.contains("{{.Digest}}") == true
@@ -120,7 +121,7 @@ struct History: Command {
         let listing = Listing(
             standard:
                 "table {{.ID}}\t{{\(!human ? ".CreatedAt" : ".CreatedSince")}}\t{{.CreatedBy}}\t{{.Size}}\t{{.Comment}}",
-            headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID")
+            headers: ["ID": "IMAGE", "CreatedSince": "CREATED"], identifier: "ID", rowType: "*image.historyContext")
         let rows = list.elements.map { layer -> JSON in
             let created = Double(layer.int("Created"))
             let by = layer.text("CreatedBy").map { $0 == "\t" ? " " : String($0) }.joined()

@@ -15,7 +15,8 @@ enum Inspector {
 
     /// Prints an array of all that were found, then complains about the rest.
     static func run(
-        _ names: [String], kind: String?, format: String?, size: Bool, _ settings: Settings
+        _ names: [String], kind: String?, format: String?, size: Bool = false, verbose: Bool = false,
+        _ settings: Settings
     ) throws(CLIError) {
         let client = try settings.client()
         let wanted = kinds.filter { kind == nil || kind?.isEmpty == true || $0.name == kind }
@@ -30,14 +31,14 @@ enum Inspector {
         var failures: [String] = []
         for name in names {
             do throws(CLIError) {
-                found.append(try look(client, name, wanted, size, specific: kind))
+                found.append(try look(client, name, wanted, size: size, verbose: verbose))
             } catch {
                 // As Docker: what was found is printed, whatever stopped the rest.
                 failures.append(error.message)
             }
         }
         if let template {
-            try show(found, template)
+            try show(kind == "network" ? found.map(GoRecords.network) : found, template)
         } else if format == "json" {
             say(JSON.array(found).encoded(escapingHTML: false))
         } else {
@@ -46,25 +47,36 @@ enum Inspector {
         guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
     }
 
+    /// A line for each; what cannot be shown is told behind all of them.
     private static func show(_ found: [JSON], _ template: Template) throws(CLIError) {
         if found.isEmpty { say("") }
+        var failures: [String] = []
         for value in found {
             do throws(CLIError) { say(try template.render(value, missingKeysFail: true)) } catch {
                 say("")
-                throw CLIError("template parsing error: \(error.message)")
+                failures.append("template parsing error: \(error.message)")
             }
         }
+        guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
     }
 
     private static func look(
-        _ client: Client, _ name: String, _ kinds: [Kind], _ size: Bool, specific: String?
+        _ client: Client, _ name: String, _ kinds: [Kind], size: Bool, verbose: Bool
     ) throws(CLIError) -> JSON {
+        if kinds.count == 1, let kind = kinds.first, name.trimmed.isEmpty {
+            throw CLIError("invalid \(kind.name) name or ID: value is empty")
+        }
         var last: CLIError?
         for kind in kinds {
-            let suffix = kind.suffix + (size && kind.name == "container" ? "?size=1" : "")
+            let parameters = [
+                ("size", size && kind.name == "container" ? "1" : nil),
+                ("verbose", verbose && kind.name == "network" ? "true" : nil),
+            ]
             do throws(CLIError) {
-                return try client.call(
-                    "GET", kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + suffix)
+                let path = kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + kind.suffix
+                let found = try client.call("GET", path + query(parameters))
+                if size, kind.name != "container" { complain("WARNING: --size ignored for \(kind.name)") }
+                return found
             } catch  where error.status == 404 || error.status == 400 && kinds.count > 1 {
                 last = error
             }
@@ -94,19 +106,38 @@ struct Inspect: Command {
 protocol InspectedKind {
     static var kind: String { get }
 }
-enum ContainerKind: InspectedKind { static let kind = "container" }
 enum ImageKind: InspectedKind { static let kind = "image" }
-enum NetworkKind: InspectedKind { static let kind = "network" }
 enum VolumeKind: InspectedKind { static let kind = "volume" }
 
-/// `docker container inspect` and its like.
+/// `docker image inspect` and its like.
 struct InspectKind<Kind: InspectedKind>: Command {
-    static var usage: String { "\(Kind.kind) inspect [OPTIONS] NAME [NAME...]" }
+    static var usage: String { "\(Kind.kind) inspect [OPTIONS] \(name) [\(name)...]" }
+    private static var name: String { Kind.kind.uppercased() }
+    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Argument var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        try Inspector.run(names, kind: Kind.kind, format: format, settings)
+    }
+}
+
+/// `docker container inspect`.
+struct InspectContainers: Command {
+    static let usage = "container inspect [OPTIONS] CONTAINER [CONTAINER...]"
     @Option("-f --format", "Format output using a custom template") var format: String?
     @Flag("-s --size", "Display total file sizes") var size = false
+    @Argument var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        try Inspector.run(names, kind: "container", format: format, size: size, settings)
+    }
+}
+
+/// `docker network inspect`.
+struct InspectNetworks: Command {
+    static let usage = "network inspect [OPTIONS] NETWORK [NETWORK...]"
+    @Option("-f --format", "Format output using a custom template") var format: String?
     @Flag("-v --verbose", "Verbose output for diagnostics") var verbose = false
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
-        try Inspector.run(names, kind: Kind.kind, format: format, size: size, settings)
+        try Inspector.run(names, kind: "network", format: format, verbose: verbose, settings)
     }
 }

@@ -18,28 +18,28 @@ enum Prune {
     static func total(_ bytes: Int64) { say("Total reclaimed space: \(Sizes.decimal(bytes))") }
 
     /// Removes stopped containers; the bytes they took.
-    static func containers(_ client: Client, _ filters: [String]) throws(CLIError) -> Int64 {
-        let answer = try client.call("POST", "/containers/prune" + query([("filters", try Filters.encode(filters))]))
+    static func containers(_ client: Client, _ filters: Filters) throws(CLIError) -> Int64 {
+        let answer = try client.call("POST", "/containers/prune" + query([("filters", filters.encoded)]))
         tell("Deleted Containers", (answer["ContainersDeleted"]?.elements ?? []).compactMap(\.string))
         return answer.int("SpaceReclaimed")
     }
 
     /// Removes unused networks.
-    static func networks(_ client: Client, _ filters: [String]) throws(CLIError) {
-        let answer = try client.call("POST", "/networks/prune" + query([("filters", try Filters.encode(filters))]))
+    static func networks(_ client: Client, _ filters: Filters) throws(CLIError) {
+        let answer = try client.call("POST", "/networks/prune" + query([("filters", filters.encoded)]))
         tell("Deleted Networks", (answer["NetworksDeleted"]?.elements ?? []).compactMap(\.string))
     }
 
     /// Removes unused volumes; the bytes they took.
-    static func volumes(_ client: Client, _ filters: [String]) throws(CLIError) -> Int64 {
-        let answer = try client.call("POST", "/volumes/prune" + query([("filters", try Filters.encode(filters))]))
+    static func volumes(_ client: Client, _ filters: Filters) throws(CLIError) -> Int64 {
+        let answer = try client.call("POST", "/volumes/prune" + query([("filters", filters.encoded)]))
         tell("Deleted Volumes", (answer["VolumesDeleted"]?.elements ?? []).compactMap(\.string))
         return answer.int("SpaceReclaimed")
     }
 
     /// Removes images nobody names, or with `all` those no container uses; the bytes they took.
-    static func images(_ client: Client, _ filters: [String], all: Bool) throws(CLIError) -> Int64 {
-        let encoded = try Filters.encode(filters + ["dangling=\(!all)"])
+    static func images(_ client: Client, _ filters: Filters, all: Bool) throws(CLIError) -> Int64 {
+        let encoded = filters.adding("dangling", String(!all)).encoded
         let answer = try client.call("POST", "/images/prune" + query([("filters", encoded)]))
         tell(
             "Deleted Images",
@@ -53,7 +53,7 @@ enum Prune {
 /// `docker container prune`.
 struct PruneContainers: Command {
     static let usage = "container prune [OPTIONS]"
-    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter = Filters()
     @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -66,7 +66,7 @@ struct PruneContainers: Command {
 struct PruneImages: Command {
     static let usage = "image prune [OPTIONS]"
     @Flag("-a --all", "Remove all unused images, not just dangling ones") var all = false
-    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
+    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter = Filters()
     @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -83,7 +83,7 @@ struct PruneImages: Command {
 struct PruneVolumes: Command {
     static let usage = "volume prune [OPTIONS]"
     @Flag("-a --all", "Remove all unused volumes, not just anonymous ones") var all = false
-    @Option("--filter", "Provide filter values (e.g. \"label=<label>\")") var filter: [String] = []
+    @Option("--filter", "Provide filter values (e.g. \"label=<label>\")") var filter = Filters()
     @Flag("-f --force", "Do not prompt for confirmation") var force = false
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -91,20 +91,7 @@ struct PruneVolumes: Command {
         guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else {
             return
         }
-        Prune.total(try Prune.volumes(try settings.client(), filter + (all ? ["all=true"] : [])))
-    }
-}
-
-/// `docker network prune`.
-struct PruneNetworks: Command {
-    static let usage = "network prune [OPTIONS]"
-    @Option("--filter", "Provide filter values (e.g. \"until=<timestamp>\")") var filter: [String] = []
-    @Flag("-f --force", "Do not prompt for confirmation") var force = false
-
-    func run(_ settings: Settings) throws(CLIError) {
-        let warning = "This will remove all custom networks not used by at least one container."
-        guard force || Prune.confirmed(warning) else { return }
-        try Prune.networks(try settings.client(), filter)
+        Prune.total(try Prune.volumes(try settings.client(), all ? filter.adding("all", "true") : filter))
     }
 }
 
@@ -112,11 +99,14 @@ struct PruneNetworks: Command {
 struct PruneSystem: Command {
     static let usage = "system prune [OPTIONS]"
     @Flag("-a --all", "Remove all unused images not just dangling ones") var all = false
-    @Option("--filter", "Provide filter values (e.g. \"label=<key>=<value>\")") var filter: [String] = []
+    @Option("--filter", "Provide filter values (e.g. \"label=<key>=<value>\")") var filter = Filters()
     @Flag("-f --force", "Do not prompt for confirmation") var force = false
     @Flag("--volumes", "Prune anonymous volumes") var volumes = false
 
     func run(_ settings: Settings) throws(CLIError) {
+        guard !volumes || !filter.has("until") else {
+            throw CLIError("ERROR: The \"until\" filter is not supported with \"--volumes\"")
+        }
         guard force || Prune.confirmed(warning) else { return }
         let client = try settings.client()
         var bytes = try Prune.containers(client, filter)
@@ -132,10 +122,10 @@ struct PruneSystem: Command {
         lines.append(all ? "all images without at least one container associated to them" : "all dangling images")
         lines.append(all ? "all build cache" : "unused build cache")
         return "This will remove:\n" + lines.map { "  - \($0)\n" }.joined()
-            + (filter.isEmpty
+            + (filter.descriptions.isEmpty
                 ? ""
                 : "\n  Items to be pruned will be filtered with:\n"
-                    + filter.map { "  - \($0)\n" }.joined())
+                    + filter.descriptions.map { "  - \($0)\n" }.joined())
     }
 }
 
@@ -149,7 +139,7 @@ struct DiskUsage: Command {
         let containers = usage["Containers"]?.elements ?? []
         let listing = Listing(
             standard: "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-            headers: ["TotalCount": "TOTAL"], identifier: "Type")
+            headers: ["TotalCount": "TOTAL"], identifier: "Type", rowType: "*formatter.diskUsageImagesContext")
         let rows = [
             images(usage),
             Self.row(

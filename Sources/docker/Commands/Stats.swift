@@ -21,7 +21,7 @@ struct Stats: Command {
             "ID": "CONTAINER ID", "CPUPerc": "CPU %", "MemUsage": "MEM USAGE / LIMIT", "MemPerc": "MEM %",
             "NetIO": "NET I/O",
             "BlockIO": "BLOCK I/O", "PIDs": "PIDS",
-        ], identifier: "ID")
+        ], identifier: "ID", rowType: "*container.statsContext")
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()

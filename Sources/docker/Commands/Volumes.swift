@@ -1,24 +1,27 @@
 /// `docker volume ls`.
 struct ListVolumes: Command {
     static let usage = "volume ls [OPTIONS]"
-    @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter: [String] = []
+    @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter = Filters()
     @Option("--format", "Format output using a custom template") var format: String?
     @Flag("-q --quiet", "Only display volume names") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {
-        let answer = try settings.client().call("GET", "/volumes" + query([("filters", try Filters.encode(filter))]))
-        let sorted = (answer["Volumes"]?.elements ?? []).sorted { $0.text("Name") < $1.text("Name") }
+        let answer = try settings.client().call("GET", "/volumes" + query([("filters", filter.encoded)]))
+        let sorted = (answer["Volumes"]?.elements ?? []).sorted {
+            NaturalOrder.isAscending($0.text("Name"), $1.text("Name"))
+        }
         let rows = sorted.map { volume -> JSON in
-            let labels = (volume["Labels"]?.members ?? []).map { "\($0.name)=\($0.value.string ?? "")" }.sorted()
-            return [
+            [
                 "Availability": "N/A", "Driver": .string(volume.text("Driver")), "Group": "N/A",
-                "Labels": .string(labels.joined(separator: ",")), "Links": "N/A",
+                "Labels": .string(Labels.text(volume["Labels"])), "Links": "N/A",
                 "Mountpoint": .string(volume.text("Mountpoint")), "Name": .string(volume.text("Name")),
                 "Scope": .string(volume.text("Scope")), "Size": "N/A", "Status": "N/A",
             ]
         }
         let listing = Listing(
-            standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name")
+            standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name",
+            rowType: "*formatter.volumeContext",
+            methods: Labels.methods(rows, sorted, by: "Name"))
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
     }
 }
@@ -27,15 +30,15 @@ struct ListVolumes: Command {
 struct CreateVolume: Command {
     static let usage = "volume create [OPTIONS] [VOLUME]"
     @Option("-d --driver", "Specify volume driver name") var driver = "local"
-    @Option("--label", "Set metadata for a volume") var label: [String] = []
-    @Option("-o --opt", "Set driver specific options") var opt: [String] = []
+    @Option("--label", "Set metadata for a volume") var label = CheckedList<LabelRule>()
+    @Option("-o --opt", "Set driver specific options") var opt = KeyValueMap()
     @Option("--name", "Specify volume name") var name: String?
     @Argument var volume: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let body: JSON = [
-            "Driver": .string(driver), "DriverOpts": JSON(map: KeyValues.map(opt)),
-            "Labels": JSON(map: KeyValues.map(label)), "Name": .string(volume ?? name ?? ""),
+            "Driver": .string(driver), "DriverOpts": JSON(map: opt.values),
+            "Labels": JSON(map: KeyValues.map(label.values)), "Name": .string(volume ?? name ?? ""),
         ]
         say(try settings.client().call("POST", "/volumes/create", body).text("Name"))
     }
@@ -52,29 +55,5 @@ struct RemoveVolumes: Command {
             try client.call("DELETE", "/volumes/\(escaped(name))" + query([("force", force ? "1" : nil)]))
             say(name)
         }
-    }
-}
-
-/// `docker network ls`.
-struct ListNetworks: Command {
-    static let usage = "network ls [OPTIONS]"
-    @Option("-f --filter", "Provide filter values (e.g. \"driver=bridge\")") var filter: [String] = []
-    @Option("--format", "Format output using a custom template") var format: String?
-    @Flag("--no-trunc", "Do not truncate the output") var noTrunc = false
-    @Flag("-q --quiet", "Only display network IDs") var quiet = false
-
-    func run(_ settings: Settings) throws(CLIError) {
-        let list = try settings.client().call("GET", "/networks" + query([("filters", try Filters.encode(filter))]))
-        let rows = list.elements.sorted { $0.text("Name") < $1.text("Name") }.map { network -> JSON in
-            [
-                "CreatedAt": .string(network.text("Created")), "Driver": .string(network.text("Driver")),
-                "ID": .string(noTrunc ? network.text("Id") : Short.id(network.text("Id"))),
-                "Name": .string(network.text("Name")), "Scope": .string(network.text("Scope")),
-            ]
-        }
-        let listing = Listing(
-            standard: "table {{.ID}}\t{{.Name}}\t{{.Driver}}\t{{.Scope}}", headers: ["ID": "NETWORK ID"],
-            identifier: "ID")
-        print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
     }
 }

@@ -11,13 +11,13 @@ struct ContainerCreation {
     /// - Returns: its identifier.
     func create(_ body: JSON) throws(CLIError) -> String {
         guard let image = options.words.first else { return "" }
-        guard ["always", "missing", "never"].contains(options.pull) else {
-            throw CLIError(
-                "invalid pull option: '\(options.pull)': must be one of \"always\", \"missing\" or \"never\"")
-        }
         let reference = image.isHexadecimalDigest ? nil : try ImageName(parsing: image)
         try checkIDFile()
+        if let address = options.dns.values.first(where: NameServerRule.isLoopback) {
+            complain("WARNING: Localhost DNS (\(address)) may fail in containers.")
+        }
         if options.pull == "always" { try pull(image) }
+        try checkHardwareAddresses()
         let path = "/containers/create" + query([("name", options.name), ("platform", options.platform)])
         let answer: JSON
         do throws(CLIError) {
@@ -33,6 +33,16 @@ struct ContainerCreation {
         let id = answer.text("Id")
         if let path = options.cidfile { try writeFileAtomically(path, Array(id.utf8), mode: 0o644) }
         return id
+    }
+
+    /// Older daemons do not look at a network's hardware address.
+    private func checkHardwareAddresses() throws(CLIError) {
+        guard ContainerNetworks(options).nameHardwareAddresses else { return }
+        try client.negotiate()
+        guard client.speaksLess(than: 44) else { return }
+        throw CLIError(
+            "\"specify mac-address per network\" requires API version 1.44, but the Docker daemon API version is "
+                + client.negotiatedVersion)
     }
 
     /// Tells before anything is created when the identifier could not be written.

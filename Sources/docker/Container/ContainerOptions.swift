@@ -1,6 +1,7 @@
 /// The options `docker run` and `docker create` share.
 struct ContainerOptions {
-    @Option("--add-host", "Add a custom host-to-IP mapping (host:ip)") var addHost: [String] = []
+    @Option("--add-host", "Add a custom host-to-IP mapping (host:ip)") var addHost =
+        CheckedList<ExtraHostRule>()
     @Option("--annotation", "Add an annotation to the container (passed through to the OCI runtime)") var annotation:
         [String] =
             []
@@ -20,9 +21,9 @@ struct ContainerOptions {
     @Option("--cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems = ""
     @Option("--device", "Add a host device to the container") var device: [String] = []
     @Option("--device-cgroup-rule", "Add a rule to the cgroup allowed devices list") var deviceCgroupRule: [String] = []
-    @Option("--dns", "Set custom DNS servers") var dns: [String] = []
+    @Option("--dns", "Set custom DNS servers") var dns = CheckedList<NameServerRule>()
     @Option("--dns-option --dns-opt", "Set DNS options") var dnsOption: [String] = []
-    @Option("--dns-search", "Set custom DNS search domains") var dnsSearch: [String] = []
+    @Option("--dns-search", "Set custom DNS search domains") var dnsSearch = CheckedList<SearchDomainRule>()
     @Option("--domainname", "Container NIS domain name") var domainname = ""
     @Option("--entrypoint", "Overwrite the default ENTRYPOINT of the image") var entrypoint: String?
     @Option("-e --env", "Set environment variables") var env: [String] = []
@@ -43,15 +44,16 @@ struct ContainerOptions {
     @Flag("--init", "Run an init inside the container that forwards signals and reaps processes")
     var initProcess = false
     @Flag("-i --interactive", "Keep STDIN open even if not attached") var interactive = false
-    @Option("--ip", "IPv4 address (e.g., 172.30.100.104)") var ip: String?
-    @Option("--ip6", "IPv6 address (e.g., 2001:db8::33)") var ip6: String?
+    @Option("--ip", "IPv4 address (e.g., 172.30.100.104)") var ip = ""
+    @Option("--ip6", "IPv6 address (e.g., 2001:db8::33)") var ip6 = ""
     @Option("--ipc", "IPC mode to use") var ipc = ""
-    @Option("-l --label", "Set meta data on a container") var label: [String] = []
+    @Option("-l --label", "Set meta data on a container") var label = CheckedList<LabelRule>()
     @Option("--label-file", "Read in a line delimited file of labels") var labelFile: [String] = []
-    @Option("--link", "Add link to another container") var link: [String] = []
+    @Option("--link", "Add link to another container") var link = CheckedList<LinkRule>()
+    @Option("--link-local-ip", "Container IPv4/IPv6 link-local addresses") var linkLocalIP: [String] = []
     @Option("--log-driver", "Logging driver for the container") var logDriver = ""
     @Option("--log-opt", "Log driver options") var logOpt: [String] = []
-    @Option("--mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)") var macAddress: String?
+    @Option("--mac-address", "Container MAC address (e.g., 92:d0:c6:0a:29:33)") var macAddress = ""
     @Option("-m --memory", "Memory limit") var memory: String?
     @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
     @Option("--memory-swap", "Swap limit equal to memory plus swap: '-1' to enable unlimited swap") var memorySwap:
@@ -60,7 +62,7 @@ struct ContainerOptions {
     @Option("--mount", "Attach a filesystem mount to the container") var mount: [String] = []
     @Option("--name", "Assign a name to the container") var name: String?
     @Option("--network --net", "Connect a container to a network")
-    var network: [String] = []
+    var network = NetworkAttachments()
     @Option("--network-alias --net-alias", "Add network-scoped alias for the container")
     var networkAlias: [String] = []
     @Flag("--no-healthcheck", "Disable any container-specified HEALTHCHECK") var noHealthcheck = false

@@ -29,6 +29,12 @@ struct CreateBody {
     /// The whole document.
     func document() throws(CLIError) -> JSON {
         let o = options
+        guard ["always", "missing", "never"].contains(o.pull) else {
+            throw CLIError("invalid pull option: '\(o.pull)': must be one of \"always\", \"missing\" or \"never\"")
+        }
+        guard o.macAddress.isEmpty || HardwareAddress.isValid(o.macAddress.trimmed) else {
+            throw CLIError("\(o.macAddress) is not a valid mac address")
+        }
         let ports = try PortSpecs(publish: o.publish, expose: o.expose)
         let input = try attaches("stdin")
         var volumes: [(String, JSON)] = []
@@ -45,9 +51,9 @@ struct CreateBody {
             ("Healthcheck", try health()), ("Image", .string(o.words.first ?? "")),
             ("Volumes", .object(volumes.map { .init(name: $0.0, value: $0.1) })), ("WorkingDir", .string(o.workdir)),
             ("Entrypoint", o.entrypoint.map { JSON(strings: [$0]) } ?? .null),
-            ("Labels", JSON(map: try KeyValues.labels(files: o.labelFile, values: o.label))),
+            ("Labels", JSON(map: try KeyValues.labels(files: o.labelFile, values: o.label.values))),
             ("StopSignal", o.stopSignal.map { .string($0) }), ("StopTimeout", o.stopTimeout.map { JSON($0) }),
-            ("HostConfig", try hostConfig(ports)), ("NetworkingConfig", try NetworkSpec(o).endpoints()),
+            ("HostConfig", try hostConfig(ports)), ("NetworkingConfig", try ContainerNetworks(o).endpoints()),
         ]
         return Self.object(members)
     }
@@ -65,16 +71,16 @@ struct CreateBody {
         var members: [(String, JSON?)] = [
             ("Binds", try binds()), ("ContainerIDFile", .string(o.cidfile ?? "")),
             ("LogConfig", ["Type": .string(o.logDriver), "Config": JSON(map: KeyValues.map(o.logOpt))]),
-            ("NetworkMode", .string(try NetworkSpec(o).mode)), ("PortBindings", ports.bindings),
+            ("NetworkMode", .string(ContainerNetworks(o).mode)), ("PortBindings", ports.bindings),
             ("RestartPolicy", try restartPolicy()), ("AutoRemove", .bool(o.rm)),
             ("VolumeDriver", .string(o.volumeDriver)), ("VolumesFrom", Self.list(o.volumesFrom)),
             ("ConsoleSize", o.tty ? Self.consoleSize() : [0, 0]),
             ("Annotations", o.annotation.isEmpty ? nil : JSON(map: KeyValues.map(o.annotation))),
             ("CapAdd", Self.list(capabilities.add)), ("CapDrop", Self.list(capabilities.drop)),
             ("CgroupnsMode", .string(o.cgroupns)),
-            ("Dns", JSON(strings: try o.dns.map(Self.address))), ("DnsOptions", JSON(strings: o.dnsOption)),
-            ("DnsSearch", JSON(strings: o.dnsSearch)), ("ExtraHosts", Self.list(try o.addHost.map(Self.extraHost))),
-            ("GroupAdd", Self.list(o.groupAdd)), ("IpcMode", .string(o.ipc)), ("Links", Self.list(o.link)),
+            ("Dns", JSON(strings: o.dns.values)), ("DnsOptions", JSON(strings: o.dnsOption)),
+            ("DnsSearch", JSON(strings: o.dnsSearch.values)), ("ExtraHosts", Self.list(o.addHost.values)),
+            ("GroupAdd", Self.list(o.groupAdd)), ("IpcMode", .string(o.ipc)), ("Links", Self.list(o.link.values)),
             ("OomScoreAdj", JSON(o.oomScoreAdj)), ("PidMode", .string(o.pid)), ("Privileged", .bool(o.privileged)),
         ]
         members += [
@@ -122,14 +128,6 @@ struct CreateBody {
         guard ["", "host", "private"].contains(o.cgroupns) else { throw CLIError("--cgroupns: invalid CGROUP mode") }
     }
 
-    private static func address(_ text: String) throws(CLIError) -> String {
-        guard text.isIPAddress else {
-            throw CLIError(
-                "invalid argument \"\(text)\" for \"--dns\" flag: IP address is not correctly formatted: \(text)")
-        }
-        return text
-    }
-
     /// A setting that a container has for itself.
     private static func kernelSetting(_ text: String) throws(CLIError) -> String {
         let own: Set = [
@@ -142,17 +140,6 @@ struct CreateBody {
             throw CLIError("invalid argument \"\(text)\" for \"--sysctl\" flag: sysctl '\(text)' is not allowed")
         }
         return text
-    }
-
-    private static func extraHost(_ text: String) throws(CLIError) -> String {
-        let separator: Character = text.contains("=") ? "=" : ":"
-        let (name, address) = text.cut(separator)
-        guard !name.isEmpty, let address, !address.isEmpty else {
-            throw CLIError(
-                "invalid argument \"\(text)\" for \"--add-host\" flag: bad format for add-host: \"\(text)\"",
-                exitCode: 125)
-        }
-        return "\(name):\(address)"
     }
 
     private func tmpfs() -> JSON {

@@ -39,7 +39,7 @@ enum MountSpec {
         var driver: [String: String] = [:]
         var labels: [String: String] = [:]
         var driverName: String?
-        for field in fields(spec) {
+        for field in try fields(spec) {
             let (key, value) = field.cut("=")
             let name = key.lowercased()
             let isSwitch = ["readonly", "ro", "volume-nocopy", "bind-nonrecursive"].contains(name)
@@ -130,77 +130,9 @@ enum MountSpec {
         .object(members.sorted { $0.key < $1.key }.map { .init(name: $0.key, value: $0.value) })
     }
 
-    /// Splits a line of comma-separated values (RFC 4180).
-    static func fields(_ text: String) -> [String] {
-        var fields = [""]
-        var quoted = false
-        for character in text {
-            if character == "\"" {
-                quoted.toggle()
-            } else if character == ",", !quoted {
-                fields.append("")
-            } else {
-                fields[fields.count - 1].append(character)
-            }
+    private static func fields(_ spec: String) throws(CLIError) -> [String] {
+        do throws(FlagReason) { return try CommaSeparated.fields(spec) } catch {
+            throw CLIError("invalid argument \(spec.goQuoted) for \"--mount\" flag: \(error.text)", exitCode: 125)
         }
-        return fields
-    }
-}
-
-/// `--network` with its addresses and aliases.
-struct NetworkSpec {
-    /// NetworkMode.
-    let mode: String
-    private let options: ContainerOptions
-    private var aliases: [String]
-    private var settings: [String: String] = [:]
-    private var driverOptions: [String: String] = [:]
-
-    init(_ options: ContainerOptions) throws(CLIError) {
-        self.options = options
-        aliases = options.networkAlias
-        guard let first = options.network.first else {
-            mode = "default"
-            return
-        }
-        guard first.contains("="), !first.hasPrefix("container:") else {
-            mode = first
-            return
-        }
-        for field in MountSpec.fields(first) {
-            let (key, value) = field.cut("=")
-            switch key {
-            case "alias": aliases.append(value ?? "")
-            case "driver-opt":
-                let (option, setting) = (value ?? "").cut("=")
-                driverOptions[option] = setting ?? ""
-            default: settings[key] = value ?? ""
-            }
-        }
-        guard let name = settings["name"] else {
-            throw CLIError("invalid argument \"\(first)\" for \"--network\" flag: missing network name", exitCode: 125)
-        }
-        mode = name
-    }
-
-    /// NetworkingConfig; other containers' and more networks carry nothing but their names.
-    func endpoints() throws(CLIError) -> JSON {
-        if mode.hasPrefix("container:") { return ["EndpointsConfig": .object([])] }
-        var endpoint: [(String, JSON?)] = []
-        let ip = settings["ip"] ?? options.ip
-        let ip6 = settings["ip6"] ?? options.ip6
-        if ip != nil || ip6 != nil {
-            let config = [("IPv4Address", ip.map { JSON.string($0) }), ("IPv6Address", ip6.map { JSON.string($0) })]
-            endpoint.append(("IPAMConfig", CreateBody.object(config)))
-        }
-        if !options.link.isEmpty, mode != "default" { endpoint.append(("Links", JSON(strings: options.link))) }
-        if !driverOptions.isEmpty { endpoint.append(("DriverOpts", JSON(map: driverOptions))) }
-        if !aliases.isEmpty { endpoint.append(("Aliases", JSON(strings: aliases))) }
-        if let address = settings["mac-address"] ?? options.macAddress {
-            endpoint.append(("MacAddress", .string(address)))
-        }
-        var members: [JSON.Member] = [.init(name: mode, value: CreateBody.object(endpoint))]
-        for name in options.network.dropFirst() { members.append(.init(name: name, value: .object([]))) }
-        return ["EndpointsConfig": .object(members)]
     }
 }

@@ -58,11 +58,9 @@ final class FlagSet {
             if name == "--help" { return .help }
             throw FlagError("unknown flag: \(name)")
         }
-        if let flag = flag as? SwitchSlot {
-            try turn(flag, value)
-            return .run
+        guard let text = value ?? (flag.isSwitch ? "true" : rest.popFirst()) else {
+            throw FlagError("flag needs an argument: \(name)")
         }
-        guard let text = value ?? rest.popFirst() else { throw FlagError("flag needs an argument: \(name)") }
         try give(text, to: flag)
         return .run
     }
@@ -74,16 +72,12 @@ final class FlagSet {
                 if letter == "h" { return .help }
                 throw FlagError("unknown shorthand flag: '\(letter)' in -\(letter)\(letters)")
             }
-            if let flag = flag as? SwitchSlot {
-                guard letters.first == "=" else {
-                    flag.value = true
-                    continue
-                }
-                try turn(flag, String(letters.dropFirst()))
-                return .run
+            if flag.isSwitch, letters.first != "=" {
+                try give("true", to: flag)
+                continue
             }
             if letters.first == "=" { letters = letters.dropFirst() }
-            guard let text = letters.isEmpty ? rest.popFirst() : String(letters) else {
+            guard let text = letters.isEmpty && !flag.isSwitch ? rest.popFirst() : String(letters) else {
                 throw FlagError("flag needs an argument: '\(letter)' in -\(letter)")
             }
             try give(text, to: flag)
@@ -92,20 +86,12 @@ final class FlagSet {
         return .run
     }
 
-    private func turn(_ flag: SwitchSlot, _ text: String?) throws(FlagError) {
-        switch text {
-        case nil, "1", "t", "T", "true", "TRUE", "True": flag.value = true
-        case "0", "f", "F", "false", "FALSE", "False": flag.value = false
-        case let other?: throw invalid(other, flag, "strconv.ParseBool: parsing \"\(other)\": invalid syntax")
-        }
-    }
-
     private func give(_ text: String, to flag: FlagSlot) throws(FlagError) {
         if let reason = flag.take(text) { throw invalid(text, flag, reason) }
     }
 
     private func invalid(_ text: String, _ flag: FlagSlot, _ reason: String) -> FlagError {
-        FlagError("invalid argument \"\(text)\" for \"\(flag.spelling(separator: ", "))\" flag: \(reason)")
+        FlagError("invalid argument \(text.goQuoted) for \"\(flag.spelling(separator: ", "))\" flag: \(reason)")
     }
 
     /// One word for each argument; the last takes all that are left when it is a list.
@@ -147,6 +133,8 @@ class FlagSlot {
 
     /// What help calls the value; empty for switches.
     var kind: String { "" }
+    /// Whether it may stand without a value.
+    var isSwitch: Bool { false }
 
     /// Takes one occurrence's text.
     ///
@@ -179,6 +167,15 @@ final class SwitchSlot: FlagSlot {
         self.value = value
         super.init(names, help)
     }
+
+    override var isSwitch: Bool { true }
+    override func take(_ text: String) -> String? {
+        guard let value = Bool(goText: text) else {
+            return "strconv.ParseBool: parsing \(text.goQuoted): invalid syntax"
+        }
+        self.value = value
+        return nil
+    }
 }
 
 /// A flag with a value.
@@ -191,6 +188,7 @@ final class ValueSlot<Value: FlagValue>: FlagSlot {
     }
 
     override var kind: String { Value.kind }
+    override var isSwitch: Bool { Value.isSwitch }
     override func take(_ text: String) -> String? { value.take(text) }
 }
 

@@ -6,12 +6,19 @@ struct Listing {
     let headers: [String: String]
     /// The field shown by `-q`.
     let identifier: String
+    /// What Go calls the type of a row; Docker says it of a field that is not there.
+    let rowType: String
+    /// The template of the format `raw`, and of that with `-q`.
+    var raw: (all: String, quiet: String)?
+    /// How Docker begins what it says of a template that cannot be read, and of one that cannot be applied.
+    var errorWords = (parsing: "template parsing error", executing: "template parsing error")
     var methods: TemplateEvaluator.Methods = [:]
 
     /// The lines for the rows, each an object of display texts.
     func render(_ rows: [JSON], format: String?, quiet: Bool = false) throws(CLIError) -> String {
         var text = format.flatMap { $0.isEmpty ? nil : $0 } ?? standard
         if quiet, format == nil || format == "table" { text = "{{.\(identifier)}}" }
+        if text == "raw", let raw { text = quiet ? raw.quiet : raw.all }
         if text == "table" { text = standard }
         if text == "json" { text = "{{json .}}" }
         text = Self.unescaped(text)
@@ -20,16 +27,16 @@ struct Listing {
         let isTable = text.hasPrefix("table")
         let template: Template
         do throws(CLIError) { template = try Template(isTable ? String(text.dropFirst(5)).trimmed : text) } catch {
-            throw CLIError("failed to parse template: \(error.message.droppingPrefix("template parsing error: "))")
+            throw CLIError("\(errorWords.parsing): \(error.message.droppingPrefix("template parsing error: "))")
         }
         do throws(CLIError) { return try isTable ? table(template, rows) : lines(template, rows) } catch {
-            throw CLIError("failed to execute template: \(error.message)")
+            throw CLIError("\(errorWords.executing): \(error.message)")
         }
     }
 
     private func lines(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
         var out = ""
-        for row in rows { out += try template.render(row, methods: methods) + "\n" }
+        for row in rows { out += try template.render(row, methods: methods, rowType: rowType) + "\n" }
         return out
     }
 
@@ -43,7 +50,9 @@ struct Listing {
                 String.init))
         for row in rows {
             table.add(
-                try template.render(row, methods: methods).split(separator: "\t", omittingEmptySubsequences: false).map(
+                try template.render(row, methods: methods, rowType: rowType).split(
+                    separator: "\t", omittingEmptySubsequences: false
+                ).map(
                     String.init))
         }
         return table.rendered()
@@ -80,33 +89,5 @@ struct Listing {
             }
         }
         return escape ? out + "\\" : out
-    }
-}
-
-/// `--filter KEY=VALUE` as the API takes it: `{"key":{"value":true}}`.
-enum Filters {
-    /// The query value; `nil` when there are none.
-    static func encode(_ filters: [String]) throws(CLIError) -> String? {
-        var map: [(String, [String])] = []
-        for filter in filters {
-            let (name, value) = filter.cut("=")
-            guard let value else {
-                throw CLIError(
-                    "invalid argument \"\(filter)\" for \"-f, --filter\" flag: bad format of filter (expected name=value)",
-                    exitCode: 125)
-            }
-            let key = name.trimmed.lowercased()
-            if let index = map.firstIndex(where: { $0.0 == key }) {
-                map[index].1.append(value.trimmed)
-            } else {
-                map.append((key, [value.trimmed]))
-            }
-        }
-        guard !map.isEmpty else { return nil }
-        let document = JSON.object(
-            map.sorted { $0.0 < $1.0 }.map { name, values in
-                .init(name: name, value: .object(values.sorted().map { .init(name: $0, value: true) }))
-            })
-        return document.encoded()
     }
 }

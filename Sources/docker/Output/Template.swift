@@ -28,11 +28,14 @@ struct Template {
 
     /// The text for one value.
     ///
-    /// - Parameter missingKeysFail: a member that is not there is an error, except in maps whose keys users choose.
+    /// - Parameters:
+    ///   - missingKeysFail: a member that is not there is an error, except in maps whose keys users choose.
+    ///   - rowType: what Go calls the value's type, for that error; nil when any member may be missing.
     func render(
-        _ value: JSON, methods: TemplateEvaluator.Methods = [:], missingKeysFail: Bool = false
+        _ value: JSON, methods: TemplateEvaluator.Methods = [:], missingKeysFail: Bool = false, rowType: String? = nil
     ) throws(CLIError) -> String {
-        var evaluator = TemplateEvaluator(root: value, methods: methods, missingKeysFail: missingKeysFail)
+        var evaluator = TemplateEvaluator(
+            root: value, methods: methods, missingKeysFail: missingKeysFail, rowType: rowType)
         return try evaluator.render(nodes, value)
     }
 

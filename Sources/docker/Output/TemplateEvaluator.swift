@@ -14,6 +14,8 @@ struct TemplateEvaluator {
     private var variables: [String: JSON] = [:]
 
     private let missingKeysFail: Bool
+    /// What Go calls the type of a listing's rows, which have no other fields; nil for any other value.
+    private let rowType: String?
     /// Members whose own members are named by users.
     private static let maps: Set = [
         "Annotations", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports",
@@ -27,8 +29,9 @@ struct TemplateEvaluator {
         "PidsLimit", "SizeRootFs", "SizeRw", "Status", "StopTimeout", "UsageData",
     ]
 
-    init(root: JSON, methods: Methods, missingKeysFail: Bool = false) {
+    init(root: JSON, methods: Methods, missingKeysFail: Bool = false, rowType: String? = nil) {
         self.missingKeysFail = missingKeysFail
+        self.rowType = rowType
         self.root = root
         self.methods = methods
         variables["$"] = root
@@ -39,7 +42,7 @@ struct TemplateEvaluator {
         for node in nodes {
             switch node {
             case .text(let text): out += text
-            case .output(let calls): out += Self.shown(try pipeline(calls, dot), calls)
+            case .output(let calls): out += shown(try pipeline(calls, dot), calls, dot)
             case .assign(let name, let calls): variables[name] = try pipeline(calls, dot)
             case .branch(let kind, let names, let calls, let then, let otherwise):
                 out += try branch(kind, names, try pipeline(calls, dot), then, otherwise, dot)
@@ -49,12 +52,14 @@ struct TemplateEvaluator {
     }
 
     /// What `{{.Path}}` prints for a null, which JSON has for several of Go's empty values.
-    private static func shown(_ value: JSON, _ calls: [Template.Call]) -> String {
-        guard value == .null, calls.count == 1, calls[0].operands.count == 1,
-            case .path(let names) = calls[0].operands[0],
-            let name = names.last, !pointers.contains(name)
-        else { return text(value) }
-        return maps.contains(name) ? "map[]" : "[]"
+    private func shown(_ value: JSON, _ calls: [Template.Call], _ dot: JSON) -> String {
+        guard calls.count == 1, calls[0].operands.count == 1, case .path(let names) = calls[0].operands[0],
+            let name = names.last
+        else { return Self.text(value) }
+        // The only time that Docker's types hold as one.
+        if names == ["Created"], GoRecords.isNetwork(dot) { return Times.goString(rfc3339: Self.text(value)) }
+        guard value == .null, !Self.pointers.contains(name) else { return Self.text(value) }
+        return Self.maps.contains(name) ? "map[]" : "[]"
     }
 
     private mutating func branch(
@@ -115,7 +120,9 @@ struct TemplateEvaluator {
         var above: String?
         for name in names {
             defer { above = name }
-            guard let next = value[name] else {
+            guard let next = value[name] ?? GoRecords.member(name, of: value) else {
+                // Docker's types leave empty maps out.
+                if missingKeysFail, Self.maps.contains(name), !Self.maps.contains(above ?? "") { return .null }
                 if missingKeysFail, !Self.maps.contains(above ?? ""), case .object = value {
                     let path = "." + names.joined(separator: ".")
                     let column = 2 + names.prefix { $0 != name }.reduce(0) { $0 + $1.utf8.count + 1 }
@@ -124,9 +131,10 @@ struct TemplateEvaluator {
                 }
                 // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
                 if case .object = value {
-                    if value == root, start == root, !methods.isEmpty {
+                    if let rowType, value == root, start == root {
                         throw CLIError(
-                            "template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type")
+                            "template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type "
+                                + rowType)
                     }
                     return .string("<no value>")
                 }
@@ -304,8 +312,10 @@ struct TemplateEvaluator {
         case .string(let text): text
         case .array(let elements): "[" + elements.map(text).joined(separator: " ") + "]"
         case .object(let members):
-            "map[" + members.sorted { $0.name < $1.name }.map { "\($0.name):\(text($0.value))" }.joined(separator: " ")
-                + "]"
+            GoRecords.text(members, text)
+                ?? "map["
+                + members.sorted { $0.name < $1.name }.map { "\($0.name):\(GoRecords.element($0, text))" }
+                .joined(separator: " ") + "]"
         }
     }
 }

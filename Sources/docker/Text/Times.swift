@@ -91,6 +91,18 @@ enum Times {
     /// Go's `2006-01-02 15:04:05 -0700 MST`.
     static func goString(_ seconds: Double) -> String { local(seconds, "%Y-%m-%d %H:%M:%S %z %Z") }
 
+    /// The same of a time in RFC 3339, with its fraction of a second and in its own zone; as it is when it is none.
+    static func goString(rfc3339 text: String) -> String {
+        let (date, clock) = text.cut("T")
+        guard let clock, instant(text) != nil, case (let time, let zone?) = zone(of: clock) else { return text }
+        let (whole, fraction) = time.cut(".")
+        var digits = fraction ?? ""
+        while digits.hasSuffix("0") { digits.removeLast() }
+        let offset = zone.filter { $0 != ":" }
+        return "\(date) \(whole)\(digits.isEmpty ? "" : "." + digits) "
+            + (zone == "Z" ? "+0000 UTC" : "\(offset) \(offset)")
+    }
+
     /// RFC 3339 in local time, as `2026-01-02T03:04:05+01:00` or ending in `Z`.
     static func rfc3339(_ seconds: Double, fraction: String = "") -> String {
         let zone = local(seconds, "%z")
@@ -101,7 +113,7 @@ enum Times {
     /// Turns what users give to `--since` and `--until` (a date, seconds since 1970, or a Go duration back from now) into
     /// seconds since 1970.
     static func apiTimestamp(_ text: String) throws(CLIError) -> String {
-        if let duration = goDuration(text) { return String(Int(now) - Int(duration / 1_000_000_000)) }
+        if text != "0", let duration = goDuration(text) { return String(Int(now) - Int(duration / 1_000_000_000)) }
         if let instant = instant(text) {
             let fraction = String(instant.nanoseconds)
             return "\(instant.seconds)." + String(repeating: "0", count: 9 - fraction.utf8.count) + fraction

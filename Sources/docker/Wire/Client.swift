@@ -78,6 +78,11 @@ final class Client {
     /// The version paths are sent with now.
     var negotiatedVersion: String { String(prefix.dropFirst(2)) }
 
+    /// Whether the daemon's version, once it is known, is below `1.minor`.
+    func speaksLess(than minor: Int) -> Bool {
+        negotiatedVersion.split(separator: ".").last.flatMap { Int($0) }.map { $0 < minor } ?? false
+    }
+
     /// Agrees on a version before a request whose body can be sent only once.
     func negotiate() throws(CLIError) { try call("GET", "/version") }
 
@@ -128,7 +133,7 @@ final class Client {
         let bytes = try response.body()
         recycle(response)
         let text = (try? JSONParser.parse(bytes))?["message"]?.string ?? String(decoding: bytes, as: UTF8.self).trimmed
-        throw CLIError("Error response from daemon: \(text)", status: response.status)
+        throw CLIError("Error response from daemon: \(text.trimmed)", status: response.status)
     }
 
     /// Opens a raw connection by `101 UPGRADED` (20.10 and older may answer 200 and go on raw).

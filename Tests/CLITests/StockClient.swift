@@ -1,0 +1,71 @@
+import Foundation
+
+/// Our client and Docker's own, run as people run them.
+enum StockClient {
+    /// What a command line ended with.
+    struct Result: Equatable {
+        var code: Int32
+        var output: String
+        var errors: String
+    }
+
+    private static let root = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent()
+    static let ours =
+        (ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.path + "/.build/debug") + "/docker"
+    /// Docker's own client of the version the tables were captured from; nil where there is none.
+    static let stock: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in
+        let version = (try? run(path, "--version", in: NSTemporaryDirectory(), host: ""))?.output ?? ""
+        return version.hasPrefix("Docker version 28.2") && !version.contains("swift")
+    }
+
+    /// The rows of a table beside this file, one JSON object a line.
+    static func rows(_ table: String) -> [[String: Any]] {
+        let path = URL(filePath: #filePath).deletingLastPathComponent().appending(path: table)
+        let text = (try? String(contentsOf: path, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").compactMap {
+            (try? JSONSerialization.jsonObject(with: Data($0.utf8))) as? [String: Any]
+        }
+    }
+
+    /// Runs `program line` with an empty home, in a folder that has a `work` in it.
+    ///
+    /// - Parameter host: the daemon's address.
+    static func run(_ program: String, _ line: String, in folder: String, host: String) throws -> Result {
+        let home = folder + "/home"
+        try? FileManager.default.removeItem(atPath: home)
+        try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
+        let process = Process()
+        process.executableURL = URL(filePath: "/bin/bash")
+        process.arguments = ["-c", "exec \(program) \(line)"]
+        let work = folder + "/work"
+        process.currentDirectoryURL = URL(filePath: FileManager.default.fileExists(atPath: work) ? work : folder)
+        process.environment = [
+            "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": host, "FOO": "fromenv", "DOCKER_CLI_HINTS": "false",
+            "TZ": "UTC",
+        ]
+        process.standardInput = FileHandle.nullDevice
+        // Files, not pipes: neither has to be drained while the other is.
+        let files = [folder + "/stdout", folder + "/stderr"]
+        for file in files { FileManager.default.createFile(atPath: file, contents: nil) }
+        let handles = files.map { FileHandle(forWritingAtPath: $0) ?? .nullDevice }
+        defer {
+            for handle in handles { try? handle.close() }
+            for file in files { try? FileManager.default.removeItem(atPath: file) }
+        }
+        process.standardOutput = handles[0]
+        process.standardError = handles[1]
+        try process.run()
+        process.waitUntilExit()
+        let texts = try files.map { String(decoding: try Data(contentsOf: URL(filePath: $0)), as: UTF8.self) }
+        return Result(code: process.terminationStatus, output: texts[0], errors: texts[1])
+    }
+
+    /// A folder of a test's own.
+    static func folder(_ name: String) throws -> String {
+        let path =
+            (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/\(name)-\(UUID().uuidString.prefix(8))"
+        try FileManager.default.createDirectory(atPath: path + "/work", withIntermediateDirectories: true)
+        return path
+    }
+}

@@ -1,0 +1,56 @@
+import Foundation
+import Testing
+
+/// What a command line says and ends with, beside what Docker's own client (28.2) says. `StockOutputs.jsonl` holds that,
+/// captured from it while it talked to a daemon with the answers of `RecordedAnswers.jsonl`: those of Docker 20.10 to the
+/// same requests, reduced to what is shown, with the EnableIPv4 that later versions send.
+@Suite(.serialized)
+final class StockOutputTests {
+    /// One line of the table.
+    struct Case: Sendable, CustomTestStringConvertible {
+        let line: String
+        let result: StockClient.Result
+        var testDescription: String { line }
+    }
+
+    static let cases = StockClient.rows("StockOutputs.jsonl").compactMap { row -> Case? in
+        guard let line = row["line"] as? String, let code = row["code"] as? Int else { return nil }
+        let (output, errors) = (row["stdout"] as? String ?? "", row["stderr"] as? String ?? "")
+        return Case(line: line, result: .init(code: Int32(code), output: output, errors: errors))
+    }
+
+    private let folder: String
+    private let daemon: RecordingDaemon
+
+    init() throws {
+        folder = try StockClient.folder("outputs")
+        daemon = try RecordingDaemon(folder + "/s", answers: RecordingDaemon.recorded)
+    }
+
+    deinit {
+        daemon.close()
+        try? FileManager.default.removeItem(atPath: folder)
+    }
+
+    private func run(_ program: String, _ line: String) throws -> StockClient.Result {
+        try StockClient.run(program, line, in: folder, host: "unix://\(daemon.path)")
+    }
+
+    @Test func `the table has views and refusals`() {
+        #expect(Self.cases.filter { $0.result.code == 0 }.count > 100)
+        #expect(Self.cases.filter { $0.result.code != 0 }.count > 150)
+    }
+
+    @Test(arguments: StockOutputTests.cases)
+    func `a command line says what Docker's own client says`(row: Case) throws {
+        #expect(try run(StockClient.ours, row.line) == row.result)
+        guard row.result.code == 125 else { return }
+        let asked = daemon.take().map(\.path).filter { !["/_ping", "/version"].contains($0) }
+        #expect(asked.isEmpty, "what cannot be meant is refused before anything is asked")
+    }
+
+    @Test(.enabled(if: StockClient.stock != nil, "needs Docker's client 28.2"), arguments: StockOutputTests.cases)
+    func `the table still is what Docker's own client says`(row: Case) throws {
+        #expect(try run(StockClient.stock ?? "", row.line) == row.result)
+    }
+}
