@@ -105,4 +105,18 @@ import Testing
     func `times are shown as Go shows them`(text: String, shown: String) {
         #expect(Times.goString(rfc3339: text) == shown)
     }
+
+    @Test(arguments: [
+        ([], ["label=keep", "until=1h", "junk"], ["label=keep", "until=1h"]),
+        (["label=a"], ["label=keep", "label!=a"], ["label=a", "label=keep"]),
+        (["label!=keep"], ["label=keep", "until=1h"], ["label!=keep", "until=1h"]),
+        (["until=2h", " Label = a "], ["until=1h"], ["label=a", "until=1h", "until=2h"]),
+    ])
+    func `what a prune is told by file is added unless the opposite was typed`(
+        typed: [String], defaults: [String], all: [String]
+    ) {
+        var filters = Filters()
+        for text in typed { #expect(filters.take(text) == nil) }
+        #expect(filters.adding(defaults: defaults).descriptions == all)
+    }
 }

@@ -61,11 +61,21 @@ enum StockClient {
         return Result(code: process.terminationStatus, output: texts[0], errors: texts[1])
     }
 
-    /// A folder of a test's own.
+    /// Files that command lines name.
+    private static let files = [
+        "env.list": "A=1\n# c\nB=two words\nFOO\n", "labels": "l1=x\nl2\n",
+        "sec.json": #"{"defaultAction":"SCMP_ACT_ALLOW"}"# + "\n", "t.tar": String(repeating: "\0", count: 1024),
+        "cfg/config.json": #"{"pruneFilters":["until=1h"],"networksFormat":"{{.Name}}"}"#,
+    ]
+
+    /// A folder of a test's own, with the files that command lines name in its `work`.
     static func folder(_ name: String) throws -> String {
         let path =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/\(name)-\(UUID().uuidString.prefix(8))"
-        try FileManager.default.createDirectory(atPath: path + "/work", withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(atPath: path + "/work/cfg", withIntermediateDirectories: true)
+        for (name, text) in files {
+            try text.write(toFile: "\(path)/work/\(name)", atomically: true, encoding: .utf8)
+        }
         return path
     }
 }

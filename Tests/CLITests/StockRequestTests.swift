@@ -23,14 +23,6 @@ final class StockRequestTests {
 
     init() throws {
         directory = try StockClient.folder("requests")
-        let files = [
-            "env.list": "A=1\n# c\nB=two words\nFOO\n", "labels": "l1=x\nl2\n",
-            "sec.json": #"{"defaultAction":"SCMP_ACT_ALLOW"}"# + "\n",
-        ]
-        for (name, text) in files {
-            try text.write(toFile: "\(directory)/work/\(name)", atomically: true, encoding: .utf8)
-        }
-        try Data(count: 1024).write(to: URL(filePath: directory + "/work/t.tar"))
         daemon = try RecordingDaemon(directory + "/s")
     }
 

@@ -190,6 +190,6 @@ struct PruneNetworks: Command {
     func run(_ settings: Settings) throws(CLIError) {
         let warning = "This will remove all custom networks not used by at least one container."
         guard force || Prune.confirmed(warning) else { return }
-        try Prune.networks(try settings.client(), filter)
+        try Prune.networks(try settings.client(), try Prune.filters(filter, settings))
     }
 }

@@ -9,6 +9,11 @@ enum Prune {
         return readLine()?.trimmed.lowercased() == "y"
     }
 
+    /// The filters that were typed, and those that the configuration file has for every `prune`.
+    static func filters(_ typed: Filters, _ settings: Settings) throws(CLIError) -> Filters {
+        typed.adding(defaults: try ConfigFile(folder: settings.folder).pruneFilters)
+    }
+
     /// The names under `title`, and an empty line; nothing when there are none.
     static func tell(_ title: String, _ names: [String]) {
         if !names.isEmpty { say("\(title):\n" + names.map { "\($0)\n" }.joined()) }
@@ -58,7 +63,7 @@ struct PruneContainers: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         guard force || Prune.confirmed("This will remove all stopped containers.") else { return }
-        Prune.total(try Prune.containers(try settings.client(), filter))
+        Prune.total(try Prune.containers(try settings.client(), try Prune.filters(filter, settings)))
     }
 }
 
@@ -75,7 +80,7 @@ struct PruneImages: Command {
             ? "This will remove all images without at least one container associated to them."
             : "This will remove all dangling images."
         guard force || Prune.confirmed(warning) else { return }
-        Prune.total(try Prune.images(try settings.client(), filter, all: all))
+        Prune.total(try Prune.images(try settings.client(), try Prune.filters(filter, settings), all: all))
     }
 }
 
@@ -91,7 +96,8 @@ struct PruneVolumes: Command {
         guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else {
             return
         }
-        Prune.total(try Prune.volumes(try settings.client(), all ? filter.adding("all", "true") : filter))
+        let filters = try Prune.filters(all ? filter.adding("all", "true") : filter, settings)
+        Prune.total(try Prune.volumes(try settings.client(), filters))
     }
 }
 
@@ -107,25 +113,25 @@ struct PruneSystem: Command {
         guard !volumes || !filter.has("until") else {
             throw CLIError("ERROR: The \"until\" filter is not supported with \"--volumes\"")
         }
-        guard force || Prune.confirmed(warning) else { return }
+        let filters = try Prune.filters(filter, settings)
+        guard force || Prune.confirmed(warning(filters.descriptions)) else { return }
         let client = try settings.client()
-        var bytes = try Prune.containers(client, filter)
-        try Prune.networks(client, filter)
-        if volumes { bytes += try Prune.volumes(client, filter) }
-        bytes += try Prune.images(client, filter, all: all)
+        var bytes = try Prune.containers(client, filters)
+        try Prune.networks(client, filters)
+        if volumes { bytes += try Prune.volumes(client, filters) }
+        bytes += try Prune.images(client, filters, all: all)
         Prune.total(bytes)
     }
 
-    private var warning: String {
+    private func warning(_ filters: [String]) -> String {
         var lines = ["all stopped containers", "all networks not used by at least one container"]
         if volumes { lines.append("all anonymous volumes not used by at least one container") }
         lines.append(all ? "all images without at least one container associated to them" : "all dangling images")
         lines.append(all ? "all build cache" : "unused build cache")
         return "This will remove:\n" + lines.map { "  - \($0)\n" }.joined()
-            + (filter.descriptions.isEmpty
+            + (filters.isEmpty
                 ? ""
-                : "\n  Items to be pruned will be filtered with:\n"
-                    + filter.descriptions.map { "  - \($0)\n" }.joined())
+                : "\n  Items to be pruned will be filtered with:\n" + filters.map { "  - \($0)\n" }.joined())
     }
 }
 

@@ -22,6 +22,19 @@ struct Filters: FlagValue {
         return more
     }
 
+    /// The same filters and those that a configuration file has for every `prune`: what was typed wins over its opposite.
+    func adding(defaults: [String]) -> Filters {
+        let opposites = ["label": "label!", "label!": "label"]
+        var all = self
+        for text in defaults {
+            let (name, value) = text.cut("=")
+            guard let value else { continue }
+            if let opposite = opposites[name], values[opposite]?.contains(value) == true { continue }
+            all.add(name, value)
+        }
+        return all
+    }
+
     func has(_ name: String) -> Bool { values[name] != nil }
 
     /// Each filter as it can be typed, in order.

@@ -8,11 +8,36 @@ struct Template {
     }
 
     /// One command of a pipeline: a function or operand, and its arguments.
-    struct Call { var operands: [Operand] }
+    struct Call {
+        var operands: [Operand]
+        /// Where it stands, for errors.
+        var place: Place
+    }
+
+    /// What Go says of where an error is.
+    struct Place {
+        private let text: Substring
+        private let offset: Int
+
+        /// - Parameters:
+        ///   - text: of the template, which it is a part of.
+        ///   - offset: of the byte of `text` that is pointed at.
+        init(_ text: Substring, offset: Int = 0) {
+            self.text = text
+            self.offset = offset
+        }
+
+        func error(_ message: String) -> CLIError {
+            let before = text.base.utf8[..<text.startIndex]
+            let line = before.reduce(1) { $1 == 0x0a ? $0 + 1 : $0 }
+            let column = before.reversed().prefix { $0 != 0x0a }.count + offset
+            return CLIError("template: :\(line):\(column): executing \"\" at <\(text)>: \(message)")
+        }
+    }
 
     indirect enum Operand {
-        case path([String])
-        case variable(String, [String])
+        case path([String], Place)
+        case variable(String, [String], Place)
         case literal(JSON)
         case function(String)
         case nested([Call], [String])
@@ -43,14 +68,14 @@ struct Template {
     var fieldNames: [String] {
         nodes.flatMap { node -> [String] in
             guard case .output(let calls) = node else { return [] }
-            return calls.flatMap(\.operands).compactMap { if case .path(let names) = $0 { names.last } else { nil } }
+            return calls.flatMap(\.operands).compactMap { if case .path(let names, _) = $0 { names.last } else { nil } }
         }
     }
 }
 
 /// Reads template text.
 struct TemplateParser {
-    private var pieces: [(isAction: Bool, text: String)] = []
+    private var pieces: [(isAction: Bool, text: Substring)] = []
     private var position = 0
     private let source: String
 
@@ -72,8 +97,8 @@ struct TemplateParser {
         var rest = source[...]
         var trimNext = false
         while let open = Self.find("{{", in: rest) {
-            var text = String(rest[..<open])
-            if trimNext { text = String(text.drop(while: \.isWhitespace)) }
+            var text = rest[..<open]
+            if trimNext { text = text.drop(while: \.isWhitespace) }
             rest = rest[rest.index(open, offsetBy: 2)...]
             guard let close = Self.find("}}", in: rest) else { throw malformed("unclosed action") }
             var action = rest[..<close]
@@ -85,10 +110,17 @@ struct TemplateParser {
             trimNext = action.hasSuffix(" -")
             if trimNext { action = action.dropLast(2) }
             if !text.isEmpty { pieces.append((false, text)) }
-            if !action.hasPrefix("/*") { pieces.append((true, String(action).trimmed)) }
+            if !action.hasPrefix("/*") { pieces.append((true, Self.trimmed(action))) }
         }
         let tail = trimNext ? rest.drop(while: \.isWhitespace) : rest
-        if !tail.isEmpty { pieces.append((false, String(tail))) }
+        if !tail.isEmpty { pieces.append((false, tail)) }
+    }
+
+    /// Without white space at both ends, and still a part of the template.
+    private static func trimmed(_ text: Substring) -> Substring {
+        var text = text.drop(while: \.isWhitespace)
+        while text.last?.isWhitespace == true { text.removeLast() }
+        return text
     }
 
     private static func find(_ mark: String, in text: Substring) -> Substring.Index? {
@@ -113,26 +145,26 @@ struct TemplateParser {
         return nil
     }
 
-    private mutating func block() throws(CLIError) -> ([Template.Node], String?) {
+    private mutating func block() throws(CLIError) -> ([Template.Node], Substring?) {
         var nodes: [Template.Node] = []
         while position < pieces.count {
             let piece = pieces[position]
             position += 1
             guard piece.isAction else {
-                nodes.append(.text(piece.text))
+                nodes.append(.text(String(piece.text)))
                 continue
             }
             let word = String(piece.text.prefix { !$0.isWhitespace })
             switch word {
             case "end", "else": return (nodes, piece.text)
-            case "if", "range", "with": nodes.append(try branch(word, String(piece.text.dropFirst(word.count))))
+            case "if", "range", "with": nodes.append(try branch(word, piece.text.dropFirst(word.count)))
             default: nodes.append(try simple(piece.text))
             }
         }
         return (nodes, nil)
     }
 
-    private mutating func branch(_ kind: String, _ head: String) throws(CLIError) -> Template.Node {
+    private mutating func branch(_ kind: String, _ head: Substring) throws(CLIError) -> Template.Node {
         var lexer = try TemplateLexer(head)
         let variables = lexer.takeDeclaration()
         let pipeline = try lexer.pipeline()
@@ -140,9 +172,9 @@ struct TemplateParser {
         guard let ending else { throw malformed("unexpected EOF") }
         var otherwise: [Template.Node] = []
         if ending.hasPrefix("else") {
-            let rest = String(ending.dropFirst(4)).trimmed
+            let rest = Self.trimmed(ending.dropFirst(4))
             if rest.hasPrefix("if ") {
-                otherwise = [try branch("if", String(rest.dropFirst(2)))]
+                otherwise = [try branch("if", rest.dropFirst(2))]
             } else {
                 let (nodes, last) = try block()
                 guard last == "end" else { throw malformed("unexpected EOF") }
@@ -152,7 +184,7 @@ struct TemplateParser {
         return .branch(kind: kind, variable: variables, pipeline: pipeline, then: then, otherwise: otherwise)
     }
 
-    private func simple(_ text: String) throws(CLIError) -> Template.Node {
+    private func simple(_ text: Substring) throws(CLIError) -> Template.Node {
         var lexer = try TemplateLexer(text)
         let variables = lexer.takeDeclaration()
         let pipeline = try lexer.pipeline()
@@ -162,15 +194,15 @@ struct TemplateParser {
 
 /// The words of one action, and the pipelines made of them.
 struct TemplateLexer {
-    private var tokens: [String] = []
+    private var tokens: [Substring] = []
     private var position = 0
 
-    init(_ text: String) throws(CLIError) {
-        var rest = text[...]
+    init(_ text: Substring) throws(CLIError) {
+        var rest = text
         while let character = rest.first {
             if character.isWhitespace {
+                if let last = tokens.last, !Self.isSpace(last) { tokens.append(rest.prefix(1)) }
                 rest = rest.dropFirst()
-                if tokens.last != " ", !tokens.isEmpty { tokens.append(" ") }
             } else if character == "\"" || character == "`" || character == "'" {
                 var index = rest.index(after: rest.startIndex)
                 while index < rest.endIndex, rest[index] != character {
@@ -180,40 +212,51 @@ struct TemplateLexer {
                 guard index < rest.endIndex else {
                     throw CLIError("template parsing error: template: :1: unterminated quoted string", exitCode: 64)
                 }
-                tokens.append(String(rest[...index]))
+                tokens.append(rest[...index])
                 rest = rest[rest.index(after: index)...]
             } else if "()|,".contains(character) {
-                tokens.append(String(character))
+                tokens.append(rest.prefix(1))
                 rest = rest.dropFirst()
             } else {
                 let word = rest.prefix { !$0.isWhitespace && !"()|,\"`".contains($0) }
-                tokens.append(String(word))
+                tokens.append(word)
                 rest = rest.dropFirst(word.count)
             }
         }
-        if tokens.last == " " { tokens.removeLast() }
+        if tokens.last.map(Self.isSpace) == true { tokens.removeLast() }
     }
+
+    private static func isSpace(_ token: Substring) -> Bool { token.first?.isWhitespace == true }
 
     /// `$a, $b :=` at the beginning; nothing when there is none.
     mutating func takeDeclaration() -> [String] {
         guard let sign = tokens.firstIndex(where: { $0 == ":=" || $0 == "=" }) else { return [] }
         let names = tokens[..<sign].filter { $0.hasPrefix("$") }
         position = sign + 1
-        return Array(names)
+        return names.map(String.init)
     }
 
     /// Commands separated by `|`, to the end or a closing parenthesis.
     mutating func pipeline() throws(CLIError) -> [Template.Call] {
         var calls: [Template.Call] = []
         var operands: [Template.Operand] = []
+        var words: [Substring] = []
+        /// What has been collected as a command, with its text in the template.
+        func command() -> Template.Call {
+            let first = words.first ?? ""
+            let end = words.last?.endIndex ?? first.endIndex
+            return .init(operands: operands, place: .init(first.isEmpty ? first : first.base[first.startIndex..<end]))
+        }
         while position < tokens.count, tokens[position] != ")" {
             let token = tokens[position]
             position += 1
             switch token {
-            case " ": break
+            case _ where Self.isSpace(token): continue
             case "|":
-                calls.append(.init(operands: operands))
+                calls.append(command())
                 operands = []
+                words = []
+                continue
             case "(":
                 let nested = try pipeline()
                 guard position < tokens.count else {
@@ -228,21 +271,23 @@ struct TemplateLexer {
                 operands.append(.nested(nested, path))
             default: operands.append(try operand(token))
             }
+            words += [token, tokens[position - 1]]
         }
-        if !operands.isEmpty { calls.append(.init(operands: operands)) }
+        if !operands.isEmpty { calls.append(command()) }
         guard !calls.isEmpty, !calls.contains(where: { $0.operands.isEmpty }) else {
             throw CLIError("template parsing error: template: :1: missing value for command", exitCode: 64)
         }
         return calls
     }
 
-    private func operand(_ token: String) throws(CLIError) -> Template.Operand {
-        if token.hasPrefix(".") { return .path(token.split(separator: ".").map(String.init)) }
-        if token.hasPrefix("$") {
-            let parts = token.split(separator: ".").map(String.init)
-            return .variable(parts[0], Array(parts.dropFirst()))
-        }
-        if token.hasPrefix("\"") { return .literal(try JSONParser.parse(token)) }
+    private func operand(_ token: Substring) throws(CLIError) -> Template.Operand {
+        let names = token.split(separator: ".").map(String.init)
+        // As Go: a path is where its second name is.
+        let second = names.count > 1 ? names[0].utf8.count + (token.hasPrefix(".") ? 1 : 0) : 0
+        let place = Template.Place(token, offset: second)
+        if token.hasPrefix(".") { return .path(names, place) }
+        if token.hasPrefix("$") { return .variable(names[0], Array(names.dropFirst()), place) }
+        if token.hasPrefix("\"") { return .literal(try JSONParser.parse(String(token))) }
         if token.hasPrefix("`") { return .literal(.string(String(token.dropFirst().dropLast()))) }
         switch token {
         case "true": return .literal(true)
@@ -250,10 +295,10 @@ struct TemplateLexer {
         case "nil": return .literal(.null)
         default: break
         }
-        if Double(token) != nil { return .literal(.number(token)) }
-        guard TemplateEvaluator.functions.contains(token) else {
+        if Double(token) != nil { return .literal(.number(String(token))) }
+        guard TemplateEvaluator.functions.contains(String(token)) else {
             throw CLIError("template parsing error: template: :1: function \"\(token)\" not defined", exitCode: 64)
         }
-        return .function(token)
+        return .function(String(token))
     }
 }

@@ -53,7 +53,7 @@ struct TemplateEvaluator {
 
     /// What `{{.Path}}` prints for a null, which JSON has for several of Go's empty values.
     private func shown(_ value: JSON, _ calls: [Template.Call], _ dot: JSON) -> String {
-        guard calls.count == 1, calls[0].operands.count == 1, case .path(let names) = calls[0].operands[0],
+        guard calls.count == 1, calls[0].operands.count == 1, case .path(let names, _) = calls[0].operands[0],
             let name = names.last
         else { return Self.text(value) }
         // The only time that Docker's types hold as one.
@@ -94,61 +94,69 @@ struct TemplateEvaluator {
 
     private mutating func run(_ call: Template.Call, _ dot: JSON, piped: JSON?) throws(CLIError) -> JSON {
         var arguments: [JSON] = []
-        for operand in call.operands.dropFirst() { arguments.append(try value(operand, dot)) }
+        for operand in call.operands.dropFirst() { arguments.append(try value(operand, dot, call.place)) }
         if let piped { arguments.append(piped) }
         switch call.operands[0] {
-        case .function(let name): return try apply(name, arguments)
-        case .path(let names) where !arguments.isEmpty:
+        case .function(let name): return try apply(name, arguments, call.place)
+        case .path(let names, _) where !arguments.isEmpty:
             if let last = names.last, let method = methods[last] { return method(dot, arguments) }
-            return try value(call.operands[0], dot)
-        default: return try value(call.operands[0], dot)
+            return try value(call.operands[0], dot, call.place)
+        default: return try value(call.operands[0], dot, call.place)
         }
     }
 
-    private mutating func value(_ operand: Template.Operand, _ dot: JSON) throws(CLIError) -> JSON {
+    /// - Parameter command: where the operand's command is.
+    private mutating func value(
+        _ operand: Template.Operand, _ dot: JSON, _ command: Template.Place
+    ) throws(CLIError) -> JSON {
         switch operand {
         case .literal(let value): return value
-        case .path(let names): return try walk(dot, names)
-        case .variable(let name, let names): return try walk(variables[name] ?? .null, names)
-        case .nested(let calls, let names): return try walk(try pipeline(calls, dot), names)
-        case .function(let name): return try apply(name, [])
+        case .path(let names, let place): return try walk(dot, names, place)
+        case .variable(let name, let names, let place): return try walk(variables[name] ?? .null, names, place)
+        case .nested(let calls, let names):
+            return try walk(try pipeline(calls, dot), names, calls.first?.place ?? command)
+        case .function(let name): return try apply(name, [], command)
         }
     }
 
-    private func walk(_ start: JSON, _ names: [String]) throws(CLIError) -> JSON {
+    private func walk(_ start: JSON, _ names: [String], _ place: Template.Place) throws(CLIError) -> JSON {
         var value = start
         var above: String?
         for name in names {
-            defer { above = name }
-            guard let next = value[name] ?? GoRecords.member(name, of: value) else {
-                // Docker's types leave empty maps out.
-                if missingKeysFail, Self.maps.contains(name), !Self.maps.contains(above ?? "") { return .null }
-                if missingKeysFail, !Self.maps.contains(above ?? ""), case .object = value {
-                    let path = "." + names.joined(separator: ".")
-                    let column = 2 + names.prefix { $0 != name }.reduce(0) { $0 + $1.utf8.count + 1 }
-                    throw CLIError(
-                        "template: :1:\(column): executing \"\" at <\(path)>: map has no entry for key \"\(name)\"")
-                }
-                // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
-                if case .object = value {
-                    if let rowType, value == root, start == root {
-                        throw CLIError(
-                            "template: :1:2: executing \"\" at <.\(name)>: can't evaluate field \(name) in type "
-                                + rowType)
-                    }
-                    return .string("<no value>")
-                }
-                if value == .null { return .string("<no value>") }
-                throw CLIError(
-                    "template: :1:2: executing \"\" at <.\(names.joined(separator: "."))>: can't evaluate field \(name)"
-                )
+            if let next = value[name] ?? GoRecords.member(name, of: value) {
+                value = next
+            } else {
+                value = try missing(name, value, above, place)
             }
-            value = next
+            above = name
         }
         return value
     }
 
-    private func apply(_ name: String, _ arguments: [JSON]) throws(CLIError) -> JSON {
+    /// What a member is that is not there.
+    ///
+    /// - Parameter above: the name of the value that it is not in.
+    private func missing(
+        _ name: String, _ value: JSON, _ above: String?, _ place: Template.Place
+    ) throws(CLIError) -> JSON {
+        let isUsersMap = Self.maps.contains(above ?? "")
+        switch value {
+        case .null: return .string("<no value>")
+        case .object where rowType != nil && value == root:
+            throw place.error("can't evaluate field \(name) in type \(rowType ?? "")")
+        case .object where missingKeysFail && !isUsersMap:
+            // Docker's types leave empty maps out.
+            guard !Self.maps.contains(name) else { return .null }
+            throw place.error("map has no entry for key \"\(name)\"")
+        // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
+        case .object: return .string("<no value>")
+        default: throw place.error("can't evaluate field \(name) in type \(rowType == nil ? "interface {}" : "string")")
+        }
+    }
+
+    private func apply(
+        _ name: String, _ arguments: [JSON], _ place: Template.Place
+    ) throws(CLIError) -> JSON {
         func text(_ index: Int) -> String { index < arguments.count ? Self.text(arguments[index]) : "" }
         func number(_ index: Int) -> Int { index < arguments.count ? Int(clamping: arguments[index].int ?? 0) : 0 }
         let first = arguments.first ?? .null
@@ -171,7 +179,7 @@ struct TemplateEvaluator {
                 first.elements.isEmpty
                     ? (first.members.isEmpty ? (first.string?.utf8.count ?? 0) : first.members.count)
                     : first.elements.count)
-        case "index": return try index(first, arguments.dropFirst())
+        case "index": return try index(first, arguments.dropFirst(), place)
         case "eq": return .bool(arguments.dropFirst().contains { $0 == first })
         case "ne": return .bool(arguments.count > 1 && arguments[1] != first)
         case "lt", "le", "gt", "ge": return .bool(Self.compare(name, arguments))
@@ -190,16 +198,16 @@ struct TemplateEvaluator {
         }
     }
 
-    private func index(_ start: JSON, _ keys: ArraySlice<JSON>) throws(CLIError) -> JSON {
+    private func index(
+        _ start: JSON, _ keys: ArraySlice<JSON>, _ place: Template.Place
+    ) throws(CLIError) -> JSON {
         var value = start
         for key in keys {
             if let name = key.string {
                 value = value[name] ?? .string("")
             } else {
                 guard let offset = key.int, value.elements.indices.contains(Int(clamping: offset)) else {
-                    throw CLIError(
-                        "template: :1:2: executing \"\" at <index>: error calling index: index out of range: \(Self.text(key))"
-                    )
+                    throw place.error("error calling index: index out of range: \(Self.text(key))")
                 }
                 value = value.elements[Int(clamping: offset)]
             }

@@ -52,6 +52,9 @@ struct ConfigFile {
     /// A text among the other settings, such as `psFormat`.
     func setting(_ name: String) -> String? { document[name]?.string }
 
+    /// The filters of every `prune`.
+    var pruneFilters: [String] { (document["pruneFilters"]?.elements ?? []).compactMap(\.string) }
+
     /// The value of `X-Registry-Auth` for an image.
     func header(for image: ImageName) throws(CLIError) -> (String, String) {
         ("X-Registry-Auth", Base64.encodeURL(Array(try auth(for: image.authKey).encoded().utf8)))
