@@ -52,6 +52,7 @@ let package = Package(
         module("LayerFS", ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", crypto]),
         module("Isolation", ["OCI", "Kernel", "CLinux", "CNetfilter"]),
         module("Volumes", ["Kernel", "CLinux"]),
+        module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1]),
         module(
             "Registry",
@@ -90,6 +91,7 @@ let package = Package(
         tests("VolumesTests", ["Volumes", "Kernel"]),
         tests("CLITests", ["docker"]),
         tests("NetlinkTests", ["Netlink", "Kernel"]),
+        tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ActorsTests", ["Actors", "OCI", "Kernel"]),

@@ -11,7 +11,7 @@ struct LayoutTests {
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux", "CNetfilter"],
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CNetfilter"],
-        "Volumes": ["Kernel", "CLinux"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
+        "Volumes": ["Kernel", "CLinux"], "DNS": ["Kernel"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
         "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI"],
         "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
         "dockerd": [
@@ -19,7 +19,7 @@ struct LayoutTests {
             "OCI", "CLinux",
         ],
     ]
-    static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes"]
+    static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "DNS"]
 
     /// No file is longer, in lines.
     static let fileLinesMax = 800
