@@ -7,7 +7,7 @@ TEST_PACKAGES = curl busybox-static docker-registry skopeo iproute2 nftables e2f
 	bind9-dnsutils bind9-host dnsmasq-base dnsperf
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: deps build test quickstart bench-peers install lint clean
+.PHONY: deps build test quickstart bench-peers bench-names install lint clean
 
 deps: ## The Debian packages that building and testing need.
 	apt-get update -q
@@ -26,6 +26,9 @@ quickstart: ## Build, pull a real image from a real registry, run it with a data
 
 bench-peers: ## Our engine beside Debian's docker.io, containerd, podman and crun, in one run.
 	Benchmarks/peers/run
+
+bench-names: ## The name server of containers beside dnsmasq.
+	Benchmarks/names/run
 
 lint:
 	$(SWIFT) format lint --strict -r Sources Tests Benchmarks/Benchmarks

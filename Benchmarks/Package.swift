@@ -14,6 +14,8 @@ let package = Package(
     name: "docker-swift-benchmarks",
     dependencies: [
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []),
     ],
     targets: [
@@ -26,6 +28,21 @@ let package = Package(
             name: "LayerFS",
             dependencies: ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
+        .target(
+            name: "DNS",
+            dependencies: [
+                "Kernel", .product(name: "NIOCore", package: "swift-nio"), .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "NameServer",
+            dependencies: [
+                "DNS", "Kernel", .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "Logging", package: "swift-log"),
+            ],
+            path: "Benchmarks/DNS", swiftSettings: settings),
         .executableTarget(
             name: "LayerFSBenchmarks",
             dependencies: ["LayerFS", "OCI", "Kernel", .product(name: "Benchmark", package: "benchmark")],

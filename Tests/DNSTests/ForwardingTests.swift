@@ -62,6 +62,20 @@ struct `servers that are not as they should be` {
         await upstream.close()
     }
 
+    @Test func `a server may have an IPv6 address`() async throws {
+        let group = MultiThreadedEventLoopGroup.singleton
+        let answering = try await DatagramBootstrap(group: group)
+            .channelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(Echo()) }
+            }
+            .bind(host: "::1", port: 0).get()
+        let port = try #require(answering.localAddress?.port)
+        let served = try await Served([DNSEndpoint(.v6(1), port: UInt16(port))])
+        #expect(try served.dig("+short", "a.example") == "192.0.2.1\n")
+        await served.resolver.close()
+        try await answering.close()
+    }
+
     @Test func `names without a dot are passed on, unless the user set ndots`() async throws {
         let upstream = try await ScriptedServer { query, _ in [TestMessage.answer(query, [record])] }
         let served = try await Served([upstream.endpoint])
@@ -266,6 +280,18 @@ struct `servers that are not as they should be` {
         #expect(Set(upstream.queries.map(\.source)).count >= 32)
         await served.resolver.close()
         await upstream.close()
+    }
+}
+
+/// Answers everything with the record.
+private final class Echo: ChannelInboundHandler {
+    typealias InboundIn = AddressedEnvelope<ByteBuffer>
+    typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var envelope = unwrapInboundIn(data)
+        envelope.data = ByteBuffer(bytes: TestMessage.answer(Array(envelope.data.readableBytesView), [record]))
+        context.writeAndFlush(wrapOutboundOut(envelope), promise: nil)
     }
 }
 

@@ -46,6 +46,13 @@ final class DatagramPort: ChannelInboundHandler {
         context.write(wrapOutboundOut(AddressedEnvelope(remoteAddress: address, data: message)), promise: nil)
     }
 
+    func channelInactive(context: ChannelHandlerContext) {
+        guard server.isServing(client) else { return }
+        server.logger.error(
+            "the name server of a container has lost its socket: restart the container",
+            metadata: ["container": "\(client.container)"])
+    }
+
     /// Nothing that happens to one datagram ends the service.
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         server.logger.debug("dns datagram failed", metadata: ["container": "\(client.container)", "error": "\(error)"])

@@ -54,10 +54,10 @@ final class ServerLoop {
             client.datagrams = datagrams
             client.listener = listener
             // Stopped meanwhile.
-            if server.clients[container] !== client { server.shut(client) }
+            if !server.isServing(client) { server.shut(client) }
         }.flatMapError { error in
             let (server, client) = bound.value
-            if server.clients[container] === client { _ = server.stop(container) }
+            if server.isServing(client) { _ = server.stop(container) }
             datagrams.whenSuccess { $0.close(promise: nil) }
             listener.whenSuccess { $0.close(promise: nil) }
             return server.loop.makeFailedFuture(
@@ -92,6 +92,8 @@ final class ServerLoop {
             }
             .withBoundSocket(tcp)
     }
+
+    func isServing(_ client: Client) -> Bool { clients[client.container] === client }
 
     func update(_ container: String, _ configuration: ClientConfiguration) {
         guard let client = clients[container] else { return }
