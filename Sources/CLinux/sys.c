@@ -1,8 +1,10 @@
 #define _GNU_SOURCE
 #include "include/sys.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
 #include <linux/openat2.h>
 #include <malloc.h>
 #include <linux/mount.h>
@@ -90,6 +92,17 @@ int cl_socket_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
 int cl_setns(int fd, int type) { return setns(fd, type); }
 int cl_unshare(int flags) { return unshare(flags); }
+int cl_ignore_netlink_port(int fd, uint32_t port) {
+    // Offset 12 of struct nlmsghdr; a filter loads words as big-endian.
+    struct sock_filter steps[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 12),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, htonl(port), 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, 0),
+        BPF_STMT(BPF_RET | BPF_K, UINT32_MAX),
+    };
+    struct sock_fprog program = {.len = sizeof steps / sizeof steps[0], .filter = steps};
+    return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program);
+}
 int cl_fcntl_int(int fd, int command, int argument) { return fcntl(fd, command, argument); }
 int cl_ioctl_int(int fd, unsigned long request, int argument) { return ioctl(fd, request, argument); }
 int cl_ioctl_pointer(int fd, unsigned long request, void *argument) { return ioctl(fd, request, argument); }

@@ -1,15 +1,21 @@
 import Glibc
 import Kernel
 
-/// A netlink(7) socket of the routing family. It belongs to the network namespace its thread was in when it was opened.
+/// A netlink(7) socket. It belongs to the network namespace its thread was in when it was opened.
 ///
 /// Every call waits for the kernel's answer: use it on a thread of its own.
 struct NetlinkSocket: ~Copyable, Sendable {
-    private let descriptor: OwnedFD
-    private var sequence: UInt32 = 0
+    /// The families of netlink that are used here (linux/netlink.h).
+    enum Family: CInt {
+        case route = 0
+        case netfilter = 12
+    }
+
+    let descriptor: OwnedFD
+    var sequence: UInt32 = 0
 
     // linux/netlink.h; Glibc's module has none of it.
-    private static let family: CInt = 16
+    static let addressFamily: CInt = 16
     private static let optionLevel: CInt = 270
     private static let capAcknowledgement: CInt = 10
     private static let extendedAcknowledgement: CInt = 11
@@ -22,12 +28,12 @@ struct NetlinkSocket: ~Copyable, Sendable {
     /// How often a dump that raced with a change is asked for again.
     private static let dumpTriesMax = 8
 
-    init() throws(SystemError) { descriptor = try Self.open() }
+    init(_ family: Family = .route) throws(SystemError) { descriptor = try Self.open(family) }
 
-    private static func open() throws(SystemError) -> OwnedFD {
+    private static func open(_ family: Family) throws(SystemError) -> OwnedFD {
         let descriptor = OwnedFD(
             adopting: try checked("socket", "netlink") {
-                socket(Self.family, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), 0)
+                socket(addressFamily, CInt(SOCK_RAW.rawValue | SOCK_CLOEXEC.rawValue), family.rawValue)
             })
         let raw = descriptor.raw
         var on: CInt = 1
@@ -98,12 +104,12 @@ struct NetlinkSocket: ~Copyable, Sendable {
         }
     }
 
-    private func send(_ datagram: [UInt8]) throws(SystemError) {
+    func send(_ datagram: [UInt8]) throws(SystemError) {
         let raw = descriptor.raw
         try checked("send", "netlink") { Glibc.send(raw, datagram, datagram.count, 0) }
     }
 
-    private func receive() throws(SystemError) -> [NetlinkReply] {
+    func receive() throws(SystemError) -> [NetlinkReply] {
         let raw = descriptor.raw
         var failure: SystemError?
         let datagram = [UInt8](unsafeUninitializedCapacity: Self.datagramMax) { buffer, count in
@@ -117,7 +123,7 @@ struct NetlinkSocket: ~Copyable, Sendable {
     }
 
     /// The error of an NLMSG_ERROR message, with the text of its extended acknowledgement; nil for success.
-    private static func failure(in reply: NetlinkReply, _ object: String) -> SystemError? {
+    static func failure(in reply: NetlinkReply, _ object: String) -> SystemError? {
         guard let code: CInt = reply.payload.number(at: 0) else { return SystemError("netlink", EBADMSG, object) }
         guard code != 0 else { return nil }
         // After the code comes the header of the request, and with NETLINK_CAP_ACK nothing else of it.

@@ -50,6 +50,8 @@ int cl_socket_pair(int ends[2]);  // socketpair(2), unix stream, close-on-exec
 int cl_pipe(int ends[2]);  // pipe2(2), close-on-exec
 int cl_setns(int fd, int type);
 int cl_unshare(int flags);
+// A netlink(7) socket no longer receives what the socket numbered `port` has caused (SO_ATTACH_FILTER).
+int cl_ignore_netlink_port(int fd, uint32_t port);
 int cl_fcntl_int(int fd, int command, int argument);
 int cl_ioctl_int(int fd, unsigned long request, int argument);
 int cl_ioctl_pointer(int fd, unsigned long request, void *argument);
