@@ -152,6 +152,31 @@ struct `servers that are not as they should be` {
         await upstream.close()
     }
 
+    @Test(arguments: [.otherID, .otherName, .twoQuestions, .short] as [Forgery])
+    func `a forged answer by TCP is none`(_ forgery: Forgery) async throws {
+        let upstream = try await ScriptedServer { query, _ in
+            [forgery.apply(TestMessage.answer(query, [.init(data: [6, 6, 6, 6])]))]
+        }
+        let served = try await Served([upstream.endpoint])
+        #expect(try served.dig("+tcp", "a.example").contains("status: SERVFAIL"))
+        #expect(upstream.queries.map(\.isStream) == [true])
+        await served.resolver.close()
+        await upstream.close()
+    }
+
+    @Test func `a server that accepts and is silent has its time`() async throws {
+        let upstream = try await ScriptedServer { query, isStream in
+            isStream ? [] : [TestMessage.answer(query, flags: 0x8380, [record])]
+        }
+        let served = try await Served([upstream.endpoint])
+        let start = ContinuousClock.now
+        let answer = try #require(try served.ask(TestMessage.query("a.example")))
+        #expect(TestMessage.isTruncated(answer) && TestMessage.answerCount(answer) == 1)
+        #expect(ContinuousClock.now - start < .seconds(5))
+        await served.resolver.close()
+        await upstream.close()
+    }
+
     @Test func `a datagram from another address does not count`() async throws {
         let stranger = try TestSockets.bound(SOCK_DGRAM)
         let raw = stranger.raw

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import Kernel
 import NIOCore
@@ -44,6 +45,30 @@ struct `many queries` {
             answered += ids.count
         }
         return answered
+    }
+
+    private static func descriptors() throws -> Int {
+        try FileManager.default.contentsOfDirectory(atPath: "/proc/self/fd").count
+    }
+
+    @Test func `beginnings and ends of service leave no descriptor`() async throws {
+        let upstream = try await ScriptedServer { query, _ in [TestMessage.answer(query, [.init(ttl: 0)])] }
+        let served = try await Served([upstream.endpoint])
+        let before = try Self.descriptors()
+        let configuration = ClientConfiguration(names: Served.names, upstream: [upstream.endpoint])
+        for number in 0..<200 {
+            let port = try await Served.add("r\(number)", to: served.resolver, configuration)
+            let connection = try TestSockets.connected(SOCK_STREAM, port)
+            try TestSockets.send(connection, TestMessage.framed(TestMessage.query("n\(number).example")))
+            #expect(TestSockets.receiveFrame(connection) != nil)
+            #expect(try TestSockets.ask(port, TestMessage.query("u\(number).example")) != nil)
+            await served.resolver.stop("r\(number)")
+        }
+        // Sockets to servers go when they have been idle for five seconds.
+        for _ in 0..<80 where try Self.descriptors() > before { try await Task.sleep(for: .milliseconds(100)) }
+        #expect(try Self.descriptors() <= before)
+        await served.resolver.close()
+        await upstream.close()
     }
 
     @Test func `more than may wait are refused, and known names are still answered`() async throws {
