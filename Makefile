@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 RELEASE = -c release --static-swift-stdlib -Xswiftc -Osize
 BUILD_PACKAGES = liburing-dev libisal-dev libzstd-dev libbz2-dev liblzma-dev libseccomp-dev libsqlite3-dev libnftables-dev zlib1g-dev
 TEST_PACKAGES = curl busybox-static docker-registry skopeo iproute2 nftables e2fsprogs apache2-utils procps python3 zstd xz-utils bzip2 \
-	bind9-dnsutils bind9-host dnsmasq-base dnsperf
+	pigz isal bind9-dnsutils bind9-host dnsmasq-base dnsperf
 export DEBIAN_FRONTEND = noninteractive
 
 .PHONY: deps build test quickstart bench-peers bench-names install lint clean

@@ -20,13 +20,14 @@ let package = Package(
     ],
     targets: [
         .target(name: "CLinux", linkerSettings: [.linkedLibrary("uring")]),
+        .target(name: "CInflate", cSettings: [.unsafeFlags(["-O3"])]),
         .systemLibrary(name: "CCodecs"),
         .target(name: "OCI", swiftSettings: settings),
         .target(name: "Kernel", dependencies: ["CLinux"], swiftSettings: settings),
         .target(name: "Ring", dependencies: ["Kernel", "CLinux"], swiftSettings: settings),
         .target(
             name: "LayerFS",
-            dependencies: ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", .product(name: "Crypto", package: "swift-crypto")],
+            dependencies: ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate", .product(name: "Crypto", package: "swift-crypto")],
             swiftSettings: settings),
         .target(
             name: "DNS",
@@ -45,7 +46,7 @@ let package = Package(
             path: "Benchmarks/DNS", swiftSettings: settings),
         .executableTarget(
             name: "LayerFSBenchmarks",
-            dependencies: ["LayerFS", "OCI", "Kernel", .product(name: "Benchmark", package: "benchmark")],
+            dependencies: ["LayerFS", "OCI", "Kernel", "CCodecs", .product(name: "Benchmark", package: "benchmark")],
             path: "Benchmarks/LayerFS", swiftSettings: settings,
             plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]),
     ]

@@ -1,4 +1,4 @@
-// The compression libraries of layers: ISA-L inflate and deflate (gzip), libzstd, libbz2, liblzma.
+// The compression libraries of layers: ISA-L (deflate and CRC-32 of gzip), libzstd, libbz2, liblzma.
 #include <isa-l/igzip_lib.h>
 #include <isa-l/crc.h>
 #include <zstd.h>
