@@ -75,7 +75,7 @@ package actor EmptyNamespaces {
         try NetworkNamespace.enterNew()
         try NetworkNamespace.setDefaults()
         var inside = try NetlinkSocket()
-        try inside.transact([BridgeMessages.bringUp(1)])  // lo is the first interface of every namespace
+        try inside.transact([RouteMessages.bringUp(1)])  // lo is the first interface of every namespace
         return NamespaceHandle(try NetworkNamespace.current())
     }
 }

@@ -12,6 +12,12 @@ package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible 
         }
     }
 
+    /// Six bytes as the kernel gives them; nil for another count.
+    init?(bytes: some Collection<UInt8>) {
+        guard bytes.count == 6 else { return nil }
+        self.bytes = Array(bytes)
+    }
+
     /// Six hexadecimal bytes with colons between; nil for anything else, and for group addresses.
     package init?(_ text: some StringProtocol) {
         let parts = text.split(separator: ":", omittingEmptySubsequences: false)

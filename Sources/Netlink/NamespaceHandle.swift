@@ -37,6 +37,12 @@ enum NetworkNamespace {
     /// Sets what every container namespace starts with in the thread's.
     static func setDefaults() throws(SystemError) { for (name, value) in defaults { try set(name, value) } }
 
+    /// Reads a parameter of the thread's namespace, without its newline.
+    static func get(_ name: String) throws(SystemError) -> String {
+        let bytes = try Files.read("/proc/sys/net/\(name)", bytesMax: 4096)
+        return String(decoding: bytes.prefix { $0 != 0x0A }, as: UTF8.self)
+    }
+
     /// Writes a parameter of the thread's namespace; `name` is the path below /proc/sys/net.
     static func set(_ name: String, _ value: String) throws(SystemError) {
         let file = try OwnedFD.open("/proc/sys/net/\(name)", O_WRONLY)

@@ -9,6 +9,7 @@ struct NetlinkMessage: Sendable {
         static let request = Flags(rawValue: 0x1)
         static let acknowledge = Flags(rawValue: 0x4)
         static let dump = Flags(rawValue: 0x300)
+        static let replace = Flags(rawValue: 0x100)
         static let exclusive = Flags(rawValue: 0x200)
         static let create = Flags(rawValue: 0x400)
     }

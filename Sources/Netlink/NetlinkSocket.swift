@@ -54,6 +54,7 @@ struct NetlinkSocket: ~Copyable, Sendable {
     /// The kernel goes on after a failed one: what the others did stays.
     /// - Throws: the first failure, with the request's object and the kernel's explanation.
     mutating func transact(_ messages: [NetlinkMessage]) throws(SystemError) {
+        guard !messages.isEmpty else { return }
         let first = sequence &+ 1
         var datagram: [UInt8] = []
         for message in messages {

@@ -24,11 +24,15 @@ package struct PortBinding: Sendable, Hashable, Codable, CustomStringConvertible
     package var hostPortEnd: UInt16
     package var containerPort: UInt16
     package var transport: Transport
+    /// Nobody has asked for `hostAddress`: ``HostNetworks/publish(_:for:)`` puts the network's there, and where that is
+    /// every IPv4 address, publishes on every IPv6 address too.
+    package var isAddressDefault: Bool
 
     package init(
         hostAddress: IPAddress = .any4, hostPort: UInt16 = 0, hostPortEnd: UInt16 = 0, containerPort: UInt16,
-        transport: Transport = .tcp
+        transport: Transport = .tcp, isAddressDefault: Bool = false
     ) {
+        self.isAddressDefault = isAddressDefault
         self.hostAddress = hostAddress
         self.hostPort = hostPort
         self.hostPortEnd = hostPortEnd

@@ -1,0 +1,18 @@
+/// The packet rules of a host, or why there are none, and its published ports. Made in the host's namespace.
+///
+/// `@unchecked Sendable`: made on the thread of ``HostNetworks`` and handed to it.
+struct FirewallOpening: @unchecked Sendable {
+    let firewall: Firewall?
+    let failure: NetworkError?
+    let ports = PortTable()
+
+    init(_ table: String) {
+        do throws(NetworkError) {
+            firewall = try Firewall(table: table)
+            failure = nil
+        } catch {
+            firewall = nil
+            failure = error
+        }
+    }
+}
