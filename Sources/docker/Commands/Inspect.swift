@@ -38,7 +38,7 @@ enum Inspector {
             }
         }
         if let template {
-            try show(kind == "network" ? found.map(GoRecords.network) : found, template)
+            try show(found.map { GoRecords.typed($0) }, template)
         } else if format == "json" {
             say(JSON.array(found).encoded(escapingHTML: false))
         } else {

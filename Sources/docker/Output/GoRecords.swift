@@ -80,9 +80,23 @@ enum GoRecords {
 
     static func isNetwork(_ value: JSON) -> Bool { value["IPAM"] != nil && value["EnableIPv6"] != nil }
 
+    /// A value as Docker's types hold it: maps, whose keys users choose, have them in order.
+    static func typed(_ value: JSON, name: String = "") -> JSON {
+        switch value {
+        case .object(var members):
+            for index in members.indices {
+                members[index].value = typed(members[index].value, name: members[index].name)
+            }
+            if TemplateEvaluator.maps.contains(name) { members.sort { $0.name < $1.name } }
+            return name.isEmpty ? network(.object(members)) : .object(members)
+        case .array(let elements): return .array(elements.map { typed($0, name: "element") })
+        default: return value
+        }
+    }
+
     /// A network as Docker's type holds it: with the members that older daemons do not send.
-    static func network(_ sent: JSON) -> JSON {
-        guard case .object(var members) = sent, sent["EnableIPv4"] == nil,
+    private static func network(_ sent: JSON) -> JSON {
+        guard isNetwork(sent), case .object(var members) = sent, sent["EnableIPv4"] == nil,
             let index = members.firstIndex(where: { $0.name == "EnableIPv6" })
         else { return sent }
         members.insert(.init(name: "EnableIPv4", value: false), at: index)

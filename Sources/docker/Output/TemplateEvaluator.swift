@@ -17,8 +17,9 @@ struct TemplateEvaluator {
     /// What Go calls the type of a listing's rows, which have no other fields; nil for any other value.
     private let rowType: String?
     /// Members whose own members are named by users.
-    private static let maps: Set = [
-        "Annotations", "DriverOpts", "ExposedPorts", "Labels", "Networks", "Options", "PortBindings", "Ports",
+    static let maps: Set = [
+        "Annotations", "AuxiliaryAddresses", "Containers", "DriverOpts", "ExposedPorts", "Labels", "Networks",
+        "Options", "PortBindings", "Ports",
         "StorageOpt",
         "Sysctls", "Tmpfs", "Volumes",
     ]
