@@ -29,12 +29,15 @@ struct Settings {
 struct CommandEntry {
     let name: String
     let command: any Command.Type
+    /// What it does, in a line.
+    let about: String
     /// Other names inside its group.
-    private let aliases: [String]
+    let aliases: [String]
 
-    init(_ name: String, _ command: any Command.Type, aliases: [String] = []) {
+    init(_ name: String, _ command: any Command.Type, _ about: String, aliases: [String] = []) {
         self.name = name
         self.command = command
+        self.about = about
         self.aliases = aliases
     }
 
@@ -52,7 +55,7 @@ struct CommandEntry {
         let help = CommandHelp(usage: C.usage)
         do throws(FlagError) {
             guard try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional) == .run else {
-                return say(help.text(flags))
+                return say(help.text(flags, about: about, names: Commands.names(of: type)))
             }
         } catch {
             throw help.failure(error)
@@ -122,13 +125,10 @@ enum Docker {
         var table = Commands.table
         var name = verb
         var rest = rest
-        if let group = Commands.groups[verb] {
-            let names = group.map { "  " + $0.name }.joined(separator: "\n")
-            let more = "Run 'docker \(verb) COMMAND --help' for more information on a command."
-            let help = "Usage:  docker \(verb) COMMAND\n\nCommands:\n\(names)\n\n\(more)"
-            guard let member = rest.popFirst() else { return complain(help) }
-            if ["-h", "--help"].contains(member) { return say(help) }
-            table = group
+        if let group = Commands.groups.first(where: { $0.name == verb }) {
+            guard let member = rest.popFirst() else { return complain(Help.text(of: group)) }
+            if ["-h", "--help"].contains(member) { return say(Help.text(of: group)) }
+            table = group.entries
             name = member
         }
         let inGroup = name != verb

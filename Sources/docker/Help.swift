@@ -4,66 +4,92 @@ enum Version {
     static let build = "swift"
 }
 
-/// The text of `docker help`.
+/// The texts of `docker help` and of the groups' help.
 enum Help {
-    static let text = """
-        Usage:  docker [OPTIONS] COMMAND
+    static var text: String {
+        let groups = Commands.groups.map { ($0.name, $0.about) }
+        return """
+            Usage:  docker [OPTIONS] COMMAND
 
-        A self-sufficient runtime for containers
+            A self-sufficient runtime for containers
 
-        Common Commands:
-          run         Create and run a new container from an image
-          exec        Execute a command in a running container
-          ps          List containers
-          pull        Download an image from a registry
-          push        Upload an image to a registry
-          images      List images
-          login       Authenticate to a registry
-          logout      Log out from a registry
-          version     Show the Docker version information
-          info        Display system-wide information
+            Common Commands:
+            \(rows(Commands.common.map { ($0.name, $0.about) }))
 
-        Management Commands:
-          container   Manage containers
-          image       Manage images
-          network     Manage networks
-          system      Manage Docker
-          volume      Manage volumes
+            Management Commands:
+            \(rows(groups))
+
+            Commands:
+            \(rows(Commands.others.map { ($0.name, $0.about) }))
+
+            Global Options:
+                  --config string   Location of client config files (default "~/.docker")
+              -H, --host string     Daemon socket to connect to
+              -v, --version         Print version information and quit
+
+            Run 'docker COMMAND --help' for more information on a command.
+            """
+    }
+
+    static func text(of group: CommandGroup) -> String {
+        """
+        Usage:  docker \(group.name) COMMAND
+
+        \(group.about)
 
         Commands:
-          attach      Attach local standard input, output, and error streams to a running container
-          commit      Create a new image from a container's changes
-          cp          Copy files/folders between a container and the local filesystem
-          create      Create a new container
-          diff        Inspect changes to files or directories on a container's filesystem
-          events      Get real time events from the server
-          export      Export a container's filesystem as a tar archive
-          history     Show the history of an image
-          import      Import the contents from a tarball to create a filesystem image
-          inspect     Return low-level information on Docker objects
-          kill        Kill one or more running containers
-          load        Load an image from a tar archive or STDIN
-          logs        Fetch the logs of a container
-          pause       Pause all processes within one or more containers
-          port        List port mappings or a specific mapping for the container
-          rename      Rename a container
-          restart     Restart one or more containers
-          rm          Remove one or more containers
-          rmi         Remove one or more images
-          save        Save one or more images to a tar archive (streamed to STDOUT by default)
-          start       Start one or more stopped containers
-          stats       Display a live stream of container(s) resource usage statistics
-          stop        Stop one or more running containers
-          tag         Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE
-          top         Display the running processes of a container
-          unpause     Unpause all processes within one or more containers
-          wait        Block until one or more containers stop, then print their exit codes
+        \(rows(group.entries.map { ($0.name, $0.about) }))
 
-        Global Options:
-              --config string   Location of client config files (default "~/.docker")
-          -H, --host string     Daemon socket to connect to
-          -v, --version         Print version information and quit
+        Run 'docker \(group.name) COMMAND --help' for more information on a command.
+        """
+    }
 
-        Run 'docker COMMAND --help' for more information on a command.
+    private static func rows(_ rows: [(String, String)]) -> String {
+        rows.map { name, about in
+            "  \(name)\(String(repeating: " ", count: max(1, 12 - name.utf8.count)))\(about)"
+        }.joined(separator: "\n")
+    }
+
+    // MARK: Lines
+
+    /// One less than the columns of a terminal that is not known.
+    private static let width = 79
+    /// How many columns a line may be longer for the sake of the words that are left.
+    private static let slack = 5
+
+    /// A flag's text in lines for the space behind its name, broken between words.
+    ///
+    /// - Parameter indent: of all lines but the first.
+    static func wrapped(_ text: String, indent: Int) -> String {
+        var lines: [Substring] = []
+        var rest = text[...]
+        let limit = width - indent - slack
+        while rest.count >= limit + slack,
+            let space = rest.prefix(limit).lastIndex(where: { $0 == " " || $0 == "\n" }), space > rest.startIndex
+        {
+            let end = rest.prefix(limit).lastIndex(of: "\n").flatMap { $0 > rest.startIndex ? $0 : nil } ?? space
+            lines.append(rest[..<end])
+            rest = rest[rest.index(after: end)...]
+        }
+        lines.append(rest)
+        return lines.joined(separator: "\n").split(separator: "\n", omittingEmptySubsequences: false)
+            .joined(separator: "\n" + String(repeating: " ", count: indent))
+    }
+
+    // MARK: Texts of several commands
+
+    static let listFormat: StaticString = """
+        Format output using a custom template:
+        'table':            Print output in table format with column headers (default)
+        'table TEMPLATE':   Print output in table format using the given Go template
+        'json':             Print in JSON format
+        'TEMPLATE':         Print output using the given Go template.
+        Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates
+        """
+    static let format: StaticString = """
+        Format output using a custom template:
+        'json':             Print in JSON format
+        'TEMPLATE':         Print output using the given Go template.
+        Refer to https://docs.docker.com/go/formatting/ for more information about formatting output with templates
         """
 }

@@ -119,4 +119,26 @@ import Testing
         for text in typed { #expect(filters.take(text) == nil) }
         #expect(filters.adding(defaults: defaults).descriptions == all)
     }
+
+    @Test func `maps are sent in order to templates, and records as they are`() {
+        let sent: JSON = [
+            "EnableIPv6": false, "IPAM": ["Driver": "default", "Config": []],
+            "Containers": ["b": ["Name": "x"], "a": ["Name": "y", "EndpointID": ""]], "Labels": ["z": "1", "a": "2"],
+        ]
+        #expect(
+            GoRecords.typed(sent).encoded()
+                == #"{"EnableIPv4":false,"EnableIPv6":false,"IPAM":{"Driver":"default","Config":[]},"#
+                + #""Containers":{"a":{"Name":"y","EndpointID":""},"b":{"Name":"x"}},"Labels":{"a":"2","z":"1"}}"#)
+    }
+
+    @Test(arguments: [
+        ("short", "short"), ("one\ntwo", "one\n    two"),
+        (
+            "Highest gw-priority provides the default gateway. Accepts positive and negative values.",
+            "Highest gw-priority provides the default gateway. Accepts positive\n    and negative values."
+        ), (String(repeating: "x", count: 200), String(repeating: "x", count: 200)),
+    ])
+    func `help breaks lines between words`(text: String, lines: String) {
+        #expect(Help.wrapped(text, indent: 4) == lines)
+    }
 }

@@ -1,51 +1,123 @@
 /// Every command, one line each, and the groups that hold them under their long names.
 enum Commands {
-    static let table: [CommandEntry] = [
-        .init("run", Run.self), .init("create", Create.self), .init("start", Start.self), .init("stop", Stop.self),
-        .init("restart", Restart.self), .init("kill", Kill.self), .init("pause", Pause.self),
-        .init("unpause", Unpause.self), .init("wait", Wait.self), .init("rm", Remove.self, aliases: ["remove"]),
-        .init("rename", Rename.self), .init("attach", Attach.self), .init("pull", Pull.self), .init("push", Push.self),
-        .init("exec", Exec.self), .init("logs", Logs.self), .init("ps", ListContainers.self),
-        .init("images", ListImages.self), .init("rmi", RemoveImages.self), .init("tag", Tag.self),
-        .init("history", History.self), .init("commit", Commit.self), .init("save", Save.self),
-        .init("load", Load.self),
-        .init("export", Export.self), .init("import", Import.self), .init("inspect", Inspect.self),
-        .init("diff", Diff.self), .init("top", Top.self), .init("port", Port.self), .init("version", ShowVersion.self),
-        .init("info", Info.self), .init("events", Events.self), .init("login", Login.self),
-        .init("logout", Logout.self),
-        .init("cp", Copy.self), .init("stats", Stats.self), .init("update", Update.self),
+    /// The commands that help names first.
+    static let common: [CommandEntry] = [
+        .init("run", Run.self, "Create and run a new container from an image"),
+        .init("exec", Exec.self, "Execute a command in a running container"),
+        .init("ps", ListContainers.self, "List containers"),
+        .init("pull", Pull.self, "Download an image from a registry"),
+        .init("push", Push.self, "Upload an image to a registry"),
+        .init("images", ListImages.self, "List images"),
+        .init("login", Login.self, "Authenticate to a registry"),
+        .init("logout", Logout.self, "Log out from a registry"),
+        .init("version", ShowVersion.self, "Show the Docker version information"),
+        .init("info", Info.self, "Display system-wide information"),
     ]
-    static let groups: [String: [CommandEntry]] = [
-        "volume": [
-            .init("ls", ListVolumes.self, aliases: ["list"]), .init("create", CreateVolume.self),
-            .init("rm", RemoveVolumes.self, aliases: ["remove"]),
-            .init("inspect", InspectKind<VolumeKind>.self), .init("prune", PruneVolumes.self),
-        ],
-        "network": [
-            .init("connect", ConnectNetwork.self), .init("create", CreateNetwork.self),
-            .init("disconnect", DisconnectNetwork.self), .init("inspect", InspectNetworks.self),
-            .init("ls", ListNetworks.self, aliases: ["list"]), .init("prune", PruneNetworks.self),
-            .init("rm", RemoveNetworks.self, aliases: ["remove"]),
-        ],
-        "system": [
-            .init("df", DiskUsage.self), .init("events", Events.self), .init("info", Info.self),
-            .init("prune", PruneSystem.self),
-        ],
-        "image": [
-            .init("ls", ListImages.self, aliases: ["list"]), .init("rm", RemoveImages.self, aliases: ["remove"]),
-            .init("inspect", InspectKind<ImageKind>.self),
-            .init("prune", PruneImages.self),
-        ] + shared(["pull", "push", "tag", "history", "save", "load", "import"]),
-        "container": [
-            .init("ls", ListContainers.self, aliases: ["list", "ps"]), .init("inspect", InspectContainers.self),
-            .init("prune", PruneContainers.self),
-        ]
-            + shared([
-                "run", "create", "start", "stop", "restart", "kill", "pause", "unpause", "wait", "rm", "rename",
-                "attach",
-                "exec", "logs", "commit", "export", "diff", "top", "port", "cp", "stats", "update",
+    /// All others.
+    static let others: [CommandEntry] = [
+        .init("attach", Attach.self, "Attach local standard input, output, and error streams to a running container"),
+        .init("commit", Commit.self, "Create a new image from a container's changes"),
+        .init("cp", Copy.self, "Copy files/folders between a container and the local filesystem"),
+        .init("create", Create.self, "Create a new container"),
+        .init("diff", Diff.self, "Inspect changes to files or directories on a container's filesystem"),
+        .init("events", Events.self, "Get real time events from the server"),
+        .init("export", Export.self, "Export a container's filesystem as a tar archive"),
+        .init("history", History.self, "Show the history of an image"),
+        .init("import", Import.self, "Import the contents from a tarball to create a filesystem image"),
+        .init("inspect", Inspect.self, "Return low-level information on Docker objects"),
+        .init("kill", Kill.self, "Kill one or more running containers"),
+        .init("load", Load.self, "Load an image from a tar archive or STDIN"),
+        .init("logs", Logs.self, "Fetch the logs of a container"),
+        .init("pause", Pause.self, "Pause all processes within one or more containers"),
+        .init("port", Port.self, "List port mappings or a specific mapping for the container"),
+        .init("rename", Rename.self, "Rename a container"),
+        .init("restart", Restart.self, "Restart one or more containers"),
+        .init("rm", Remove.self, "Remove one or more containers"),
+        .init("rmi", RemoveImages.self, "Remove one or more images"),
+        .init("save", Save.self, "Save one or more images to a tar archive (streamed to STDOUT by default)"),
+        .init("start", Start.self, "Start one or more stopped containers"),
+        .init("stats", Stats.self, "Display a live stream of container(s) resource usage statistics"),
+        .init("stop", Stop.self, "Stop one or more running containers"),
+        .init("tag", Tag.self, "Create a tag TARGET_IMAGE that refers to SOURCE_IMAGE"),
+        .init("top", Top.self, "Display the running processes of a container"),
+        .init("unpause", Unpause.self, "Unpause all processes within one or more containers"),
+        .init("update", Update.self, "Update configuration of one or more containers"),
+        .init("wait", Wait.self, "Block until one or more containers stop, then print their exit codes"),
+    ]
+    static let groups: [CommandGroup] = [
+        CommandGroup(
+            "container", "Manage containers",
+            [
+                .init("inspect", InspectContainers.self, "Display detailed information on one or more containers"),
+                .init("ls", ListContainers.self, "List containers", aliases: ["list", "ps"]),
+                .init("prune", PruneContainers.self, "Remove all stopped containers"),
+                .init("rm", Remove.self, "Remove one or more containers", aliases: ["remove"]),
+            ]
+                + shared([
+                    "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port",
+                    "rename", "restart", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
+                ])),
+        CommandGroup(
+            "image", "Manage images",
+            [
+                .init("inspect", InspectKind<ImageKind>.self, "Display detailed information on one or more images"),
+                .init("ls", ListImages.self, "List images", aliases: ["list"]),
+                .init("prune", PruneImages.self, "Remove unused images"),
+                .init("rm", RemoveImages.self, "Remove one or more images", aliases: ["remove"]),
+            ] + shared(["history", "import", "load", "pull", "push", "save", "tag"])),
+        CommandGroup(
+            "network", "Manage networks",
+            [
+                .init("connect", ConnectNetwork.self, "Connect a container to a network"),
+                .init("create", CreateNetwork.self, "Create a network"),
+                .init("disconnect", DisconnectNetwork.self, "Disconnect a container from a network"),
+                .init("inspect", InspectNetworks.self, "Display detailed information on one or more networks"),
+                .init("ls", ListNetworks.self, "List networks", aliases: ["list"]),
+                .init("prune", PruneNetworks.self, "Remove all unused networks"),
+                .init("rm", RemoveNetworks.self, "Remove one or more networks", aliases: ["remove"]),
+            ]),
+        CommandGroup(
+            "system", "Manage Docker",
+            [
+                .init("df", DiskUsage.self, "Show docker disk usage"),
+                .init("prune", PruneSystem.self, "Remove unused data"),
+            ] + shared(["events", "info"])),
+        CommandGroup(
+            "volume", "Manage volumes",
+            [
+                .init("create", CreateVolume.self, "Create a volume"),
+                .init("inspect", InspectKind<VolumeKind>.self, "Display detailed information on one or more volumes"),
+                .init("ls", ListVolumes.self, "List volumes", aliases: ["list"]),
+                .init("prune", PruneVolumes.self, "Remove unused local volumes"),
+                .init("rm", RemoveVolumes.self, "Remove one or more volumes", aliases: ["remove"]),
             ]),
     ]
 
+    static var table: [CommandEntry] { common + others }
+
     private static func shared(_ names: Set<String>) -> [CommandEntry] { table.filter { names.contains($0.name) } }
+
+    /// Everything that a command can be called by, as `docker container ls`: by its groups first.
+    static func names(of command: any Command.Type) -> [String] {
+        let inGroups = groups.flatMap { group in
+            group.entries.filter { $0.command == command }.flatMap { entry in
+                ([entry.name] + entry.aliases).map { "docker \(group.name) \($0)" }
+            }
+        }
+        return inGroups + table.filter { $0.command == command }.map { "docker \($0.name)" }
+    }
+}
+
+/// Commands under one name.
+struct CommandGroup: Sendable {
+    let name: String
+    let about: String
+    /// In order of their names.
+    let entries: [CommandEntry]
+
+    init(_ name: String, _ about: String, _ entries: [CommandEntry]) {
+        self.name = name
+        self.about = about
+        self.entries = entries.sorted { $0.name < $1.name }
+    }
 }

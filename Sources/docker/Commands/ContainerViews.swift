@@ -62,7 +62,7 @@ struct Port: Command {
 struct Events: Command {
     static let usage = "events [OPTIONS]"
     @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.format) var format: String?
     @Option("--since", "Show all events created since timestamp") var since: String?
     @Option("--until", "Stream events until this timestamp") var until: String?
     func run(_ settings: Settings) throws(CLIError) {

@@ -7,7 +7,7 @@ struct ListImages: Command {
     @Flag("-a --all", "Show all images (default hides intermediate images)") var all = false
     @Flag("--digests", "Show digests") var digests = false
     @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
     @Flag("-q --quiet", "Only show image IDs") var quiet = false
     @Argument var name: String?
@@ -107,7 +107,7 @@ struct Tag: Command {
 /// `docker history`.
 struct History: Command {
     static let usage = "history [OPTIONS] IMAGE"
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
     @Flag("-H --human", "Print sizes and dates in human readable format")
     var human = true
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false

@@ -93,7 +93,7 @@ enum Inspector {
 /// `docker inspect`.
 struct Inspect: Command {
     static let usage = "inspect [OPTIONS] NAME|ID [NAME|ID...]"
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
     @Flag("-s --size", "Display total file sizes if the type is container") var size = false
     @Option("--type", "Only inspect objects of the given type") var type: String?
     @Argument var names: [String]
@@ -113,7 +113,7 @@ enum VolumeKind: InspectedKind { static let kind = "volume" }
 struct InspectKind<Kind: InspectedKind>: Command {
     static var usage: String { "\(Kind.kind) inspect [OPTIONS] \(name) [\(name)...]" }
     private static var name: String { Kind.kind.uppercased() }
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Inspector.run(names, kind: Kind.kind, format: format, settings)
@@ -123,7 +123,7 @@ struct InspectKind<Kind: InspectedKind>: Command {
 /// `docker container inspect`.
 struct InspectContainers: Command {
     static let usage = "container inspect [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
     @Flag("-s --size", "Display total file sizes") var size = false
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
@@ -134,7 +134,7 @@ struct InspectContainers: Command {
 /// `docker network inspect`.
 struct InspectNetworks: Command {
     static let usage = "network inspect [OPTIONS] NETWORK [NETWORK...]"
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
     @Flag("-v --verbose", "Verbose output for diagnostics") var verbose = false
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {

@@ -3,8 +3,8 @@ struct ListContainers: Command {
     static let usage = "ps [OPTIONS]"
     @Flag("-a --all", "Show all containers (default shows just running)") var all = false
     @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
-    @Option("--format", "Format output using a custom template") var format: String?
-    @Option("-n --last", "Show n last created containers (includes all states)") var last =
+    @Option("--format", Help.listFormat) var format: String?
+    @Option("-n --last", "Show n last created containers (includes all states) (default -1)") var last =
         -1
     @Flag("-l --latest", "Show the latest created container (includes all states)") var latest = false
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false

@@ -8,7 +8,7 @@ private func networkPath(_ name: String) throws(CLIError) -> String {
 struct ListNetworks: Command {
     static let usage = "network ls [OPTIONS]"
     @Option("-f --filter", "Provide filter values (e.g. \"driver=bridge\")") var filter = Filters()
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
     @Flag("--no-trunc", "Do not truncate the output") var noTrunc = false
     @Flag("-q --quiet", "Only display network IDs") var quiet = false
 
@@ -46,7 +46,8 @@ struct ListNetworks: Command {
 struct CreateNetwork: Command {
     static let usage = "network create [OPTIONS] NETWORK"
     @Flag("--attachable", "Enable manual container attachment") var attachable = false
-    @Option("--aux-address", "Auxiliary IPv4 or IPv6 addresses used by Network driver") var auxAddress = KeyValueMap()
+    @Option("--aux-address", "Auxiliary IPv4 or IPv6 addresses used by Network driver (default map[])") var auxAddress =
+        KeyValueMap()
     @Option("--config-from", "The network from which to copy the configuration") var configFrom = ""
     @Flag("--config-only", "Create a configuration only network") var configOnly = false
     @Option("-d --driver", "Driver to manage the Network (default \"bridge\")") var driver = "bridge"
@@ -55,11 +56,11 @@ struct CreateNetwork: Command {
     @Flag("--internal", "Restrict external access to the network") var isInternal = false
     @Option("--ip-range", "Allocate container ip from a sub-range") var ipRange = CommaList()
     @Option("--ipam-driver", "IP Address Management Driver (default \"default\")") var ipamDriver = "default"
-    @Option("--ipam-opt", "Set IPAM driver specific options") var ipamOpt = KeyValueMap()
+    @Option("--ipam-opt", "Set IPAM driver specific options (default map[])") var ipamOpt = KeyValueMap()
     @Option("--ipv4", "Enable or disable IPv4 address assignment (default true)") var ipv4 = Choice()
     @Option("--ipv6", "Enable or disable IPv6 address assignment") var ipv6 = Choice()
     @Option("--label", "Set metadata on a network") var label = CheckedList<LabelRule>()
-    @Option("-o --opt", "Set driver specific options") var opt = KeyValueMap()
+    @Option("-o --opt", "Set driver specific options (default map[])") var opt = KeyValueMap()
     @Option("--scope", "Control the network's scope") var scope = ""
     @Option("--subnet", "Subnet in CIDR format that represents a network segment") var subnet = CommaList()
     @Argument var name: String

@@ -138,7 +138,7 @@ struct PruneSystem: Command {
 /// `docker system df`.
 struct DiskUsage: Command {
     static let usage = "system df [OPTIONS]"
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let usage = try settings.client().call("GET", "/system/df")

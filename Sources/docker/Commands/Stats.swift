@@ -4,7 +4,7 @@
 struct Stats: Command {
     static let usage = "stats [OPTIONS] [CONTAINER...]"
     @Flag("-a --all", "Show all containers (default shows just running)") var all = false
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
     @Flag("--no-stream", "Disable streaming stats and only pull the first result") var noStream = false
     @Flag("--no-trunc", "Do not truncate output") var noTrunc = false
     @Argument var names: [String] = []

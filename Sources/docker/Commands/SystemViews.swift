@@ -1,7 +1,7 @@
 /// `docker version`.
 struct ShowVersion: Command {
     static let usage = "version [OPTIONS]"
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
 
     #if arch(arm64)
         private static let architecture = "arm64"
@@ -64,7 +64,7 @@ struct ShowVersion: Command {
 /// `docker info`.
 struct Info: Command {
     static let usage = "info [OPTIONS]"
-    @Option("-f --format", "Format output using a custom template") var format: String?
+    @Option("-f --format", Help.format) var format: String?
 
     func run(_ settings: Settings) throws(CLIError) {
         let client: JSON = [

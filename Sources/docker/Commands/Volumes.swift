@@ -2,7 +2,7 @@
 struct ListVolumes: Command {
     static let usage = "volume ls [OPTIONS]"
     @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter = Filters()
-    @Option("--format", "Format output using a custom template") var format: String?
+    @Option("--format", Help.listFormat) var format: String?
     @Flag("-q --quiet", "Only display volume names") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {

@@ -11,7 +11,11 @@ struct CommandHelp {
     // MARK: Help
 
     /// As pflag lays it out: names, kind of value, text, in order of the long names.
-    func text(_ flags: FlagSet) -> String {
+    ///
+    /// - Parameters:
+    ///   - about: what the command does.
+    ///   - names: everything that it can be called by.
+    func text(_ flags: FlagSet, about: String = "", names: [String] = []) -> String {
         let shown = flags.flags.filter { $0.help != nil && $0.long != nil }
             .sorted { ($0.long ?? "") < ($1.long ?? "") }
         let rows = shown.map { flag -> (String, String) in
@@ -20,8 +24,14 @@ struct CommandHelp {
         }
         let width = (rows.map(\.0.count).max() ?? 0) + 3
         var text = "Usage:  docker \(usage)"
+        if !about.isEmpty { text += "\n\n\(about)" }
+        if names.count > 1 { text += "\n\nAliases:\n  " + names.joined(separator: ", ") }
         if !rows.isEmpty { text += "\n\nOptions:" }
-        for (left, right) in rows { text += "\n" + left + String(repeating: " ", count: width - left.count) + right }
+        for (left, right) in rows {
+            text +=
+                "\n" + left + String(repeating: " ", count: width - left.count)
+                + Help.wrapped(right, indent: width)
+        }
         return text
     }
 
