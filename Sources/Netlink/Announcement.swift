@@ -12,7 +12,8 @@ enum Announcement {
     /// Sends the frames for an endpoint's addresses from an interface of the calling thread's namespace.
     ///
     /// An address that always comes with the same Ethernet address needs none.
-    static func send(_ endpoint: Endpoint, from index: Int32) throws(SystemError) {
+    /// - Parameter closer: closes the socket, for which the kernel takes ten milliseconds.
+    static func send(_ endpoint: Endpoint, from index: Int32, closer: NetworkThread) throws(SystemError) {
         var frames: [[UInt8]] = []
         if let address = endpoint.ipv4, endpoint.mac != MACAddress(for: address) {
             frames.append(arp(address, endpoint.mac))
@@ -37,6 +38,8 @@ enum Announcement {
                 }
             }
         }
+        let closing = descriptor.release()
+        closer.perform { _ = Glibc.close(closing) }
     }
 
     /// A gratuitous ARP request (RFC 5227, 3).

@@ -104,7 +104,9 @@ extension HostNetworks {
             release([endpoint], of: container)
             throw explained(error, request.network)
         }
-        guard var attached = try? attached(container), attached.sandbox.namespacePath == sandbox.namespacePath else {
+        guard var attached = try? attached(container),
+            attached.prepared.namespace === before.prepared.namespace
+        else {
             retire([endpoint], nil, of: container)
             throw NetworkError(.notAttached, "container \(container) was detached while it was being connected")
         }
@@ -113,7 +115,15 @@ extension HostNetworks {
         attached.sandbox = Sandbox(
             container: container, namespacePath: sandbox.namespacePath, endpoints: sandbox.endpoints + [endpoint],
             gateway4: after.gateway4?.id, gateway6: after.gateway6?.id, resolver: attached.prepared.resolver?.ports)
-        try movePorts(from: before.sandbox, to: attached)
+        do throws(NetworkError) {
+            try movePorts(from: before.sandbox, to: attached)
+        } catch {
+            let routes = (before: arranged(sandbox.endpoints).routes, after: after.routes)
+            try? await builder.shrink(
+                before.prepared.namespace, by: endpoint, routes.before, instead: routes.after)
+            retire([endpoint], nil, of: container)
+            throw error
+        }
         use([endpoint])
         return attached.sandbox
     }
@@ -143,10 +153,12 @@ extension HostNetworks {
             try await builder.shrink(
                 attached.prepared.namespace, by: endpoint, after.routes, instead: arranged(before.endpoints).routes)
         } catch {
-            // Still on the network: as it was.
-            if var now = try? self.attached(container), now.sandbox == attached.sandbox {
+            if var now = try? self.attached(container), now.prepared.namespace === attached.prepared.namespace {
+                // Still on the network: as it was.
                 now.sandbox = before
                 try? movePorts(from: attached.sandbox, to: now)
+            } else {
+                retire([endpoint], nil, of: container)  // detached meanwhile: it goes with its namespace
             }
             throw error
         }

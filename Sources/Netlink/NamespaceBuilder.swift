@@ -12,7 +12,7 @@ struct PreparedNamespace: Sendable {
 /// `@unchecked Sendable`: `socket` is used on `thread` only.
 final class NamespaceBuilder: @unchecked Sendable {
     private let thread: NetworkThread
-    /// Removes interfaces: the kernel takes tens of milliseconds for each.
+    /// Does what the kernel takes ten milliseconds and more for: removes interfaces, closes packet sockets.
     private let removals: NetworkThread
     private let host: OwnedFD
     /// In the host's namespace, wherever the thread is.
@@ -204,7 +204,7 @@ final class NamespaceBuilder: @unchecked Sendable {
             if try Self.link(endpoint.interface, &inside).isRunning { break }
             usleep(500)
         }
-        try Announcement.send(endpoint, from: index)
+        try Announcement.send(endpoint, from: index, closer: removals)
     }
 
     /// Bytes of the largest packet where nobody says otherwise.

@@ -36,6 +36,9 @@ final class NetworkThread: SerialExecutor {
         state.withLock { $0.waiting.append(.job(job)) }
     }
 
+    /// Runs `body` on the thread some time, and does not wait for it.
+    func perform(_ body: @escaping @Sendable () -> Void) { state.withLock { $0.waiting.append(.call(body)) } }
+
     /// Runs `body` on the thread and waits for it without blocking the caller's.
     func run<Value: Sendable, Failure: Error>(
         _ body: @escaping @Sendable () throws(Failure) -> Value
