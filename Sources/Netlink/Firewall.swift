@@ -46,7 +46,7 @@ final class Firewall {
     private let table: String
     private let rules: Ruleset
     private var socket: NetlinkSocket
-    private var connections: NetlinkSocket
+    private let flows: FlowSweep
 
     /// - Throws: `translationUnavailable` when the kernel has no nftables.
     init(table: String) throws(NetworkError) {
@@ -54,7 +54,7 @@ final class Firewall {
         do throws(SystemError) {
             socket = try NetlinkSocket.forTables()
             port = try NetlinkSocket.bind(socket.descriptor)
-            connections = try NetlinkSocket(.netfilter)
+            flows = try FlowSweep()
             _ = try socket.query(PacketTable.generation())
         } catch {
             throw NetworkError(
@@ -78,7 +78,7 @@ final class Firewall {
         } catch {
             throw Self.failed(error, table)
         }
-        try forget(mappings, .add)
+        flows.forget(mappings, isPublished: true)
     }
 
     /// Enters a network.
@@ -87,14 +87,15 @@ final class Firewall {
     /// Takes a network out that was entered with the same values.
     func remove(_ network: NetworkRules) throws(NetworkError) { try run(rules.remove(network)) }
 
-    /// Changes the published ports, all at once.
+    /// Changes the published ports, all at once. A datagram flow, which would keep the way that it had when it began, finds
+    /// its new way some hundredth of a second later.
     func map(_ mappings: [PortMapping], _ change: Change) throws(NetworkError) {
         switch change {
         case .add: try run(rules.add(mappings))
         case .delete: try run(rules.remove(mappings))
         case .replace: try run(rules.removeAllMappings() + rules.add(mappings))
         }
-        try forget(mappings, change)
+        flows.forget(mappings, isPublished: change != .delete)
     }
 
     /// The names of all sets and chains in the table.
@@ -119,15 +120,6 @@ final class Firewall {
             remedy:
                 "check that the kernel has nf_tables, nft_nat, nft_masq and nft_fib_inet and that table \"\(table)\" is not used by others",
             cause: error)
-    }
-
-    /// A datagram flow keeps the way that it had when it began; this one must find its new way.
-    private func forget(_ mappings: [PortMapping], _ change: Change) throws(NetworkError) {
-        do throws(SystemError) {
-            try connections.forgetFlows(of: mappings, isPublished: change != .delete)
-        } catch {
-            throw NetworkError("end the flows of published ports", error)
-        }
     }
 
     /// True when bridged IPv6 packets pass the IP rules (module br_netfilter): then an answer to `::1` is translated before

@@ -203,13 +203,11 @@ private let isRoot = geteuid() == 0
         let count = Guarded(0)
         let monitor: RulesetMonitor
 
-        init(_ world: FirewallWorld, restores: Bool = false, bufferBytes: CInt = 1 << 20) async throws {
+        init(_ world: FirewallWorld, restores: Bool = false) async throws {
             let (stream, changes) = AsyncStream.makeStream(of: Void.self)
             let owner = world.rules
             monitor = try await owner.call { owner throws(NetworkError) in
-                try RulesetMonitor(table: "docker_swift", ours: owner.firewall.port, bufferBytes: bufferBytes) {
-                    changes.yield()
-                }
+                try RulesetMonitor(table: "docker_swift", ours: owner.firewall.port) { changes.yield() }
             }
             Task { [weak self] in
                 for await _ in stream {
@@ -287,15 +285,23 @@ private let isRoot = geteuid() == 0
 
     @Test func `what the kernel could not tell counts as a change`() async throws {
         let world = try await FirewallWorld()
-        let watch = try await Watch(world, bufferBytes: 4096)
+        #expect(
+            try await world.host.shell("nft add table ip many; nft add set ip many s \"{ type inet_service; }\"") == 0)
+        let told = Guarded(0)
+        // Busy for a while with each change, so that nobody reads meanwhile.
+        let monitor = try await world.rules.call { owner throws(NetworkError) in
+            try RulesetMonitor(table: "docker_swift", ours: owner.firewall.port, bufferBytes: 4096) {
+                told.withLock { $0 += 1 }
+                usleep(1_000_000)
+            }
+        }
+        try await world.host.shell("nft add rule inet docker_swift forward counter")
+        for _ in 0..<100 where told.withLock({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(10)) }
         let elements = (1...3000).map { "\($0)" }.joined(separator: ", ")
-        let quiet = "nft add table ip many; nft add set ip many s \"{ type inet_service; }\""
-        #expect(try await world.host.shell(quiet) == 0)
-        try await Task.sleep(for: .milliseconds(200))
-        #expect(watch.told == 0)
         #expect(try await world.host.shell("nft add element ip many s \"{ \(elements) }\"") == 0)
-        try await Task.sleep(for: .milliseconds(300))
-        #expect(watch.told == 1)
+        for _ in 0..<300 where told.withLock({ $0 }) == 1 { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(told.withLock { $0 } == 2)
+        withExtendedLifetime(monitor) {}
     }
 
     @Test func `a monitor's thread ends with it`() async throws {
