@@ -7,7 +7,7 @@ TEST_PACKAGES = curl busybox-static docker-registry skopeo iproute2 nftables e2f
 	pigz isal bind9-dnsutils bind9-host dnsmasq-base dnsperf
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: deps build test quickstart bench-peers bench-names install lint clean
+.PHONY: deps build test quickstart bench-peers bench-names bench-rules install lint clean
 
 deps: ## The Debian packages that building and testing need.
 	apt-get update -q
@@ -29,6 +29,9 @@ bench-peers: ## Our engine beside Debian's docker.io, containerd, podman and cru
 
 bench-names: ## The name server of containers beside dnsmasq.
 	Benchmarks/names/run
+
+bench-rules: ## What a published port and a network cost in packet rules, as their number grows.
+	Benchmarks/rules/run
 
 lint:
 	$(SWIFT) format lint --strict -r Sources Tests Benchmarks/Benchmarks

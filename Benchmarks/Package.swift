@@ -44,6 +44,11 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Benchmarks/DNS", swiftSettings: settings),
+        .systemLibrary(name: "CNetfilter"),
+        .target(name: "Netlink", dependencies: ["Kernel", "CLinux", "CNetfilter"], swiftSettings: settings),
+        .executableTarget(
+            name: "PacketRules", dependencies: ["Netlink", "Kernel", "CNetfilter"], path: "Benchmarks/Rules",
+            swiftSettings: settings),
         .executableTarget(
             name: "LayerFSBenchmarks",
             dependencies: ["LayerFS", "OCI", "Kernel", "CCodecs", .product(name: "Benchmark", package: "benchmark")],
