@@ -65,7 +65,7 @@ let package = Package(
         module(
             "Actors",
             [
-                "Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI", log, crypto,
+                "Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI", log, crypto, nioPosix,
                 .product(name: "GRDB", package: "GRDB.swift"),
             ]),
         module(
@@ -96,7 +96,7 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("ActorsTests", ["Actors", "OCI", "Kernel"]),
+        tests("ActorsTests", ["Actors", "Netlink", "OCI", "Kernel"]),
         tests("EngineTests", []),
     ]
 )

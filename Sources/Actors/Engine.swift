@@ -19,8 +19,7 @@ package struct EngineConfiguration: Sendable {
     /// `false`: no bridge network is made (`--bridge none`).
     package var bridgeEnabled = true
     package var bridgeName = "docker0"
-    /// The bridge's address with prefix length (`--bip`), or nil for the first free pool.
-    package var bridgeAddress: String?
+    package var network = NetworkDefaults()
     package var registry: RegistryConfiguration
     /// Layers downloaded at once, over all pulls (`max-concurrent-downloads`).
     package var concurrentDownloads = 3
@@ -60,7 +59,7 @@ package struct Engine: Sendable {
         let layers = try await LayerStore(configuration, database, logger: logger)
         let images = ImageStore(configuration, database, layers, events, logger: logger)
         let volumes = try await VolumeRegistry(configuration, database, events)
-        let networks = try NetworkStore(configuration, logger: logger)
+        let networks = try await NetworkStore(configuration, database, events, logger: logger)
         let containers = ContainerStore(
             try ContainerStore.Surroundings(
                 configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,

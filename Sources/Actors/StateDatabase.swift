@@ -37,14 +37,23 @@ package final class StateDatabase: Sendable {
     }
 
     /// Format of the tables; `user_version` of the file.
-    private static let version = 1
+    private static let version = 2
 
     private static func migrate(_ connection: Database) throws {
         let found = try Int.fetchOne(connection, sql: "PRAGMA user_version") ?? 0
         guard found <= version else {
             throw EngineError(.system, "state.db has format \(found), this engine knows \(version): upgrade the engine")
         }
+        if found < 1 { try makeTables(connection) }
         guard found < version else { return }
+        try connection.execute(
+            sql: """
+                CREATE TABLE networks (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
+                PRAGMA user_version = \(version);
+                """)
+    }
+
+    private static func makeTables(_ connection: Database) throws {
         try connection.execute(
             sql: """
                 CREATE TABLE images (id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
@@ -53,7 +62,6 @@ package final class StateDatabase: Sendable {
                 CREATE TABLE layers (diff_id TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
                 CREATE TABLE containers (id TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, body BLOB NOT NULL) WITHOUT ROWID;
                 CREATE TABLE volumes (name TEXT PRIMARY KEY, body BLOB NOT NULL) WITHOUT ROWID;
-                PRAGMA user_version = \(version);
                 """)
     }
 
@@ -142,10 +150,10 @@ struct StateTransaction {
 
     /// The tables whose rows are an identifier and a body.
     enum Table: String {
-        case images, layers, volumes
+        case images, layers, volumes, networks
         var key: String {
             switch self {
-            case .images: "id"
+            case .images, .networks: "id"
             case .layers: "diff_id"
             case .volumes: "name"
             }

@@ -80,12 +80,12 @@ enum Endpoints {
 
     static let networks: [Endpoint] = [
         .init(.get, "/networks", Networks.list),
-        .init(.post, "/networks/create", Networks.create),
-        .init(.post, "/networks/prune", Networks.prune),
+        .init(.post, "/networks/create", lasting(Networks.create)),
+        .init(.post, "/networks/prune", lasting(Networks.prune)),
         .init(.get, "/networks/{id}", Networks.inspect),
-        .init(.delete, "/networks/{id}", Networks.remove),
-        .init(.post, "/networks/{id}/connect", Networks.reconnect),
-        .init(.post, "/networks/{id}/disconnect", Networks.reconnect),
+        .init(.delete, "/networks/{id}", lasting(Networks.remove)),
+        .init(.post, "/networks/{id}/connect", lasting(Networks.connect)),
+        .init(.post, "/networks/{id}/disconnect", lasting(Networks.disconnect)),
     ]
 
     /// Groups that belong to a swarm: clients see what a Docker outside of one answers.

@@ -8,6 +8,17 @@ struct DaemonFile: Decodable {
     var hosts: [String]?
     var bridge: String?
     var bip: String?
+    var fixedCIDR: String?
+    var fixedCIDRv6: String?
+    var ipv6: Bool?
+    var icc: Bool?
+    var ipMasq: Bool?
+    var ip: String?
+    var mtu: Int?
+    var defaultAddressPools: [AddressPool]?
+    var dns: [String]?
+    var dnsSearch: [String]?
+    var dnsOptions: [String]?
     var storageDriver: String?
     var cgroupParent: String?
     var registryMirrors: [String]?
@@ -23,7 +34,13 @@ struct DaemonFile: Decodable {
     enum CodingKeys: String, CodingKey, CaseIterable {
         case dataRoot = "data-root"
         case execRoot = "exec-root"
-        case hosts, bridge, bip, labels, debug, pidfile, group
+        case hosts, bridge, bip, ipv6, icc, ip, mtu, dns, labels, debug, pidfile, group
+        case fixedCIDR = "fixed-cidr"
+        case fixedCIDRv6 = "fixed-cidr-v6"
+        case ipMasq = "ip-masq"
+        case defaultAddressPools = "default-address-pools"
+        case dnsSearch = "dns-search"
+        case dnsOptions = "dns-opts"
         case storageDriver = "storage-driver"
         case cgroupParent = "cgroup-parent"
         case registryMirrors = "registry-mirrors"
@@ -34,6 +51,12 @@ struct DaemonFile: Decodable {
     }
 
     init() {}
+
+    /// One of `default-address-pools`: networks get subnets of `size` bits out of `base`.
+    struct AddressPool: Decodable {
+        var base: String
+        var size: UInt8
+    }
 
     /// Any member's name.
     private struct Name: CodingKey {
@@ -56,13 +79,13 @@ struct DaemonFile: Decodable {
         "allow-direct-routing", "api-cors-header", "authorization-plugins", "bridge-accept-fwmark", "builder",
         "cdi-spec-dirs",
         "cluster-advertise", "cluster-store", "cluster-store-opts", "containerd", "containerd-namespace",
-        "containerd-plugin-namespace", "cpu-rt-period", "cpu-rt-runtime", "default-address-pools",
+        "containerd-plugin-namespace", "cpu-rt-period", "cpu-rt-runtime",
         "default-cgroupns-mode", "default-gateway", "default-gateway-v6", "default-ipc-mode", "default-network-opts",
-        "default-runtime", "default-shm-size", "default-ulimits", "dns", "dns-opts", "dns-search", "exec-opts",
-        "experimental", "features", "firewall-backend", "fixed-cidr", "fixed-cidr-v6", "graph", "host-gateway-ip",
-        "host-gateway-ips", "http-proxy", "https-proxy", "icc", "init", "init-path", "ip", "ip-forward",
-        "ip-forward-no-drop", "ip-masq", "ip6tables", "iptables", "ipv6", "live-restore", "log-driver", "log-format",
-        "log-level", "log-opts", "max-download-attempts", "metrics-addr", "mtu", "network-control-plane-mtu",
+        "default-runtime", "default-shm-size", "default-ulimits", "exec-opts",
+        "experimental", "features", "firewall-backend", "graph", "host-gateway-ip",
+        "host-gateway-ips", "http-proxy", "https-proxy", "init", "init-path", "ip-forward",
+        "ip-forward-no-drop", "ip6tables", "iptables", "live-restore", "log-driver", "log-format",
+        "log-level", "log-opts", "max-download-attempts", "metrics-addr", "network-control-plane-mtu",
         "no-new-privileges", "no-proxy", "node-generic-resources", "oom-score-adjust", "proxies", "raw-logs",
         "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts",
         "swarm-default-advertise-addr",

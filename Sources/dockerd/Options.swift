@@ -20,8 +20,7 @@ struct Options: ParsableArguments {
     var group: String?
     @Option(name: [.customShort("b"), .customLong("bridge")], help: "Bridge of the default network, or none")
     var bridge: String?
-    @Option(name: .customLong("bip"), help: "Address of the bridge, with its prefix length")
-    var bip: String?
+    @OptionGroup var network: NetworkOptions
     @Option(
         name: [.customShort("s"), .customLong("storage-driver")],
         help: "erofs or directory; the best that works by default")
@@ -65,7 +64,7 @@ struct Options: ParsableArguments {
         engine.cgroupParent = cgroupParent ?? file.cgroupParent ?? engine.cgroupParent
         engine.bridgeEnabled = (bridge ?? file.bridge) != "none"
         if let name = bridge ?? file.bridge, name != "none", !name.isEmpty { engine.bridgeName = name }
-        engine.bridgeAddress = bip ?? file.bip
+        engine.network = try network.resolve(file)
         engine.concurrentDownloads = maxConcurrentDownloads ?? file.maxConcurrentDownloads ?? engine.concurrentDownloads
         engine.concurrentUploads = maxConcurrentUploads ?? file.maxConcurrentUploads ?? engine.concurrentUploads
         engine.keepBlobs = (keepBlobs ?? file.keepBlobs) != "never"

@@ -35,8 +35,8 @@ enum ContainerRefusals {
             #""MacAddress": """#
         ),
         (
-            #""MacAddress": "02:42:ac:11:00:02", "HostConfig": {"NetworkMode": "bridge"}"#,
-            "MAC address 02:42:ac:11:00:02 cannot be set", #""HostConfig": {}"#
+            #""MacAddress": "02:42:ac:11:00", "HostConfig": {"NetworkMode": "bridge"}"#,
+            "invalid MAC address: 02:42:ac:11:00", #""HostConfig": {}"#
         ),
         (
             #""NetworkingConfig": {"EndpointsConfig": {"nonet": {}}}"#, "network nonet not found",
@@ -341,7 +341,7 @@ enum ContainerRefusals {
             #""PortBindings": {"80/tcp": [{"HostIp": "nowhere"}]}"#, "invalid IP address: nowhere",
             #""PortBindings": {"80/tcp": [{"HostIp": ""}]}"#
         ),
-        (#""Links": ["a:b"]"#, "container links are not supported", #""Links": []"#),
+        (#""Links": ["a:b:c"]"#, "bad format for links: a:b:c", #""Links": []"#),
         (
             #""NetworkMode": "host", "Links": ["a:b"]"#,
             "conflicting options: host type networking can't be used with links", #""NetworkMode": "host""#

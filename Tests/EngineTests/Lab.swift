@@ -17,6 +17,8 @@ final class Lab: Sendable {
     private let configuration: String
     /// A program and arguments that execute the daemon, whose command line follows.
     private let wrapper: [String]
+    /// The default network's bridge; "none" where there is no such network.
+    private let bridge: String
     private let registryProcess: Process
     private let daemon: Mutex<Process?>
 
@@ -33,11 +35,15 @@ final class Lab: Sendable {
     ///   - configuration: of the daemon, as daemon.json has it.
     ///   - dataRoot: nil for a directory of the lab's own.
     ///   - wrapper: what executes the daemon, such as unshare(1); empty for nothing.
-    init(configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = []) throws {
+    ///   - bridge: the default network's bridge, in the network namespace that the wrapper enters.
+    init(
+        configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = [], bridge: String = "none"
+    ) throws {
         directory =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
         self.configuration = configuration
         self.wrapper = wrapper
+        self.bridge = bridge
         self.dataRoot = dataRoot ?? directory + "/root"
         try FileManager.default.createDirectory(atPath: directory + "/registry", withIntermediateDirectories: true)
         registry = "127.0.0.1:\(Int.random(in: 20_000...39_999))"
@@ -84,7 +90,7 @@ final class Lab: Sendable {
         process.arguments =
             line.dropFirst() + [
                 "-H", "unix://\(directory)/docker.sock", "--data-root", dataRoot, "--exec-root", directory + "/run",
-                "--bridge", "none", "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
+                "--bridge", bridge, "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
             ]
         try configuration.write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
         FileManager.default.createFile(atPath: directory + "/dockerd.log", contents: nil)
@@ -177,6 +183,38 @@ final class Lab: Sendable {
 
     /// A busybox image of two layers in the registry: the program, and a directory whose content volumes copy.
     func makeImage(_ name: String = "box") throws {
+        let layout = try makeLayout(name)
+        for _ in 0..<100 {
+            let copied = try Self.run(
+                "/usr/bin/skopeo",
+                [
+                    "copy", "-q", "--dest-tls-verify=false", "oci:\(layout):latest",
+                    "docker://\(registry)/\(name):latest",
+                ])
+            if copied.code == 0 { return }
+            usleep(50_000)
+        }
+        throw LabFailure("skopeo cannot fill the registry")
+    }
+
+    /// The same image loaded from a file, for a daemon that does not reach the registry.
+    ///
+    /// - Returns: its reference.
+    func loadedImage() throws -> String {
+        let layout = try makeLayout("box")
+        let archive = directory + "/box.tar"
+        let packed = try Self.run(
+            "/usr/bin/skopeo", ["copy", "-q", "oci:\(layout):latest", "docker-archive:\(archive):box:latest"])
+        guard packed.code == 0 else { throw LabFailure(packed.err) }
+        let loaded = try docker("load", "-q", "-i", archive)
+        guard loaded.code == 0 else { throw LabFailure("load: \(loaded.err)") }
+        return "box"
+    }
+
+    /// Makes the image's files and an OCI layout of them.
+    ///
+    /// - Returns: the layout's path.
+    private func makeLayout(_ name: String) throws -> String {
         let source = directory + "/source"
         let files = FileManager.default
         try files.createDirectory(atPath: source + "/1/bin", withIntermediateDirectories: true)
@@ -201,17 +239,7 @@ final class Lab: Sendable {
                 source + "/2",
             ])
         guard made.code == 0 else { throw LabFailure(made.err) }
-        for _ in 0..<100 {
-            let copied = try Self.run(
-                "/usr/bin/skopeo",
-                [
-                    "copy", "-q", "--dest-tls-verify=false", "oci:\(layout):latest",
-                    "docker://\(registry)/\(name):latest",
-                ])
-            if copied.code == 0 { return }
-            usleep(50_000)
-        }
-        throw LabFailure("skopeo cannot fill the registry")
+        return layout
     }
 }
 

@@ -12,7 +12,7 @@ struct LayoutTests {
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CNetfilter"],
         "Volumes": ["Kernel", "CLinux"], "DNS": ["Kernel"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
-        "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "Ring", "Kernel", "OCI"],
+        "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI"],
         "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
         "dockerd": [
             "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",

@@ -164,37 +164,3 @@ struct SubnetChoiceTests {
         #expect(error?.code == .invalid)
     }
 }
-
-struct ContainerFilesTests {
-    @Test(arguments: [
-        (
-            "nameserver 127.0.0.53\noptions edns0\nsearch lan\n",
-            "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch lan\noptions edns0\n"
-        ),
-        ("# comment\nnameserver 192.0.2.1\nnameserver ::1\nnameserver 127.0.0.1\n", "nameserver 192.0.2.1\n"),
-        ("", "nameserver 8.8.8.8\nnameserver 8.8.4.4\n"),
-        ("nameserver\ndomain a\nsearch b c\n", "nameserver 8.8.8.8\nnameserver 8.8.4.4\nsearch b c\n"),
-    ])
-    func `a container gets the host's resolver without what only the host reaches`(_ host: String, _ expected: String) {
-        #expect(ContainerFiles.resolver(host: host) == expected)
-    }
-
-    @Test func `options of the command line replace the host's`() {
-        let text = ContainerFiles.resolver(
-            host: "nameserver 192.0.2.1\nsearch lan\noptions rotate\n", nameservers: ["127.0.0.1"], search: ["."],
-            options: ["ndots:2"])
-        #expect(text == "nameserver 127.0.0.1\noptions ndots:2\n")
-    }
-
-    @Test func `the hosts file ends with the container's own line`() {
-        let text = ContainerFiles.hosts(
-            address: IPv4Address(0xAC11_0002), names: ["web"], extra: [("db", "192.0.2.7")])
-        #expect(text.hasPrefix("127.0.0.1\tlocalhost\n::1\t"))
-        #expect(text.hasSuffix("ff02::2\tip6-allrouters\n192.0.2.7\tdb\n172.17.0.2\tweb\n"))
-    }
-
-    @Test func `only a lone stub resolver sends us to the real file`() {
-        #expect(ContainerFiles.namesOnlyStubResolver("# stub\nnameserver 127.0.0.53\n"))
-        #expect(!ContainerFiles.namesOnlyStubResolver("nameserver 127.0.0.53\nnameserver 192.0.2.1\n"))
-    }
-}

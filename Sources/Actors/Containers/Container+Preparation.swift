@@ -72,11 +72,12 @@ extension Container {
     /// How long a monitor waits for a start that may not come.
     private static let aheadLifetime = Duration.seconds(2)
 
-    /// Only what takes nothing that others may want or wait for: ports, namespaces of others, and files that may come late.
+    /// Only what takes nothing that others may want or wait for: ports, addresses by number, namespaces of others, and files that may come late.
     private var canPrepareAhead: Bool {
         let host = record.hostConfig
         return (host.portBindings ?? [:]).isEmpty && host.publishAllPorts != true
             && ![host.networkMode, host.ipcMode, host.pidMode].contains { $0?.hasPrefix("container:") == true }
+            && (host.links ?? []).isEmpty && record.networks.values.allSatisfy { $0.ipamConfig == nil }
             && !record.mounts.contains { $0.type == "bind" }
     }
 

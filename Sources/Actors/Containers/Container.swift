@@ -246,23 +246,13 @@ package actor Container {
         await world.layers.release(record.diffIDs)
         if let empty { await world.networks.empty.retire(empty) }
         empty = nil
-        if Self.usesBridge(record) {
-            do { try await world.networks.bridge().detach(id) } catch {
-                world.logger.warning("cannot detach", metadata: ["container": "\(id)", "error": "\(error)"])
-            }
-        }
+        await world.networks.detach(record)
         for name in record.networks.keys {
-            record.networks[name]?.ipAddress = ""
-            record.networks[name]?.gateway = ""
-            record.networks[name]?.macAddress = ""
-            record.networks[name]?.ipPrefixLength = 0
-            record.networks[name]?.endpointID = ""
+            let addresses = record.networks[name]?.addresses ?? []
+            if !addresses.isEmpty { record.leases = (record.leases ?? [:]).merging([name: addresses]) { $1 } }
+            record.networks[name]?.release()
         }
         record.ports = [:]
-    }
-
-    static func usesBridge(_ record: ContainerRecord) -> Bool {
-        ["default", "bridge", ""].contains(record.hostConfig.networkMode ?? "default")
     }
 
     // MARK: Signals
@@ -480,6 +470,7 @@ package actor Container {
             record.name = old
             throw error
         }
+        await world.networks.renamed(record)
         await publish("rename", ["oldName": "/\(old)"])
     }
 

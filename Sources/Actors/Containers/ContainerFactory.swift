@@ -14,7 +14,13 @@ struct ContainerFactory: Sendable {
         _ request: CreateRequest, image: ImageSnapshot, id: String, name: String
     ) async throws -> (record: ContainerRecord, warnings: [String]) {
         var config = try ConfigMerge.merge(request.config, image.record.config.config, id: id)
+        var request = request
+        if config.networkDisabled == true, ["", "default", "bridge"].contains(request.hostConfig.networkMode ?? "") {
+            request.hostConfig.networkMode = "none"
+        }
         let warnings = try await check(request, config)
+        let networks = try await RequestedNetworks(world.networks)
+            .settings(request, mode: request.hostConfig.networkMode ?? "")
         if request.hostConfig.networkMode == "host", (request.config.hostname ?? "").isEmpty {
             config.hostname = HostName.own
         }
@@ -28,9 +34,8 @@ struct ContainerFactory: Sendable {
             imageName: request.config.image ?? "", diffIDs: diffIDs, config: config, hostConfig: request.hostConfig,
             path: command[0], args: Array(command.dropFirst()), mounts: [], networks: [:], ports: [:], restartCount: 0,
             state: ContainerRecord.State(status: .created), stoppedByUser: false)
-        if config.networkDisabled == true, Container.usesBridge(record) { record.hostConfig.networkMode = "none" }
         record.hostConfig.normalize()
-        record.networks = networks(of: record)
+        record.networks = networks
         record.mounts = try await mounts(of: record)
         try await copyUp(record)
         return (record, warnings)
@@ -43,14 +48,6 @@ struct ContainerFactory: Sendable {
         try NetworkCheck.conflicts(request)
         try await ConfinementCheck.check(request.hostConfig, world.launcher)
         return warnings + ConfigCheck.warnings(config) + LaunchSpec.unheldLimits(request.hostConfig, world)
-    }
-
-    private func networks(of record: ContainerRecord) -> [String: EndpointSettings] {
-        let name = Container.usesBridge(record) ? "bridge" : record.hostConfig.networkMode ?? "bridge"
-        guard !name.hasPrefix("container:") else { return [:] }
-        var settings = EndpointSettings()
-        settings.networkID = world.networks.id(of: name)
-        return [name: settings]
     }
 
     // MARK: Mounts

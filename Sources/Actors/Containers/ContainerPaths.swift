@@ -25,8 +25,12 @@ struct ContainerPaths: Sendable {
     var hosts: String { directory + "/hosts" }
     var hostname: String { directory + "/hostname" }
     var resolvConf: String { directory + "/resolv.conf" }
-    /// The network endpoint of the running process, for a daemon that starts again meanwhile.
-    private var endpointFile: String { run + "/endpoint.json" }
+    /// The networks of the running process, for a daemon that starts again meanwhile.
+    private var sandboxFile: String { run + "/networks.json" }
+    /// `/etc/hosts` as it was last rendered, to tell what a user has added.
+    var renderedHosts: String { directory + "/hosts.rendered" }
+    /// `/etc/resolv.conf` as it was last rendered: one that differs is a user's.
+    var renderedResolvConf: String { directory + "/resolv.conf.rendered" }
 
     func make() throws {
         for path in [upper, work] { try Files.makeDirectories(path, mode: 0o710) }
@@ -34,14 +38,14 @@ struct ContainerPaths: Sendable {
         try checked("chmod", upper) { chmod(upper, 0o755) }
     }
 
-    func store(endpoint: AdoptedEndpoint) throws {
-        try Files.replace(endpointFile, with: Array(try JSONEncoder().encode(endpoint)))
+    func store(_ sandbox: AdoptedSandbox) throws {
+        try Files.replace(sandboxFile, with: Array(try JSONEncoder().encode(sandbox)))
     }
 
-    /// The stored endpoint; nil where there is none that can be read.
-    func endpoint() -> AdoptedEndpoint? {
-        guard let bytes = try? Files.read(endpointFile) else { return nil }
-        return try? JSONDecoder().decode(AdoptedEndpoint.self, from: Data(bytes))
+    /// What was stored of the running container's networks; nil where there is nothing that can be read.
+    func sandbox() -> AdoptedSandbox? {
+        guard let bytes = try? Files.read(sandboxFile) else { return nil }
+        return try? JSONDecoder().decode(AdoptedSandbox.self, from: Data(bytes))
     }
 
     /// Moves everything out of the way at once, and removes it in the background.

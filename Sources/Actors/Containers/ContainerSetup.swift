@@ -41,16 +41,13 @@ struct ContainerSetup: Sendable {
                 record.config.domainname = sharer.config.domainname
             }
             let place = try await network(record, joined)
-            try await writeFiles(record, place.networks)
+            try await writeFiles(record, place)
             let spec = try LaunchSpec(world, paths).container(
                 record, lower: lower, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
             return Result(connection: connection, networks: place.networks, ports: place.ports, empty: place.empty)
         } catch {
-            if Container.usesBridge(record) {
-                // The first failure is the one to tell.
-                try? await world.networks.bridge().detach(record.id)
-            }
+            await world.networks.detach(record)
             await world.layers.release(record.diffIDs)
             throw error
         }
@@ -105,84 +102,76 @@ struct ContainerSetup: Sendable {
         var networks: [String: EndpointSettings]
         var ports: [String: [PortBindingRequest]] = [:]
         var empty: EmptyNamespace?
+        var hasResolver = false
     }
 
     private func network(_ record: ContainerRecord, _ joined: LaunchSpec.Joined) async throws -> Place {
         if let pid = joined.network { return Place(mode: .namespace("/proc/\(pid)/ns/net"), networks: record.networks) }
-        guard Container.usesBridge(record) else {
-            if record.hostConfig.networkMode == "host" { return Place(mode: .host, networks: record.networks) }
+        switch record.hostConfig.networkMode {
+        case "host": return Place(mode: .host, networks: record.networks)
+        case "none":
             let empty = await world.networks.empty.take()
             return Place(mode: empty.map { .namespace($0.path) } ?? .none, networks: record.networks, empty: empty)
+        default: break
         }
-        let bridge = try await world.networks.bridge()
-        let endpoint = try await bridge.attach(record.id)
-        var place = Place(mode: .namespace(endpoint.namespacePath), networks: record.networks)
-        var settings = place.networks["bridge"] ?? EndpointSettings()
-        settings.ipAddress = "\(endpoint.address)"
-        settings.ipPrefixLength = Int(endpoint.prefixLength)
-        settings.gateway = "\(endpoint.gateway)"
-        settings.macAddress = "\(endpoint.mac)"
-        settings.endpointID = SHA256Bytes.digest(Array("\(record.id)/\(endpoint.hostInterface)".utf8)).hex
-        place.networks["bridge"] = settings
-        let wanted = try PublishedPorts.requests(
-            record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) })
-        let bound = wanted.isEmpty ? [] : try await bridge.publish(wanted, for: record.id)
-        place.ports = PublishedPorts.shown(bound)
-        try paths.store(endpoint: AdoptedEndpoint(endpoint, ports: bound))
-        return place
+        let attachment = try await world.networks.attach(record)
+        try paths.store(attachment.kept)
+        return Place(
+            mode: .namespace(attachment.namespacePath), networks: attachment.networks, ports: attachment.ports,
+            hasResolver: attachment.hasResolver)
     }
 
-    private func writeFiles(_ record: ContainerRecord, _ networks: [String: EndpointSettings]) async throws {
-        let host = record.hostConfig
-        guard !(host.networkMode ?? "").hasPrefix("container:") else { return }
-        let name = record.config.hostname ?? ""
-        let isHost = host.networkMode == "host"
-        let address = networks.values.compactMap(\.ipAddress).lazy.compactMap { IPv4Address($0) }.first
-        let domain = record.config.domainname ?? ""
-        let names = domain.isEmpty ? [name] : ["\(name).\(domain)", name]
-        try Self.write(paths.hostname, ContainerFiles.hostname(name))
-        try Self.write(
-            paths.hosts,
-            isHost
-                ? Self.hostFile("/etc/hosts")
-                : ContainerFiles.hosts(address: address, names: names, extra: try await extraHosts(host)))
-        var resolver = Self.hostFile("/etc/resolv.conf")
-        if ContainerFiles.namesOnlyStubResolver(resolver), !isHost {
-            resolver = Self.hostFile("/run/systemd/resolve/resolv.conf")
-        }
-        let isPlain = (host.dns ?? []).isEmpty && (host.dnsSearch ?? []).isEmpty && (host.dnsOptions ?? []).isEmpty
-        try Self.write(
-            paths.resolvConf,
-            isHost && isPlain
-                ? resolver
-                : ContainerFiles.resolver(
-                    host: resolver, nameservers: host.dns ?? [], search: host.dnsSearch ?? [],
-                    options: host.dnsOptions ?? []))
+    private func writeFiles(_ record: ContainerRecord, _ place: Place) async throws {
+        guard !(record.hostConfig.networkMode ?? "").hasPrefix("container:") else { return }
+        var record = record
+        record.networks = place.networks
+        let extra = try await extraHosts(record) + linkedHosts(record)
+        try NameFiles(paths: paths, defaults: world.configuration.network)
+            .write(record, extra: extra, embedded: place.hasResolver)
     }
 
     /// Names of `--add-host` with their addresses.
     ///
     /// - Throws: ``EngineError`` when the bridge's address is asked for and there is no bridge.
-    private func extraHosts(_ host: HostConfig) async throws -> [(name: String, address: String)] {
-        var result: [(name: String, address: String)] = []
-        for entry in host.extraHosts ?? [] {
-            let extra = try ExtraHost(entry)
-            let isGateway = extra.address == ExtraHost.gateway
-            result.append((extra.name, isGateway ? "\(try await world.networks.bridge().gateway)" : extra.address))
+    private func extraHosts(_ record: ContainerRecord) async throws -> [HostsFile.Entry] {
+        var result: [HostsFile.Entry] = []
+        for text in record.hostConfig.extraHosts ?? [] {
+            let extra = try ExtraHost(text)
+            var address = extra.address
+            if address == ExtraHost.gateway {
+                guard let gateway = try await world.networks.hostGateway() else {
+                    throw EngineError.invalid(
+                        "unable to derive the IP value for host-gateway: the default bridge is disabled")
+                }
+                address = "\(gateway)"
+            }
+            result.append(HostsFile.Entry(address: address, names: [extra.name]))
         }
         return result
     }
 
-    /// A file of the host, or nothing where it has none.
-    private static func hostFile(_ path: String) -> String {
-        guard let bytes = try? Files.read(path, bytesMax: 1 << 20) else { return "" }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
-    /// Not synced: rendered again at every start.
-    private static func write(_ path: String, _ text: String) throws {
-        let file = try OwnedFD.open(path, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o644)
-        try Array(text.utf8).withUnsafeBytes { (bytes) throws -> Void in try file.writeAll(bytes) }
+    /// What links of the default bridge call its neighbours; other networks answer them by name.
+    private func linkedHosts(_ record: ContainerRecord) async throws -> [HostsFile.Entry] {
+        guard record.networks["bridge"] != nil else { return [] }
+        var result: [HostsFile.Entry] = []
+        for text in record.hostConfig.links ?? [] {
+            let link = try ContainerLink(text)
+            let target = try await resolve(link.target).snapshot().record
+            guard [.running, .paused].contains(target.state.status) else {
+                throw EngineError(
+                    .conflict,
+                    "Cannot link to a non running container: /\(target.name) AS /\(record.name)/\(link.alias)")
+            }
+            guard let settings = target.networks["bridge"] else {
+                throw EngineError(
+                    .invalidParameter,
+                    "Cannot link to \(target.name), as it does not belong to the default network")
+            }
+            var names = [link.alias]
+            for name in [String(target.id.prefix(12)), target.name] where name != link.alias { names.append(name) }
+            result += settings.addresses.map { HostsFile.Entry(address: "\($0)", names: names) }
+        }
+        return result
     }
 
     // MARK: Failure
@@ -198,73 +187,5 @@ struct ContainerSetup: Sendable {
         default:
             return (EngineError.wrapping(error), 128)
         }
-    }
-}
-
-/// Ports between the API's maps and the bridge's bindings.
-enum PublishedPorts {
-    /// Every port of `-p` and, with `-P`, every exposed one that has none.
-    ///
-    /// - Parameter exposed: `port/protocol`, of the request and the image.
-    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
-    static func requests(_ host: HostConfig, exposed: [String]?) throws -> [BridgePort] {
-        var result: [BridgePort] = []
-        let bindings = host.portBindings ?? [:]
-        for (port, sides) in bindings.sorted(by: { $0.key < $1.key }) {
-            let (number, transport) = try parse(port)
-            for side in sides ?? [PortBindingRequest()] {
-                result.append(try binding(side, number, transport))
-            }
-        }
-        guard host.publishAllPorts == true else { return result }
-        for port in (exposed ?? []).sorted() where bindings[port] == nil {
-            let (number, transport) = try parse(port)
-            result.append(BridgePort(hostAddress: .any, hostPort: 0, containerPort: number, transport: transport))
-        }
-        return result
-    }
-
-    /// `80/tcp`, or `80` alone.
-    static func parse(_ text: String) throws -> (UInt16, Transport) {
-        let parts = text.split(separator: "/", maxSplits: 1, omittingEmptySubsequences: false)
-        let name = parts.count == 2 ? parts[1].lowercased() : "tcp"
-        guard let transport = Transport.allCases.first(where: { $0.name == name }) else {
-            throw EngineError.invalid("invalid proto: \(name.printable)")
-        }
-        guard let number = number(parts[0]), number > 0 else {
-            throw EngineError.invalid("invalid port specification: \"\(text.printable)\"")
-        }
-        return (number, transport)
-    }
-
-    /// Digits alone, without the sign that Swift takes.
-    private static func number(_ text: some StringProtocol) -> UInt16? {
-        text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt16(text) : nil
-    }
-
-    private static func binding(_ side: PortBindingRequest, _ port: UInt16, _ transport: Transport) throws
-        -> BridgePort
-    {
-        let hostPort = side.hostPort ?? ""
-        guard let number = hostPort.isEmpty ? 0 : number(hostPort) else {
-            throw EngineError.invalid("invalid hostPort: \(hostPort.printable)")
-        }
-        let hostIP = side.hostIp ?? ""
-        guard let address = hostIP.isEmpty ? .any : IPv4Address(hostIP) else {
-            throw EngineError(
-                .invalidParameter, "invalid IP address: \(hostIP.printable): only IPv4 addresses can be published")
-        }
-        return BridgePort(hostAddress: address, hostPort: number, containerPort: port, transport: transport)
-    }
-
-    static func shown(_ bindings: [BridgePort]) -> [String: [PortBindingRequest]] {
-        var result: [String: [PortBindingRequest]] = [:]
-        for binding in bindings {
-            var side = PortBindingRequest()
-            side.hostIp = "\(binding.hostAddress)"
-            side.hostPort = "\(binding.hostPort)"
-            result["\(binding.containerPort)/\(binding.transport.name)", default: []].append(side)
-        }
-        return result
     }
 }

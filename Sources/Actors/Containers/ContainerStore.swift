@@ -204,8 +204,10 @@ package actor ContainerStore {
         var options = ListOptions()
         options.all = true
         options.filters = filters.filter { $0.key == "label" }
+        let limit = try filters["until"]?.first.map { try PruneAge.time($0) }
         for snapshot in try await list(options) where [.created, .exited, .dead].contains(snapshot.record.state.status)
         {
+            if let limit, (Timestamp(snapshot.record.created) ?? .now()) >= limit { continue }
             let upper = ContainerPaths(world.configuration, id: snapshot.record.id).upper
             let size = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
             // One that was started or removed meanwhile is left alone.
@@ -268,11 +270,14 @@ package actor ContainerStore {
             for record in records { group.addTask { (record.id, await ContainerFound.look(record, world)) } }
             for await (id, result) in group { found[id] = result }
         }
-        let endpoints = records.compactMap { record -> AdoptedEndpoint? in
-            guard case .process = found[record.id], Container.usesBridge(record) else { return nil }
-            return ContainerPaths(world.configuration, id: record.id).endpoint()
+        let survivors = records.compactMap { record -> (record: ContainerRecord, sandbox: AdoptedSandbox)? in
+            guard case .process(_, let process) = found[record.id],
+                var sandbox = ContainerPaths(world.configuration, id: record.id).sandbox()
+            else { return nil }
+            sandbox.namespacePath = "/proc/\(process.pid)/ns/net"
+            return (record, sandbox)
         }
-        await world.networks.adopt(endpoints)
+        await world.networks.adopt(survivors)
         for record in records {
             guard let container = containers[record.id] else { continue }
             if case .process = found[record.id] {

@@ -4,13 +4,12 @@ import Glibc
 enum NetworkCheck {
     /// What holds for every container, whatever it shares.
     ///
-    /// - Throws: ``EngineError`` `.notFound` for a network that does not exist, `.invalidParameter` for the rest.
+    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
     static func check(_ host: HostConfig) throws {
         let mode = host.networkMode ?? ""
         if mode == "container" || mode == "container:" {
             throw EngineError.invalid("invalid network mode: invalid container format container:<name|id>")
         }
-        guard isKnown(mode) else { throw EngineError(.notFound, "network \(mode.printable) not found") }
         for server in host.dns ?? [] where !isAddress(server) {
             throw EngineError.invalid("IP address is not correctly formatted: \(server.printable)")
         }
@@ -29,9 +28,7 @@ enum NetworkCheck {
                 "conflicting options: host type networking can't be used with links. "
                     + "This would result in undefined behavior")
         }
-        if !mode.hasPrefix("container:"), !(host.links ?? []).isEmpty {
-            throw EngineError.invalid("container links are not supported: use --add-host, or share a network namespace")
-        }
+        for link in host.links ?? [] { _ = try ContainerLink(link) }
     }
 
     static func warnings(_ host: HostConfig) -> [String] {
@@ -39,10 +36,6 @@ enum NetworkCheck {
         guard ["host", "none"].contains(mode), !(host.portBindings ?? [:]).isEmpty || host.publishAllPorts == true
         else { return [] }
         return ["Published ports are discarded when using \(mode) network mode"]
-    }
-
-    private static func isKnown(_ mode: String) -> Bool {
-        ["", "default", "bridge", "host", "none"].contains(mode) || mode.hasPrefix("container:")
     }
 
     // MARK: Conflicts
@@ -56,7 +49,6 @@ enum NetworkCheck {
             throw EngineError.invalid("conflicting options: hostname and the UTS mode")
         }
         if host.networkMode?.hasPrefix("container:") == true { try shared(config, host) }
-        try endpoints(request)
     }
 
     /// A network namespace of another container comes with its names, files and ports.
@@ -77,45 +69,6 @@ enum NetworkCheck {
         try refuse(!(config.exposedPorts ?? [:]).isEmpty, "port exposing and the container type network mode")
     }
 
-    private static func endpoints(_ request: CreateRequest) throws {
-        let mode = request.hostConfig.networkMode ?? ""
-        let isBridge = ["", "default", "bridge"].contains(mode)
-        for (name, settings) in request.endpoints.sorted(by: { $0.key < $1.key }) {
-            guard name == mode || (isBridge && ["", "default", "bridge"].contains(name)) else {
-                guard isKnown(name) else { throw EngineError(.notFound, "network \(name.printable) not found") }
-                let isPrivate = mode == "none" || name == "none"
-                throw EngineError.invalid(
-                    isPrivate
-                        ? "container cannot be connected to multiple networks "
-                            + "with one of the networks in private (none) mode"
-                        : "container sharing network namespace with another container or host "
-                            + "cannot be connected to any other network"
-                )
-            }
-            try check(settings)
-        }
-        let addresses = request.endpoints.values.map(\.macAddress) + [request.config.macAddress]
-        guard let address = addresses.lazy.compactMap({ $0 }).first(where: { !$0.isEmpty }) else { return }
-        guard isBridge else { throw EngineError.invalid("conflicting options: mac-address and the network mode") }
-        throw EngineError.invalid("MAC address \(address.printable) cannot be set: the network chooses it")
-    }
-
-    private static func check(_ settings: EndpointSettings) throws {
-        let addresses = [settings.ipamConfig?.ipv4Address, settings.ipamConfig?.ipv6Address]
-        guard addresses.allSatisfy({ ($0 ?? "").isEmpty }) else {
-            throw EngineError.invalid("user specified IP address is supported on user defined networks only")
-        }
-        guard (settings.aliases ?? []).isEmpty else {
-            throw EngineError.invalid("network-scoped alias is supported only for containers in user defined networks")
-        }
-        guard (settings.links ?? []).isEmpty else {
-            throw EngineError.invalid("container links are not supported: use --add-host, or share a network namespace")
-        }
-        guard (settings.driverOpts ?? [:]).isEmpty else {
-            throw EngineError.invalid("driver options of an endpoint are not supported: leave out driver-opt")
-        }
-    }
-
     // MARK: Addresses
 
     /// True for an IPv4 or IPv6 address, the latter with an optional zone.
@@ -125,6 +78,24 @@ enum NetworkCheck {
         let parts = text.split(separator: "%", omittingEmptySubsequences: false)
         guard parts.count <= 2, !text.hasControlCharacter, !text.contains(" ") else { return false }
         return inet_pton(AF_INET6, String(parts[0]), &buffer) == 1
+    }
+}
+
+/// One `--link`: `CONTAINER` or `CONTAINER:ALIAS`.
+struct ContainerLink {
+    let target: String
+    let alias: String
+
+    /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
+    init(_ text: String) throws {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false).map(String.init)
+        func isName(_ text: String) -> Bool { HostName.isName(text, bytesMax: HostName.domainBytesMax) }
+        let target = parts.first.map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 } ?? ""
+        guard (1...2).contains(parts.count), isName(target), parts.count == 1 || isName(parts[1]) else {
+            throw EngineError.invalid("bad format for links: \(text.printable)")
+        }
+        self.target = target
+        alias = parts.count == 2 ? parts[1] : target
     }
 }
 

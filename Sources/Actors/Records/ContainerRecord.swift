@@ -1,4 +1,5 @@
 package import FoundationEssentials
+import Netlink
 package import OCI
 
 /// Everything durable about one container. Stored as one row; the actor of the container is its only writer.
@@ -20,6 +21,8 @@ package struct ContainerRecord: Sendable, Codable {
     package var args: [String]
     package var mounts: [MountPoint]
     package var networks: [String: EndpointSettings]
+    /// Addresses of the last run by network name: the next one gets them again when they are free.
+    var leases: [String: [IPAddress]]?
     /// Ports as they are published now: `80/tcp` → host side.
     package var ports: [String: [PortBindingRequest]]
     package var restartCount: Int

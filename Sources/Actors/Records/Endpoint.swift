@@ -14,6 +14,10 @@ package struct EndpointSettings: Sendable, Hashable, Codable {
     package var globalIPv6PrefixLength: Int?
     package var driverOpts: [String: String]?
     package var dnsNames: [String]?
+    /// The endpoint with the highest gives the default route.
+    package var gatewayPriority: Int?
+    /// What was asked for; `macAddress` is what it has.
+    var wantedMACAddress: String?
 
     enum CodingKeys: String, CodingKey {
         case ipamConfig = "IPAMConfig"
@@ -30,6 +34,8 @@ package struct EndpointSettings: Sendable, Hashable, Codable {
         case globalIPv6PrefixLength = "GlobalIPv6PrefixLen"
         case driverOpts = "DriverOpts"
         case dnsNames = "DNSNames"
+        case gatewayPriority = "GwPriority"
+        case wantedMACAddress = "DesiredMacAddress"
     }
 
     package init() {}
@@ -39,10 +45,12 @@ package struct EndpointSettings: Sendable, Hashable, Codable {
 package struct EndpointIPAMConfig: Sendable, Hashable, Codable {
     package var ipv4Address: String?
     package var ipv6Address: String?
+    package var linkLocalIPs: [String]?
 
     enum CodingKeys: String, CodingKey {
         case ipv4Address = "IPv4Address"
         case ipv6Address = "IPv6Address"
+        case linkLocalIPs = "LinkLocalIPs"
     }
 
     package init() {}

@@ -111,7 +111,9 @@ enum Containers {
     }
 
     static func remove(_ call: Call) async throws -> Response {
-        guard !call.flag("link") else { throw EngineError(.invalidParameter, "container links are not supported") }
+        guard !call.flag("link") else {
+            throw EngineError(.invalidParameter, "links are not removed from containers: remove the container")
+        }
         try await call.engine.containers.remove(call.id, force: call.flag("force"), volumes: call.flag("v"))
         return Response(204)
     }

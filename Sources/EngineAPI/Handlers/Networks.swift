@@ -1,97 +1,83 @@
 import Actors
 import HTTP
 
-/// The networks there are: bridge, host and none. Networks of users' own are refused by name.
+/// Networks: those that are always there, and users' own.
 enum Networks {
+    private static let filters: Set<String> = ["name", "id", "driver", "type", "scope", "label", "dangling"]
+
     static func list(_ call: Call) async throws -> Response {
         let filters = try call.filters()
-        for key in filters.keys where !["name", "id", "driver", "type", "scope", "label", "dangling"].contains(key) {
+        for key in filters.keys where !Self.filters.contains(key) {
             throw EngineError(.invalidParameter, "invalid filter '\(key)'")
+        }
+        for type in filters["type"] ?? [] where !["builtin", "custom"].contains(type) {
+            throw EngineError(.invalidParameter, "invalid filter: 'type'='\(type)'")
+        }
+        var used: Set<String> = []
+        if filters["dangling"] != nil {
+            var options = ListOptions()
+            options.all = true
+            used = Set(try await call.engine.containers.list(options).flatMap { $0.record.networks.keys })
         }
         let networks = await call.engine.networks.list().filter { network in
             Filter.contains(filters["name"], in: network.name) && Filter.hasPrefix(filters["id"], of: network.id)
                 && Filter.equals(filters["driver"], network.driver) && Filter.equals(filters["scope"], "local")
-                && Filter.equals(filters["type"], "builtin") && Filter.labels(filters["label"], [:])
-                && !Filter.isTrue(filters["dangling"])
+                && Filter.equals(filters["type"], network.isPredefined ? "builtin" : "custom")
+                && Filter.labels(filters["label"], network.labels)
+                && Filter.flag(filters["dangling"], !network.isPredefined && !used.contains(network.name))
         }
-        return Call.json(.array(networks.map { wire($0, members: []) }))
+        return Call.json(.array(networks.map { NetworkWire.value($0, members: []) }))
     }
 
     static func inspect(_ call: Call) async throws -> Response {
-        let network = try await call.engine.networks.network(call.id)
+        let scope = call.text("scope") ?? "local"
+        guard scope == "local" else { throw EngineError(.notFound, "network \(call.id) not found") }
+        let network = try await call.engine.networks.inspect(call.id)
         let running = try await call.engine.containers.list()
-        return Call.json(wire(network, members: running.filter { $0.record.networks[network.name] != nil }))
-    }
-
-    /// None of the networks there are may go.
-    static func prune(_ call: Call) async throws -> Response {
-        for key in try call.filters().keys where !["until", "label", "label!"].contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
-        return Call.json(["NetworksDeleted": nil])
-    }
-
-    private struct CreateBody: Decodable {
-        let name: String?
-        enum CodingKeys: String, CodingKey { case name = "Name" }
+        let members = running.filter { !($0.record.networks[network.name]?.endpointID ?? "").isEmpty }
+        return Call.json(NetworkWire.value(network, members: members))
     }
 
     static func create(_ call: Call) async throws -> Response {
-        let name = try await call.body(CreateBody.self).name ?? ""
-        guard !name.isEmpty else { throw EngineError(.invalidParameter, "invalid network name: name is empty") }
-        if await call.engine.networks.list().contains(where: { $0.name == name }) {
-            throw EngineError(.conflict, "network with name \(name) already exists")
-        }
-        throw EngineError(
-            .notImplemented, "network \(name) cannot be created: only the networks bridge, host and none are supported")
+        let id = try await call.engine.networks.create(try await call.body(NetworkCreateRequest.self))
+        return Call.json(["Id": .string(id), "Warning": ""], status: 201)
     }
 
     static func remove(_ call: Call) async throws -> Response {
-        let network = try await call.engine.networks.network(call.id)
-        throw EngineError(.forbidden, "\(network.name) is a pre-defined network and cannot be removed")
+        try await call.engine.networks.remove(call.id)
+        return Response(204)
+    }
+
+    static func prune(_ call: Call) async throws -> Response {
+        let removed = try await call.engine.networks.prune(filters: try call.filters())
+        return Call.json(["NetworksDeleted": removed.isEmpty ? nil : JSON(removed)])
     }
 
     private struct ConnectBody: Decodable {
         let container: String?
-        enum CodingKeys: String, CodingKey { case container = "Container" }
+        let settings: EndpointSettings?
+        let force: Bool?
+
+        enum CodingKeys: String, CodingKey {
+            case container = "Container"
+            case settings = "EndpointConfig"
+            case force = "Force"
+        }
     }
 
-    /// `connect` and `disconnect`: a container keeps the network it was created with.
-    static func reconnect(_ call: Call) async throws -> Response {
-        let name = try await call.body(ConnectBody.self).container ?? ""
+    static func connect(_ call: Call) async throws -> Response {
+        let body = try await call.body(ConnectBody.self)
         let network = try await call.engine.networks.network(call.id)
-        let container = await (try await call.engine.containers.container(name)).snapshot().record
-        throw EngineError(
-            .notImplemented,
-            "container \(container.name) cannot be connected to or disconnected from network \(network.name): "
-                + "create it anew with --network")
+        let container = try await call.engine.containers.container(body.container ?? "")
+        try await container.connect(network.id, body.settings ?? EndpointSettings())
+        return Response(200)
     }
 
-    private static func wire(_ network: NetworkRecord, members: [ContainerSnapshot]) -> JSON {
-        var pool: JSON = [:]
-        if let subnet = network.subnet { pool.append("Subnet", .string(subnet)) }
-        if let gateway = network.gateway { pool.append("Gateway", .string(gateway)) }
-        return [
-            "Name": .string(network.name), "Id": .string(network.id), "Created": .string(network.created),
-            "Scope": "local", "Driver": .string(network.driver), "EnableIPv4": true, "EnableIPv6": false,
-            "IPAM": [
-                "Driver": "default", "Options": nil, "Config": network.subnet == nil ? nil : [pool],
-            ],
-            "Internal": false, "Attachable": false, "Ingress": false, "ConfigFrom": ["Network": ""],
-            "ConfigOnly": false,
-            "Containers": .object(members.map { ($0.record.id, member($0, network.name)) }),
-            "Options": JSON(network.options), "Labels": [:],
-        ]
-    }
-
-    private static func member(_ snapshot: ContainerSnapshot, _ network: String) -> JSON {
-        let endpoint = snapshot.record.networks[network]
-        let address = endpoint?.ipAddress ?? ""
-        return [
-            "Name": .string(snapshot.record.name), "EndpointID": .string(endpoint?.endpointID ?? ""),
-            "MacAddress": .string(endpoint?.macAddress ?? ""),
-            "IPv4Address": .string(address.isEmpty ? "" : "\(address)/\(endpoint?.ipPrefixLength ?? 0)"),
-            "IPv6Address": "",
-        ]
+    static func disconnect(_ call: Call) async throws -> Response {
+        let body = try await call.body(ConnectBody.self)
+        let network = try await call.engine.networks.network(call.id)
+        let container = try await call.engine.containers.container(body.container ?? "")
+        try await container.disconnect(network.id, force: body.force ?? false)
+        return Response(200)
     }
 }

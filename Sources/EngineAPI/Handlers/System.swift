@@ -140,6 +140,6 @@ enum System {
     }
 
     static func networkIDs(_ engine: Engine) async -> [String: String] {
-        Dictionary(await engine.networks.list().map { ($0.name, $0.id) }) { first, _ in first }
+        await engine.networks.identifiers()
     }
 }

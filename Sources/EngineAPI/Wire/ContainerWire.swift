@@ -77,11 +77,13 @@ enum EndpointWire {
             ipam = [:]
             ipam.appendUnlessNull("IPv4Address", JSON(config.ipv4Address))
             ipam.appendUnlessNull("IPv6Address", JSON(config.ipv6Address))
+            ipam.appendUnlessNull("LinkLocalIPs", JSON(config.linkLocalIPs))
         }
         let known = endpoint.networkID.flatMap { $0.isEmpty ? nil : $0 }
         return [
             "IPAMConfig": ipam, "Links": JSON(endpoint.links), "Aliases": JSON(endpoint.aliases),
-            "MacAddress": .string(endpoint.macAddress ?? ""), "DriverOpts": JSON(endpoint.driverOpts), "GwPriority": 0,
+            "MacAddress": .string(endpoint.macAddress ?? ""), "DriverOpts": JSON(endpoint.driverOpts),
+            "GwPriority": JSON(endpoint.gatewayPriority ?? 0),
             "NetworkID": .string(known ?? networkID ?? ""), "EndpointID": .string(endpoint.endpointID ?? ""),
             "Gateway": .string(endpoint.gateway ?? ""), "IPAddress": .string(endpoint.ipAddress ?? ""),
             "IPPrefixLen": JSON(endpoint.ipPrefixLength ?? 0), "IPv6Gateway": .string(endpoint.ipv6Gateway ?? ""),
