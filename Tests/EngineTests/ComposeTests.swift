@@ -67,7 +67,9 @@ struct ComposeTests {
         #expect(try net.fetch(outside: true, NetworkLab.hostAddress, 8080) == "from web")
         let scaled = try compose("up", "-d", "-t", "0", "--scale", "probe=2")
         #expect(scaled.code == 0, "\(scaled.err)")
-        #expect(try net.must("ps", "-q", "--filter", "label=com.docker.compose.service=probe").split(separator: "\n").count == 2)
+        #expect(
+            try net.must("ps", "-q", "--filter", "label=com.docker.compose.service=probe").split(separator: "\n").count
+                == 2)
         let down = try compose("down", "-v", "-t", "0")
         #expect(down.code == 0, "\(down.err)")
         #expect(try net.must("ps", "-aq") == "")

@@ -83,7 +83,8 @@ final class NetworkLab: Sendable {
         try Lab.run("/usr/bin/nsenter", ["--net=/run/netns/\(namespace)"] + arguments)
     }
 
-    /// A process in one of the two namespaces, to be ended by the caller.
+    /// A process in one of the two namespaces, to be ended by the caller, by SIGKILL: it may have inherited a thread's
+    /// blocked signals.
     func start(outside isOutside: Bool, _ arguments: String...) throws -> Process {
         let process = Process()
         process.executableURL = URL(filePath: "/usr/bin/nsenter")
@@ -105,13 +106,14 @@ final class NetworkLab: Sendable {
     /// What a TCP server says, asked from a namespace; empty when it cannot be reached within two seconds.
     func fetch(outside isOutside: Bool, _ address: String, _ port: Int) throws -> String {
         try inside(
-            isOutside ? outside : host, ["/bin/busybox", "timeout", "2", "/bin/busybox", "nc", address, "\(port)"]
+            isOutside ? outside : host,
+            ["/bin/busybox", "timeout", "-s", "KILL", "2", "/bin/busybox", "nc", address, "\(port)"]
         ).text
     }
 
     /// The same from a container.
     func fetch(from container: String, _ address: String, _ port: Int) throws -> String {
-        try applet(container, "timeout", "2", "/bin/busybox", "nc", address, "\(port)").text
+        try applet(container, "timeout", "-s", "KILL", "2", "/bin/busybox", "nc", address, "\(port)").text
     }
 
     /// The command of a container that tells its name to whoever connects.

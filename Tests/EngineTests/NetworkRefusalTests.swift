@@ -16,7 +16,10 @@ struct NetworkRefusalTests {
             ("POST", "/networks/create", #"{"Name": 7}"#, 400, "Name"),
             ("POST", "/networks/create", #"{"Name": "x", "Options": {"a": 1}}"#, 400, "Options"),
             ("POST", "/networks/create", #"{"Name": "x", "Driver": "no"}"#, 404, "plugin \"no\" not found"),
-            ("POST", "/networks/create", #"{"Name": "x", "ConfigFrom": {"Network": "no"}}"#, 404, "network no not found"),
+            (
+                "POST", "/networks/create", #"{"Name": "x", "ConfigFrom": {"Network": "no"}}"#, 404,
+                "network no not found"
+            ),
             ("POST", "/networks/create", #"{"Name": "x", "Ingress": true}"#, 503, "not a swarm manager"),
             ("POST", "/networks/create", #"{"Name": "\u0000x"}"#, 400, "invalid network name"),
             ("GET", "/networks?filters=%7B%22type%22%3A%5B%22y%22%5D%7D", "", 400, "invalid filter"),
@@ -60,7 +63,9 @@ struct NetworkRefusalTests {
     }
 
     @Test func `a daemon starts with every setting that it has`() throws {
-        let lab = try Lab(configuration: #"{"debug": true, "labels": ["a=b"], "max-concurrent-downloads": 2, "icc": false, "mtu": 1400}"#)
+        let lab = try Lab(
+            configuration:
+                #"{"debug": true, "labels": ["a=b"], "max-concurrent-downloads": 2, "icc": false, "mtu": 1400}"#)
         #expect(try lab.docker("version").code == 0)
     }
 }

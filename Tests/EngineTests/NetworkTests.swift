@@ -117,16 +117,15 @@ struct NetworkTests {
 
     @Test func `containers reach the world as the host, and internal networks do not reach it at all`() throws {
         let net = try NetworkLab()
-        let seen = net.lab.directory + "/seen"
         let server = try net.start(
             outside: true, "/bin/busybox", "nc", "-ll", "-p", "7000", "-e", "/bin/sh", "-c", "echo outside")
-        defer { server.terminate() }
+        defer { kill(server.processIdentifier, SIGKILL) }
         try net.must("network", "create", "plain")
         try net.must("network", "create", "--internal", "inner")
         try net.sleeper("out", "--network", "plain")
         try net.sleeper("in", "--network", "inner")
         try net.sleeper("in2", "--network", "inner")
-        #expect(try net.fetch(from: "out", NetworkLab.outsideAddress, 7000) == "outside", "\(seen)")
+        #expect(try net.fetch(from: "out", NetworkLab.outsideAddress, 7000) == "outside")
         #expect(try net.fetch(from: "in", NetworkLab.outsideAddress, 7000) == "")
         #expect(try net.applet("in", "ping", "-c1", "-W2", "in2").code == 0)
         #expect(try net.applet("in", "ip", "route").out.contains("default") == false)
@@ -287,5 +286,73 @@ struct NetworkTests {
         #expect(try net.fetch(outside: true, NetworkLab.hostAddress, 8080) == "")
         #expect(try net.address("web", on: "bridge").hasPrefix("172.30.9."))
         #expect(try net.applet("web", "cat", "/etc/resolv.conf").out.contains("nameserver 192.0.2.53"))
+    }
+
+    @Test func `a macvlan container is a neighbour of the outside, with names of its own network`() throws {
+        let net = try NetworkLab()
+        try net.must(
+            "network", "create", "-d", "macvlan", "--subnet", "198.51.100.0/24", "--ip-range", "198.51.100.64/26",
+            "--gateway", NetworkLab.outsideAddress, "-o", "parent=up0", "wire")
+        try net.sleeper("one", "--network", "wire")
+        try net.sleeper("two", "--network", "wire", "--ip", "198.51.100.99")
+        #expect(try net.address("one", on: "wire") == "198.51.100.64")
+        #expect(try net.applet("one", "ping", "-c1", "-W2", NetworkLab.outsideAddress).code == 0)
+        #expect(try net.applet("one", "ping", "-c1", "-W2", "two").code == 0)
+        #expect(try net.onOutside("/bin/busybox", "ping", "-c1", "-W2", "198.51.100.99").code == 0)
+        try net.must("rm", "-f", "one", "two")
+        try net.must("network", "rm", "wire")
+        #expect(try net.onHost("/sbin/ip", "-o", "link").out.contains("up0"))
+        let lost = try net.docker("network", "create", "-d", "macvlan", "-o", "parent=nosuch0", "x")
+        #expect(lost.code == 1 && lost.err.contains("nosuch0"), "\(lost.err)")
+    }
+
+    @Test func `every exposed port is published with P, over each transport`() throws {
+        let net = try NetworkLab()
+        try net.sleeper(
+            "all", "-P", "--expose", "80", "--expose", "53/udp", "--expose", "7000-7002", "-p", "9000-9009:9",
+            "-p", "127.0.0.1::9999/udp")
+        let ports = try net.must("port", "all").split(separator: "\n").map(String.init)
+        #expect(Set(ports.map { $0.prefix { $0 != " " } }).count == 7, "\(ports)")
+        #expect(ports.contains("9/tcp -> 0.0.0.0:9000"), "\(ports)")
+        for line in ports where !line.hasPrefix("9") {
+            let port = try #require(line.split(separator: ":").last.flatMap { Int($0) }, "\(line)")
+            #expect((32_768...60_999).contains(port), "\(line)")
+        }
+        try net.sleeper("next", "-p", "9000-9009:9")
+        #expect(try net.must("port", "next").contains("9/tcp -> 0.0.0.0:9001"))
+    }
+
+    private static let stock = "/usr/local/bin/docker"
+
+    @Test(.enabled(if: FileManager.default.isExecutableFile(atPath: stock)))
+    func `Docker's own client sees the same networks`() throws {
+        let net = try NetworkLab()
+        func stock(_ arguments: String...) throws -> Lab.Output {
+            try Lab.run(Self.stock, arguments, environment: net.lab.environment)
+        }
+        let made = try stock(
+            "network", "create", "--subnet", "10.71.0.0/24", "--label", "a=b", "--ipv6", "mine")
+        #expect(made.code == 0 && made.text.count == 64, "\(made.err)")
+        let run = try stock(
+            "run", "-d", "--name", "web", "--network", "name=mine,alias=www,ip=10.71.0.7", "-p", "8080:80", net.image,
+            "sleep", "600")
+        #expect(run.code == 0, "\(run.err)")
+        for arguments in [
+            ["network", "ls", "--no-trunc"], ["network", "inspect", "mine", "bridge", "host"], ["port", "web"],
+            ["network", "ls", "--filter", "label=a=b", "-q"], ["inspect", "--type", "network", "mine"],
+            ["network", "ls", "--format", "json"], ["ps", "--format", "{{.Ports}} {{.Networks}}"],
+            ["inspect", "-f", "{{json .NetworkSettings}}", "web"],
+        ] {
+            let theirs = try Lab.run(Self.stock, arguments, environment: net.lab.environment)
+            let ours = try net.docker(arguments)
+            #expect(theirs.code == 0 && theirs.out == ours.out, "\(arguments):\n\(theirs.out)\n\(ours.out)")
+        }
+        #expect(try stock("network", "create", "side").code == 0)
+        #expect(try stock("network", "connect", "--ip", "x", "side", "web").code != 0)
+        #expect(try stock("network", "connect", "side", "web").code == 0)
+        #expect(try stock("network", "rm", "side").err.contains("has active endpoints"))
+        #expect(try stock("network", "disconnect", "side", "web").code == 0)
+        #expect(try stock("network", "rm", "side").text == "side")
+        #expect(try stock("network", "prune", "-f").code == 0)
     }
 }
