@@ -45,8 +45,3 @@ package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible 
         try container.encode(description)
     }
 }
-
-extension MACAddress {
-    /// Of today's bridge network.
-    init(for address: IPv4Address) { self.init(for: IPAddress(.v4, UInt128(address.value))) }
-}

@@ -75,7 +75,7 @@ private let isRoot = geteuid() == 0
 
     @Test func `a port of a process is refused in Docker's words, and ours are refused to processes`() async throws {
         let place = try await Place()
-        let other = try await place.listen(80)
+        let other = try await place.serve(80)
         let outcome = try await place.run { () throws(SystemError) in
             Result { () throws(NetworkError) in
                 var table = PortTable()

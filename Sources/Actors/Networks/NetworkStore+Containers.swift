@@ -35,7 +35,7 @@ extension NetworkStore {
             do throws(NetworkError) {
                 sandbox = try await kernel.attach(record.id, requests, resolver: hasResolver)
             } catch { throw EngineError.network(error) }
-            try await publishPorts(record, sandbox, kernel)
+            try await publishPorts(record, kernel)
             for endpoint in sandbox.endpoints { await enter(record, endpoint) }
             if hasResolver { try await serve(record, kernel) }
             let attachment = try await attachment(record, sandbox, record.networks, kernel)
@@ -47,15 +47,9 @@ extension NetworkStore {
         }
     }
 
-    private func publishPorts(_ record: ContainerRecord, _ sandbox: Sandbox, _ kernel: HostNetworks) async throws {
-        var addresses: [IPAddress] = []
-        if let endpoint = sandbox.gatewayEndpoint(.v4) {
-            let own = try? network(endpoint.network).plan?.hostBinding4
-            addresses.append(own ?? configuration.network.bindAddress)
-        }
-        if sandbox.gateway6 != nil, addresses.first?.isUnspecified ?? true { addresses.append(.any6) }
+    private func publishPorts(_ record: ContainerRecord, _ kernel: HostNetworks) async throws {
         let wanted = try PublishedPorts.requests(
-            record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) }, addresses: addresses)
+            record.hostConfig, exposed: record.config.exposedPorts.map { Array($0.keys) })
         guard !wanted.isEmpty else { return }
         do throws(NetworkError) { try await kernel.publish(wanted, for: record.id) } catch {
             throw EngineError(

@@ -4,25 +4,21 @@ import Netlink
 enum PublishedPorts {
     /// Every port of `-p` and, with `-P`, every exposed one that has none.
     ///
-    /// - Parameters:
-    ///   - exposed: `port/protocol`, of the request and the image.
-    ///   - addresses: where a port is published that names no address.
+    /// - Parameter exposed: `port/protocol`, of the request and the image.
     /// - Throws: ``EngineError`` `.invalidParameter` in Docker's words.
-    static func requests(
-        _ host: HostConfig, exposed: [String]?, addresses: [IPAddress] = [.any4]
-    ) throws -> [PortBinding] {
+    static func requests(_ host: HostConfig, exposed: [String]?) throws -> [PortBinding] {
         var result: [PortBinding] = []
         let bindings = host.portBindings ?? [:]
         for (port, sides) in bindings.sorted(by: { $0.key < $1.key }) {
             let (number, transport) = try parse(port)
             for side in sides ?? [PortBindingRequest()] {
-                result += try expand(side, number, transport, addresses)
+                result.append(try binding(side, number, transport))
             }
         }
         guard host.publishAllPorts == true else { return result }
         for port in (exposed ?? []).sorted() where bindings[port] == nil {
             let (number, transport) = try parse(port)
-            result += addresses.map { PortBinding(hostAddress: $0, containerPort: number, transport: transport) }
+            result.append(PortBinding(containerPort: number, transport: transport, isAddressDefault: true))
         }
         return result
     }
@@ -45,25 +41,22 @@ enum PublishedPorts {
         text.utf8.allSatisfy { (0x30...0x39).contains($0) } ? UInt16(text) : nil
     }
 
-    private static func expand(
-        _ side: PortBindingRequest, _ port: UInt16, _ transport: Transport, _ addresses: [IPAddress]
-    ) throws -> [PortBinding] {
+    private static func binding(
+        _ side: PortBindingRequest, _ port: UInt16, _ transport: Transport
+    ) throws -> PortBinding {
         let text = side.hostPort ?? ""
-        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map(number)
+        let ends = text.split(separator: "-", maxSplits: 1, omittingEmptySubsequences: false).map { number($0) }
         guard text.isEmpty || (ends.allSatisfy { $0 != nil } && (ends[0] ?? 0) <= (ends.last ?? nil) ?? 0) else {
             throw EngineError.invalid("invalid hostPort: \(text.printable)")
         }
-        let first = ends[0] ?? 0
-        let last = ends.count == 2 ? (ends[1] ?? 0) : 0
         let hostIP = side.hostIp ?? ""
         let own = hostIP.isEmpty ? nil : IPAddress(hostIP)
         guard hostIP.isEmpty || own != nil else {
             throw EngineError.invalid("invalid IP address: \(hostIP.printable)")
         }
-        return (own.map { [$0] } ?? addresses).map {
-            PortBinding(
-                hostAddress: $0, hostPort: first, hostPortEnd: last, containerPort: port, transport: transport)
-        }
+        return PortBinding(
+            hostAddress: own ?? .any4, hostPort: (ends[0] ?? 0), hostPortEnd: ends.count == 2 ? (ends[1] ?? 0) : 0,
+            containerPort: port, transport: transport, isAddressDefault: own == nil)
     }
 
     static func shown(_ bindings: [PortBinding]) -> [String: [PortBindingRequest]] {
