@@ -9,7 +9,7 @@ struct NetlinkMessageTests {
         #expect(
             bytes == [
                 76, 0, 0, 0, 16, 0, 0x05, 0x06, 7, 0, 0, 0, 0, 0, 0, 0,  // nlmsghdr: NEWLINK, REQUEST ACK EXCL CREATE
-                0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 1, 0, 0, 0,  // ifinfomsg: up
+                0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,  // ifinfomsg: down
                 8, 0, 3, 0, 0x62, 0x72, 0x30, 0,  // IFLA_IFNAME br0
                 10, 0, 1, 0, 0x02, 0x42, 0xAC, 0x11, 0, 1, 0, 0,  // IFLA_ADDRESS
                 8, 0, 4, 0, 0xDC, 5, 0, 0,  // IFLA_MTU 1500
