@@ -177,7 +177,8 @@ private let isRoot = geteuid() == 0
         let world = try await FirewallWorld(bridged: true)
         try await world.network(1) { $0.isInternal = true }
         try await world.network(2)
-        let (a, b) = (try await world.container(1, 2), try await world.container(1, 3))
+        let a = try await world.container(1, 2, isInternal: true)
+        let b = try await world.container(1, 3, isInternal: true)
         let c = try await world.container(2, 2)
         let inside = try await a.place.serve(80, family)
         #expect(try await b.place.reach(a.address(family), 80, at: inside) != nil)

@@ -41,12 +41,13 @@ struct FirewallWorld {
         IPAddress(family == .v4 ? four : six) ?? .any(family)
     }
 
-    /// A bridge `brN` with 172.30.N.1/24 and fd00:N::1/64, and its rules.
+    /// A bridge `brN` with 172.30.N.1/24 and fd00:N::1/64, and its rules. Its own Ethernet address keeps it from taking that of
+    /// its ports, which neighbours would have to learn anew.
     @discardableResult
     func network(_ number: Int, _ change: (inout NetworkRules) -> Void = { _ in }) async throws -> NetworkRules {
         try await host.shell(
             """
-            ip link add br\(number) type bridge
+            ip link add br\(number) address 02:42:00:00:00:0\(number) type bridge
             ip addr add 172.30.\(number).1/24 dev br\(number); ip addr add fd00:\(number)::1/64 dev br\(number) nodad
             ip link set br\(number) up
             sysctl -w net.ipv4.conf.br\(number).route_localnet=1
@@ -62,8 +63,14 @@ struct FirewallWorld {
         return rules
     }
 
-    /// A container 172.30.N.M and fd00:N::M on the bridge `brN`.
-    func container(_ number: Int, _ member: Int, isolated: Bool = false) async throws -> Container {
+    /// A container 172.30.N.M and fd00:N::M on the bridge `brN`, whose links have settled.
+    ///
+    /// - Parameters:
+    ///   - isolated: the bridge keeps it from its other ports of this kind.
+    ///   - isInternal: its way beyond the bridge is closed, and cannot be waited for.
+    func container(
+        _ number: Int, _ member: Int, isolated: Bool = false, isInternal: Bool = false
+    ) async throws -> Container {
         let place = try await Place()
         let name = "v\(number)x\(member)"
         try await host.shell(
@@ -84,6 +91,8 @@ struct FirewallWorld {
         for family in IPAddress.Family.allCases {
             try await place.settle(Self.address("172.30.\(number).1", "fd00:\(number)::1", family))
             try await host.settle(container.address(family))
+            // A default route of IPv6 may lead nowhere for the link's first second.
+            if !isInternal { try await place.settle(Self.host(family)) }
         }
         return container
     }
