@@ -231,9 +231,10 @@ static int step(struct ci_inflate *stream, struct ci_buffers *buffers, const uin
 }
 
 int ci_inflate(struct ci_inflate *stream, struct ci_buffers *buffers) {
-    const uint8_t *input_begin = buffers->input, *output_begin = buffers->output;
+    const uint8_t *input_begin = buffers->input, *output_begin = buffers->output, *window_begin = output_begin;
+    if (buffers->written_count >= CI_WINDOW_BYTES) window_begin -= CI_WINDOW_BYTES;
     int result;
-    do result = step(stream, buffers, input_begin, output_begin);
+    do result = step(stream, buffers, input_begin, window_begin);
     while (result == STEP_DONE && stream->phase != PHASE_END);
     if (result < 0) return result;
     // Where input was missing, all bits belong to a symbol that is not whole yet, and stay.

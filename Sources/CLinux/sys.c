@@ -111,6 +111,11 @@ void cl_error_text(int code, char *text, size_t size) {
     snprintf(text, size, "%s", strerror_r(code, buffer, sizeof buffer));
 }
 void cl_thread_name(const char *name) { prctl(PR_SET_NAME, name); }
+
+void cl_thread_batch(void) {
+    struct sched_param none = {0};
+    sched_setscheduler(0, SCHED_BATCH, &none);
+}
 dev_t cl_makedev(unsigned major_number, unsigned minor_number) { return makedev(major_number, minor_number); }
 unsigned cl_major(dev_t device) { return major(device); }
 unsigned cl_minor(dev_t device) { return minor(device); }

@@ -54,26 +54,31 @@ package enum Threads {
         let run: @Sendable () -> Void
         let name: String
         let niceness: CInt
-        init(_ name: String, _ niceness: CInt, _ run: @escaping @Sendable () -> Void) {
+        let isBatch: Bool
+        init(_ name: String, _ niceness: CInt, _ isBatch: Bool, _ run: @escaping @Sendable () -> Void) {
             self.name = name
             self.niceness = niceness
+            self.isBatch = isBatch
             self.run = run
         }
     }
 
     /// Starts a detached thread named `name` (15 bytes at most are shown by the kernel).
     ///
-    /// - Parameter niceness: nice(2) of the thread alone; more than 0 for work that others must not wait for.
+    /// - Parameters:
+    ///   - niceness: nice(2) of the thread alone; more than 0 for work that others must not wait for.
+    ///   - isBatch: SCHED_BATCH (sched(7)): the thread has its share of the processors, but when work comes for it, it does
+    ///     not interrupt who runs.
     /// - Throws: `SystemError` with EAGAIN when the system has no more threads to give.
     package static func start(
-        _ name: String, niceness: CInt = 0, _ run: @escaping @Sendable () -> Void
+        _ name: String, niceness: CInt = 0, isBatch: Bool = false, _ run: @escaping @Sendable () -> Void
     ) throws(SystemError) {
         var attributes = pthread_attr_t()
         pthread_attr_init(&attributes)
         defer { pthread_attr_destroy(&attributes) }
         pthread_attr_setdetachstate(&attributes, CInt(PTHREAD_CREATE_DETACHED))
         pthread_attr_setstacksize(&attributes, stackBytes)
-        let box = Unmanaged.passRetained(Body(name, niceness, run))
+        let box = Unmanaged.passRetained(Body(name, niceness, isBatch, run))
         var thread = pthread_t()
         let code = pthread_create(
             &thread, &attributes,
@@ -83,6 +88,7 @@ package enum Threads {
                 cl_thread_name(body.name)
                 // On Linux the calling thread's. What cannot be had is only a little less politeness.
                 if body.niceness != 0 { _ = setpriority(__priority_which_t(PRIO_PROCESS.rawValue), 0, body.niceness) }
+                if body.isBatch { cl_thread_batch() }
                 body.run()
                 return nil
             }, box.toOpaque())

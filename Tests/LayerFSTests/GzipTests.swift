@@ -176,20 +176,26 @@ struct HostileMember: CustomTestStringConvertible, Sendable {
 }
 
 struct GzipTests {
-    /// Decompresses in parts of so many bytes, with so much room at a time.
+    /// Decompresses in parts of so many bytes, into so much room that is filled from its beginning again and again.
     private func decompressed(_ bytes: [UInt8], step: Int = .max, room: Int = 100_000) throws -> [UInt8] {
         var decoder = try Decoder(.gzip)
         var result: [UInt8] = []
         var output = [UInt8](repeating: 0, count: room)
         var rest = bytes[...]
+        var filled = 0
         while true {
             let part = rest.prefix(step)
             let done = try part.withUnsafeBytes { input in
-                try output.withUnsafeMutableBytes { try decoder.decode(input, into: $0) }
+                try output.withUnsafeMutableBytes {
+                    try decoder.decode(
+                        input, into: UnsafeMutableRawBufferPointer(rebasing: $0[filled...]), after: filled)
+                }
             }
-            result += output[..<done.produced]
+            result += output[filled..<filled + done.produced]
             rest = rest.dropFirst(done.consumed)
-            if rest.isEmpty, done.produced < room { break }
+            filled += done.produced
+            if rest.isEmpty, filled < room { break }
+            if filled == room { filled = 0 }
         }
         try decoder.finish()
         return result
@@ -272,6 +278,37 @@ struct GzipTests {
             }
             try decoder.finish()
             #expect(result == whole, "cut at \(cut)")
+        }
+    }
+
+    @Test(arguments: [4096, 65_536, 100_003, 1 << 20])
+    func `matches that reach far back are found wherever their bytes are now`(room: Int) throws {
+        var content: [UInt8] = []
+        var generator = SplitMix(state: 7)
+        while content.count < 600_000 {
+            let far = Int(generator.next() % 32_700) + 1
+            if far <= content.count, generator.next() % 4 != 0 {
+                let start = content.count - far
+                content += content[start..<min(start + Int(generator.next() % 300) + 3, content.count)]
+            } else {
+                content += (0..<40).map { _ in UInt8(truncatingIfNeeded: generator.next()) }
+            }
+        }
+        let member = try piped("/usr/bin/gzip", ["-nc"], content)
+        // The second member cannot see the first, whose bytes lie before its own.
+        for step in [997, 65_536, Int.max] {
+            #expect(try decompressed(member + member, step: step, room: room) == content + content)
+        }
+    }
+
+    @Test func `a member does not reach back into the one before it`() throws {
+        let first = try piped("/usr/bin/gzip", ["-nc"], [UInt8](repeating: 7, count: 200_000))
+        // Fixed codes: a match of 3 bytes at distance 1, then the end of the block.
+        let header: [UInt8] = [0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 3]
+        let reaching = header + [0x03, 0x02, 0x00] + [UInt8](repeating: 0, count: 8)
+        for step in [1, Int.max] {
+            let error = #expect(throws: LayerError.self) { try decompressed(first + reaching, step: step) }
+            #expect(error?.message.contains("distance reaches before the start") == true, "\(error.debugDescription)")
         }
     }
 

@@ -69,6 +69,9 @@ struct ci_buffers {
     size_t input_count;
     uint8_t *output;
     size_t output_count;
+    // Bytes right before `output` that are what the stream has written last, as it has written them. Matches are copied from
+    // there when it is a whole window; fewer are not looked at.
+    size_t written_count;
 };
 
 // Prepares for a new stream. Allocates nothing; there is nothing to free.
@@ -77,7 +80,7 @@ void ci_inflate_init(struct ci_inflate *stream);
 // Decodes until the input or the room for output is used up, or the stream ends.
 //
 // Reads and writes nothing outside of the buffers, and may write into all of the output's room, also behind what it counts
-// as written. Output is not read again after the call. After an error the stream is of no more use.
+// as written. Output is not read again after the call, but for what `written_count` of a later call says. After an error the stream is of no more use.
 int ci_inflate(struct ci_inflate *stream, struct ci_buffers *buffers);
 
 #endif

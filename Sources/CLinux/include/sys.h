@@ -58,6 +58,8 @@ int cl_ioctl_pointer(int fd, unsigned long request, void *argument);
 // strerror_r(3), the form that always fills `text`; and PR_SET_NAME of the calling thread, cut to 15 bytes.
 void cl_error_text(int code, char *text, size_t size);
 void cl_thread_name(const char *name);
+// Makes the calling thread one of SCHED_BATCH (sched(7)). What cannot be had is only a little less politeness.
+void cl_thread_batch(void);
 dev_t cl_makedev(unsigned major, unsigned minor);
 unsigned cl_major(dev_t device);
 unsigned cl_minor(dev_t device);

@@ -37,16 +37,18 @@ package struct Decoder: ~Copyable {
 
     /// Decompresses from `input` into `output` until one of them is used up.
     ///
+    /// - Parameter written: bytes right before `output` that are what the stream was last decompressed to: some codecs read
+    ///   them again instead of a copy of their own.
     /// - Throws: ``LayerError``: `.malformed` when the stream is broken, `.limit` when it wants more than the window.
     package mutating func decode(
-        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, after written: Int = 0
     ) throws(LayerError) -> DecodeStep {
         switch codec {
         case .identity:
             let count = min(input.count, output.count)
             if count > 0 { output.copyMemory(from: UnsafeRawBufferPointer(rebasing: input[..<count])) }
             return DecodeStep(consumed: count, produced: count)
-        case .gzip(let decoder): return try decoder.decode(input, into: output)
+        case .gzip(let decoder): return try decoder.decode(input, into: output, after: written)
         case .zstd(let decoder): return try decoder.decode(input, into: output)
         case .bzip2(let decoder): return try decoder.decode(input, into: output)
         case .xz(let decoder): return try decoder.decode(input, into: output)

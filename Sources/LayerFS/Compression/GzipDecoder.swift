@@ -18,6 +18,8 @@ final class GzipDecoder {
     /// Of what the member has decompressed to so far.
     private var crc: UInt32 = 0
     private var size: UInt32 = 0
+    /// The same as far as a match can reach back.
+    private var window = 0
 
     init() { stream = .allocate(capacity: 1) }
 
@@ -25,8 +27,9 @@ final class GzipDecoder {
 
     var isAtEnd: Bool { phase != .inside }
 
+    /// - Parameter written: bytes before `output` that are what was decompressed last.
     func decode(
-        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer
+        _ input: UnsafeRawBufferPointer, into output: UnsafeMutableRawBufferPointer, after written: Int = 0
     ) throws(LayerError) -> DecodeStep {
         var step = DecodeStep(consumed: 0, produced: 0)
         if phase != .inside {
@@ -41,7 +44,7 @@ final class GzipDecoder {
             guard header.isWhole else { return step }
             beginData()
         }
-        if case .data = part { try decodeData(input, output, &step) }
+        if case .data = part { try decodeData(input, output, after: written, &step) }
         if case .trailer(let value, let count) = part { try readTrailer(value, count, input, &step) }
         return step
     }
@@ -51,10 +54,12 @@ final class GzipDecoder {
         ci_inflate_init(stream)
         crc = 0
         size = 0
+        window = 0
     }
 
     private func decodeData(
-        _ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer, _ step: inout DecodeStep
+        _ input: UnsafeRawBufferPointer, _ output: UnsafeMutableRawBufferPointer, after written: Int,
+        _ step: inout DecodeStep
     ) throws(LayerError) {
         let target = output.baseAddress?.assumingMemoryBound(to: UInt8.self)
         var buffers = ci_buffers()
@@ -62,12 +67,15 @@ final class GzipDecoder {
         buffers.input_count = input.count - step.consumed
         buffers.output = target
         buffers.output_count = output.count
+        // What other members have written is out of reach.
+        buffers.written_count = min(written, window)
         let result = ci_inflate(stream, &buffers)
         guard result >= 0 else { throw Self.error(result) }
         step.consumed = input.count - buffers.input_count
         step.produced = output.count - buffers.output_count
         crc = crc32_gzip_refl(crc, target, UInt64(step.produced))
         size &+= UInt32(truncatingIfNeeded: step.produced)
+        window = min(window + step.produced, CI_WINDOW_BYTES)
         if Int(result) == CI_END { part = .trailer(value: 0, count: 0) }
     }
 

@@ -46,7 +46,8 @@ struct InflateStage: ~Copyable {
             var piece = try outputPiece()
             let block = pipeline.tar[piece.block]
             let start = IngestRecorder.now()
-            let step = try decoder.decode(rest, into: UnsafeMutableRawBufferPointer(rebasing: block[piece.count...]))
+            let step = try decoder.decode(
+                rest, into: UnsafeMutableRawBufferPointer(rebasing: block[piece.count...]), after: piece.count)
             recorder.note(.inflate, since: start, bytes: step.produced)
             rest = UnsafeRawBufferPointer(rebasing: rest[step.consumed...])
             piece.count += step.produced

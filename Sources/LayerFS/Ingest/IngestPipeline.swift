@@ -140,7 +140,8 @@ final class IngestPipeline: Sendable {
             return true
         }
         guard isFirst else { return }
-        launch("layer-blob") { pipeline throws(LayerError) in
+        // Inflating takes longest: the others keep up in what it leaves, and must not interrupt it at every block.
+        launch("layer-blob", isBatch: true) { pipeline throws(LayerError) in
             var stage = BlobStage(pipeline)
             try stage.run()
         }
@@ -148,15 +149,18 @@ final class IngestPipeline: Sendable {
             var stage = try InflateStage(pipeline)
             try stage.run()
         }
-        launch("layer-tar") { pipeline throws(LayerError) in
+        launch("layer-tar", isBatch: true) { pipeline throws(LayerError) in
             var stage = try TarStage(pipeline)
             try stage.run()
         }
     }
 
-    private func launch(_ name: String, _ body: @escaping @Sendable (IngestPipeline) throws(LayerError) -> Void) {
+    private func launch(
+        _ name: String, isBatch: Bool = false,
+        _ body: @escaping @Sendable (IngestPipeline) throws(LayerError) -> Void
+    ) {
         do throws(SystemError) {
-            try Threads.start(name) {
+            try Threads.start(name, isBatch: isBatch) {
                 do throws(LayerError) { try body(self) } catch { self.stop(error) }
                 self.endThread()
             }
