@@ -278,6 +278,24 @@ struct NetworkTests {
         #expect(try net.fetch(outside: true, NetworkLab.hostAddress, 8080) == "back")
     }
 
+    @Test func `a network or a daemon without addresses left says so, and has them again when they are free`() throws {
+        let net = try NetworkLab(
+            configuration: #"{"default-address-pools": [{"base": "10.55.0.0/28", "size": 29}]}"#)
+        try net.must("network", "create", "last")
+        let more = try net.docker("network", "create", "more")
+        #expect(more.code == 1 && more.err.contains("all predefined address pools have been fully subnetted"))
+        #expect(try net.must("network", "ls", "-q", "--filter", "name=more") == "")
+        // Eight addresses: network, gateway and broadcast are not for containers.
+        for number in 1...5 { try net.sleeper("box\(number)", "--network", "last") }
+        let full = try net.docker("run", "-d", "--name", "full", "--network", "last", net.image, "sleep", "1")
+        #expect(full.code == 125 && full.err.contains("no available IPv4 addresses"), "\(full.err)")
+        try net.must("rm", "-f", "box3")
+        try net.must("start", "full")
+        try net.must("rm", "-f", "box1", "box2", "box4", "box5", "full")
+        try net.must("network", "rm", "last")
+        try net.must("network", "create", "more")
+    }
+
     @Test func `ports are published on the loopback alone where the daemon says so`() throws {
         let net = try NetworkLab(configuration: #"{"ip": "127.0.0.1", "bip": "172.30.9.1/24", "dns": ["192.0.2.53"]}"#)
         try net.docker(
