@@ -7,6 +7,8 @@ final class RecordingDaemon: Sendable {
     /// One request as it came.
     struct Request: Sendable {
         var method: String
+        /// Of the path's prefix, `1.51`; empty without one.
+        var version: String
         /// Without the version prefix, percent-decoded.
         var path: String
         /// In order of name and value.
@@ -22,6 +24,7 @@ final class RecordingDaemon: Sendable {
     private let listener: Int32
     private let requests = Mutex<[Request]>([])
     private let answers: [String: Answer]
+    private let apiVersion: String?
 
     /// An answer that a real daemon gave.
     struct Answer: Sendable {
@@ -43,9 +46,11 @@ final class RecordingDaemon: Sendable {
     /// - Parameters:
     ///   - path: of the socket; shorter than 100 bytes.
     ///   - answers: to give to the requests of these keys.
-    init(_ path: String, answers: [String: Answer] = [:]) throws {
+    ///   - apiVersion: the only version that is not refused, as by a daemon that knows no later one; nil refuses none.
+    init(_ path: String, answers: [String: Answer] = [:], apiVersion: String? = nil) throws {
         self.path = path
         self.answers = answers
+        self.apiVersion = apiVersion
         listener = socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
@@ -93,6 +98,13 @@ final class RecordingDaemon: Sendable {
                     usleep(10_000)
                 }
                 usleep(30_000)
+                return
+            }
+            if let apiVersion, !["", apiVersion].contains(request.version) {
+                // The connection ends, as what is left of a body is nobody's.
+                send(
+                    client,
+                    "HTTP/1.1 400 X\r\nApi-Version: \(apiVersion)\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
                 return
             }
             let answer = answers[request.key].map { CannedAnswer($0) } ?? CannedAnswer(request)
@@ -174,13 +186,17 @@ private struct SocketReader {
             body = bytes(count) ?? body
         }
         let parts = URLComponents(string: "http://x" + words[1])
-        var path = parts?.path ?? ""
-        if path.hasPrefix("/v1."), let slash = path.dropFirst().firstIndex(of: "/") { path = String(path[slash...]) }
+        var (path, version) = (parts?.path ?? "", "")
+        if path.hasPrefix("/v1."), let slash = path.dropFirst().firstIndex(of: "/") {
+            version = String(path[..<slash].dropFirst(2))
+            path = String(path[slash...])
+        }
         let query = (parts?.percentEncodedQueryItems ?? []).map { item in
             [item.name, (item.value ?? "").replacing("+", with: " ").removingPercentEncoding ?? ""]
         }
         return .init(
-            method: String(words[0]), path: path, query: query.sorted { ($0[0], $0[1]) < ($1[0], $1[1]) },
+            method: String(words[0]), version: version, path: path,
+            query: query.sorted { ($0[0], $0[1]) < ($1[0], $1[1]) },
             headers: headers, body: body)
     }
 }

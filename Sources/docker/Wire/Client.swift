@@ -146,11 +146,13 @@ final class Client {
         return try checked(try send(request, on: try connect()))
     }
 
-    /// Sends a body in chunks as `next` gives them (empty ends it), then reads the response.
+    /// Sends a body in chunks as `next` gives them (empty ends it), then reads the response. The version is agreed on before,
+    /// since the body can be sent only once.
     func upload(
         _ method: String, _ path: String, type: String, headers: [(String, String)] = [],
         next: () throws(CLIError) -> [UInt8]
     ) throws(CLIError) -> Response {
+        try negotiate()
         let connection = try connect()
         var request = Request(
             method: method, path: prefix + path, headers: headers + [("Content-Type", type)], chunked: true)
