@@ -55,6 +55,39 @@ private let resolver = IPAddress(.v4, 0x7F00_000B)
         await networks.close()
     }
 
+    /// Tracking takes a twentieth of the container's throughput.
+    @Test(arguments: [Transport.udp, .tcp])
+    func `the way to the embedded server has no connection tracked`(_ transport: Transport) async throws {
+        let world = try await HostWorld()
+        let networks = try await world.networks()
+        try await networks.network(1)
+        let (place, _) = try await networks.container("a", on: 1, resolver: true)
+        let server = try await Self.take(networks, transport)
+        try await blocking(server)
+        #expect(try await place.reach(resolver, 53, transport, at: server) != nil)
+        #expect(try await place.shell("test $(cat /proc/sys/net/netfilter/nf_conntrack_count) = 0") == 0)
+        await networks.close()
+    }
+
+    @Test(arguments: [Transport.udp, .tcp])
+    func `the embedded server answers a container that tracks connections and drops what belongs to none`(
+        _ transport: Transport
+    ) async throws {
+        let world = try await HostWorld()
+        let networks = try await world.networks()
+        try await networks.network(1)
+        let (place, _) = try await networks.container("a", on: 1, resolver: true)
+        for hook in ["input", "output"] {
+            let chain = "{ type filter hook \(hook) priority 0; ct state invalid drop; }"
+            #expect(try await place.shell("nft \"add table ip own; add chain ip own \(hook) \(chain)\"") == 0)
+        }
+        let server = try await Self.take(networks, transport)
+        try await blocking(server)
+        #expect(try await place.reach(resolver, 53, transport, at: server) != nil)
+        #expect(try await place.shell("test $(cat /proc/sys/net/netfilter/nf_conntrack_count) = 0") != 0)
+        await networks.close()
+    }
+
     @Test func `nothing but the container itself reaches the embedded server`() async throws {
         let world = try await HostWorld()
         let networks = try await world.networks()

@@ -117,6 +117,20 @@ extension [RuleExpression] {
         return Self.family(family) + [address(end, family, count: UInt32(bytes.count)), compare(bytes)]
     }
 
+    /// An end of it is this address. In a table of the address's family.
+    static func address(_ end: End, is address: IPAddress) -> Self {
+        let bytes = address.bytes
+        return [Self.address(end, address.family, count: UInt32(bytes.count)), compare(bytes)]
+    }
+
+    /// It is of this transport, and the port of an end of it is this.
+    static func port(_ end: End, of transport: Transport, is port: UInt16) -> Self {
+        [
+            meta(Meta.transport), compare([transport.rawValue]),
+            payload(base: 2, offset: offset(ofPort: end), count: 2, register), compare(bytes(port)),
+        ]
+    }
+
     /// What the host's routes say about an end of it (`fib`; a RTN_ number of linux/rtnetlink.h), for the incoming interface
     /// alone where that is asked.
     static func route(_ end: End, is kind: UInt32, _ isEqual: Bool = true, onIncoming: Bool = false) -> Self {
@@ -173,7 +187,26 @@ extension [RuleExpression] {
         ]
     }
 
+    /// Gets another port at an end of it, and the checksum that goes with it. UDP and TCP.
+    static func rewritePort(_ end: End, of transport: Transport, to port: UInt16) -> Self {
+        let checksum: UInt32 = transport == .udp ? 6 : 16
+        return [
+            RuleExpression("immediate", [(1, .number(register)), (2, .data(bytes(port)))]),
+            RuleExpression(
+                "payload",
+                [
+                    (5, .number(register)), (2, .number(2)), (3, .number(offset(ofPort: end))), (4, .number(2)),
+                    (6, .number(1)), (7, .number(checksum)),  // NFT_PAYLOAD_CSUM_INET, and where
+                ]),
+        ]
+    }
+
     // MARK: Expressions
+
+    /// Where the transport header has the port.
+    private static func offset(ofPort end: End) -> UInt32 { end == .source ? 0 : 2 }
+
+    private static func bytes(_ port: UInt16) -> [UInt8] { [UInt8(port >> 8), UInt8(port & 255)] }
 
     private static func meta(_ key: UInt32, _ target: UInt32 = register) -> RuleExpression {
         RuleExpression("meta", [(1, .number(target)), (2, .number(key))])

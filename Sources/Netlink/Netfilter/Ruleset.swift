@@ -101,7 +101,8 @@ struct Ruleset: Sendable {
             (.destination, .v4), (.source, .v4), (.destination, .v6), (.source, .v6),
         ]
         return ends.map { end, family in
-            PacketRule(early, "the loopback is the host's", fromBridges, .loopback(end, family), .verdict(.drop))
+            // The address first: looking the interface up would cost every packet of the host more.
+            PacketRule(early, "the loopback is the host's", .loopback(end, family), fromBridges, .verdict(.drop))
         } + [
             PacketRule(
                 input, "internal networks reach their bridge only", .interface(.incoming, in: isolated),
