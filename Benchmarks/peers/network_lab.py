@@ -226,6 +226,12 @@ class Engine:
     def remove(self, *names):
         self.cli("rm", "-f", *(["-t", "0"] if self.name == "podman" else []), *names)
 
+    def clear(self):
+        """Removes all containers."""
+        names = self.cli("ps", "-aq").split()
+        if names:
+            self.remove(*names)
+
 
 def inside(pid, *command):
     """A command of the machine in the network of a container's process."""
