@@ -51,6 +51,20 @@ private let isRoot = geteuid() == 0
         #expect(try await listing(world.host, "list table inet docker_swift") == before)
     }
 
+    @Test func `what nft lists can be saved and loaded again`() async throws {
+        let world = try await FirewallWorld()
+        try await world.rules.call { owner throws(NetworkError) in
+            try owner.firewall.add(NetworkRules(bridge: "br-saved"))
+        }
+        let before = try await listing(world.host, "list table inet docker_swift")
+        #expect(before.matches(of: /"br-saved"/).count == 5)
+        let path = "/var/tmp/nft-\(getpid())-\(UInt32.random(in: 0 ... .max))"
+        defer { unlink(path) }
+        #expect(try await world.host.shell("nft list ruleset > \(path)") == 0)
+        #expect(try await world.host.shell("nft flush ruleset && nft -f \(path)") == 0)
+        #expect(try await listing(world.host, "list table inet docker_swift") == before)
+    }
+
     @Test func `a change that cannot be made changes nothing and says what it was about`() async throws {
         let world = try await FirewallWorld()
         let address = IPAddress(.v4, 0xAC1E_0102)

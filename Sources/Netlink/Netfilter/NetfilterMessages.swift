@@ -116,6 +116,11 @@ struct PacketTable: Sendable {
             message.number(7, set.value.reduce(0) { $0 + $1.bytes })
         }
         message.number(10, 1)  // NFTA_SET_ID: must be there; only nameless sets are found by it
+        if set.key == [.interface] {
+            // NFTA_SET_USERDATA: names are in the host's byte order. Without it nft(8) lists them as "", and what it lists
+            // cannot be loaded again.
+            message.attribute(13, [0, 4] + Swift.withUnsafeBytes(of: UInt32(1), [UInt8].init))
+        }
         return message
     }
 
