@@ -58,16 +58,20 @@ struct NameFiles: Sendable {
     /// A running container came to a network.
     func add(_ settings: EndpointSettings, of record: ContainerRecord) throws {
         let entries = Self.entries(settings, record)
-        for path in [paths.hosts, paths.renderedHosts] {
-            try Self.write(path, HostsFile.adding(entries, to: Self.read(path)))
-        }
+        try change { HostsFile.adding(entries, to: $0) }
     }
 
     /// A running container left a network.
     func remove(_ settings: EndpointSettings, of record: ContainerRecord) throws {
         let entries = Self.entries(settings, record)
+        try change { HostsFile.removing(entries, from: $0) }
+    }
+
+    /// One that cannot be read, for a container has made it huge, stays as it is.
+    private func change(_ body: (String) -> String) throws {
         for path in [paths.hosts, paths.renderedHosts] {
-            try Self.write(path, HostsFile.removing(entries, from: Self.read(path)))
+            let text = Self.read(path)
+            if !text.isEmpty { try Self.write(path, body(text)) }
         }
     }
 
@@ -83,7 +87,7 @@ struct NameFiles: Sendable {
         return settings.addresses.map { HostsFile.Entry(address: "\($0)", names: names) }
     }
 
-    /// Nothing where there is no such file.
+    /// Nothing where there is no such file, or it is larger than any hosts file is.
     private static func read(_ path: String) -> String {
         guard let bytes = try? Files.read(path, bytesMax: bytesMax) else { return "" }
         return String(decoding: bytes, as: UTF8.self)
