@@ -44,10 +44,10 @@ let package = Package(
                 .product(name: "Logging", package: "swift-log"),
             ],
             path: "Benchmarks/DNS", swiftSettings: settings),
-        .systemLibrary(name: "CNetfilter"),
-        .target(name: "Netlink", dependencies: ["Kernel", "CLinux", "CNetfilter"], swiftSettings: settings),
+        .systemLibrary(name: "CNftables", path: "Benchmarks/CNftables"),
+        .target(name: "Netlink", dependencies: ["Kernel", "CLinux"], swiftSettings: settings),
         .executableTarget(
-            name: "PacketRules", dependencies: ["Netlink", "Kernel", "CNetfilter"], path: "Benchmarks/Rules",
+            name: "PacketRules", dependencies: ["Netlink", "Kernel", "CNftables"], path: "Benchmarks/Rules",
             swiftSettings: settings),
         .executableTarget(
             name: "LayerFSBenchmarks",

@@ -1,4 +1,4 @@
-import CNetfilter
+import CNftables
 import Glibc
 import Kernel
 

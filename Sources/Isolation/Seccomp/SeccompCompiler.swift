@@ -1,5 +1,5 @@
 import CLinux
-import CNetfilter
+import CSeccomp
 import Glibc
 import Kernel
 import Synchronization

@@ -1,0 +1,2 @@
+// libnftables, which the packet rules are compared with.
+#include <nftables/libnftables.h>

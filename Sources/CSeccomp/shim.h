@@ -1,0 +1,2 @@
+// libseccomp, which makes filters of system calls.
+#include <seccomp.h>
