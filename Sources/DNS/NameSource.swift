@@ -48,7 +48,7 @@ package struct ClientConfiguration: Sendable {
     package var upstream: [DNSEndpoint]
     /// False for containers of internal networks alone: nothing leaves the host for their queries.
     package var forwards: Bool
-    /// False when the user set `ndots`: a name without a dot that is not known is answered without addresses, as Docker
+    /// False when the host, the daemon or the container sets `ndots`: a name without a dot that is not known is answered without addresses, as Docker
     /// does, so that the client goes on with its search domains.
     package var forwardsSingleLabels: Bool
 

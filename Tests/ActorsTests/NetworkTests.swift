@@ -1,3 +1,4 @@
+import DNS
 import Foundation
 import Netlink
 import Testing
@@ -53,6 +54,29 @@ struct NameFileTests {
         let anew = HostsFile.render(own: [HostsFile.Entry(address: "172.18.0.9", names: ["web"])], extra: [])
         #expect(HostsFile.keepingAdditions(anew, current: edited, last: rendered) == anew + "192.0.2.1\tmine # note\n")
         #expect(HostsFile.keepingAdditions(anew, current: rendered, last: rendered) == anew)
+    }
+}
+
+struct ClientViewTests {
+    /// Options of the host, the daemon and the container, the last one's in place of the others'.
+    @Test(
+        arguments: [
+            ("", [], nil, true), ("ndots:2", [], nil, false), ("", ["ndots:2"], nil, false),
+            ("", [], ["ndots:0"], false),
+            ("rotate", ["timeout:1"], ["edns0"], true), ("", ["ndots:2"], ["rotate"], true),
+            ("", ["ndots:2"], [], false),
+        ] as [(String, [String], [String]?, Bool)])
+    func `names without a dot go to the host's servers unless somebody sets ndots`(
+        _ host: String, _ daemon: [String], _ container: [String]?, _ forwards: Bool
+    ) {
+        var defaults = NetworkDefaults()
+        defaults.dnsOptions = daemon
+        var asked = HostConfig()
+        asked.dnsOptions = container
+        let view = ClientView(
+            names: ContainerNames(networks: [], links: [:]), forwards: true, resolver: defaults.resolver(for: asked))
+        let resolver = HostResolver(host.isEmpty ? "" : "options \(host)\n")
+        #expect(view.configuration(host: resolver).forwardsSingleLabels == forwards)
     }
 }
 

@@ -55,14 +55,20 @@ struct HostResolver: Sendable {
         if servers.isEmpty { servers = Self.fallbackServers }
         if embedded { servers = [Self.embedded] }
         let domains = wanted.search.isEmpty ? search : wanted.search == ["."] ? [] : wanted.search
-        var settings = wanted.options.isEmpty ? options : wanted.options
+        var settings = options(wanted)
         // A name without a dot is a container's first of all.
-        if embedded, !settings.contains(where: { $0.hasPrefix("ndots:") }) { settings.append("ndots:0") }
+        if embedded, !Self.setNdots(settings) { settings.append("ndots:0") }
         var lines = servers.map { "nameserver \($0)" }
         if !domains.isEmpty { lines.append("search \(domains.joined(separator: " "))") }
         if !settings.isEmpty { lines.append("options \(settings.joined(separator: " "))") }
         return lines.joined(separator: "\n") + "\n"
     }
+
+    /// The options that a container gets, before the engine adds its own.
+    func options(_ wanted: Wanted) -> [String] { wanted.options.isEmpty ? options : wanted.options }
+
+    /// Whether the options say how many dots make a name complete, which somebody has then thought about.
+    static func setNdots(_ options: [String]) -> Bool { options.contains { $0.hasPrefix("ndots:") } }
 
     /// Loopback, and IPv6, which containers of an IPv4 network cannot reach.
     private static func isHostOnly(_ server: String) -> Bool { server.contains(":") || server.hasPrefix("127.") }

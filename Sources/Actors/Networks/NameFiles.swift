@@ -38,7 +38,7 @@ struct NameFiles: Sendable {
     func writeResolvConf(_ record: ContainerRecord, embedded: Bool) throws {
         let last = Self.read(paths.renderedResolvConf)
         guard last.isEmpty || last == Self.read(paths.resolvConf) else { return }
-        let wanted = wanted(record.hostConfig)
+        let wanted = defaults.resolver(for: record.hostConfig)
         let isHost = record.hostConfig.networkMode == "host"
         let text =
             isHost && wanted.isPlain
@@ -46,13 +46,6 @@ struct NameFiles: Sendable {
             : (isHost ? HostResolver.read() : .readForContainers()).render(wanted, embedded: embedded)
         try Self.write(paths.resolvConf, text)
         try Self.write(paths.renderedResolvConf, text)
-    }
-
-    private func wanted(_ host: HostConfig) -> HostResolver.Wanted {
-        func first(_ own: [String]?, _ general: [String]) -> [String] { (own ?? []).isEmpty ? general : own ?? [] }
-        return HostResolver.Wanted(
-            servers: first(host.dns, defaults.dns), search: first(host.dnsSearch, defaults.dnsSearch),
-            options: first(host.dnsOptions, defaults.dnsOptions))
     }
 
     /// A running container came to a network.

@@ -9,8 +9,16 @@ struct ClientView: Sendable {
     let names: ContainerNames
     /// False on internal networks alone: nothing leaves the host for its queries.
     let forwards: Bool
-    /// `--dns`; empty: those of the host.
-    let nameservers: [String]
+    /// Name servers that are asked (none: those of the host) and what else the container wants of its resolver.
+    let resolver: HostResolver.Wanted
+
+    /// What the DNS server is told.
+    func configuration(host: HostResolver) -> ClientConfiguration {
+        let servers = resolver.servers.isEmpty ? host.servers : resolver.servers
+        return ClientConfiguration(
+            names: names, upstream: servers.compactMap { DNSEndpoint($0) }, forwards: forwards,
+            forwardsSingleLabels: !HostResolver.setNdots(host.options(resolver)))
+    }
 }
 
 /// The embedded DNS server: answers containers at 127.0.0.11, each from its own view.
@@ -28,7 +36,7 @@ actor NameService {
     /// Enters or replaces what a container sees; its next query is answered from that.
     func set(_ container: String, _ view: ClientView) async {
         views[container] = view
-        if served.contains(container) { await resolver.update(container, Self.configuration(view)) }
+        if served.contains(container) { await resolver.update(container, view.configuration(host: .read())) }
     }
 
     /// Begins to answer a container whose view was set.
@@ -38,7 +46,7 @@ actor NameService {
         do {
             try await resolver.serve(
                 container, udp: OwnedFD(adopting: udp), tcp: OwnedFD(adopting: tcp),
-                configuration: Self.configuration(view))
+                configuration: view.configuration(host: .read()))
         } catch {
             served.remove(container)
             throw error
@@ -51,12 +59,6 @@ actor NameService {
     }
 
     func close() async { await resolver.close() }
-
-    private static func configuration(_ view: ClientView) -> ClientConfiguration {
-        let servers = view.nameservers.isEmpty ? HostResolver.read().servers : view.nameservers
-        return ClientConfiguration(
-            names: view.names, upstream: servers.compactMap { DNSEndpoint($0) }, forwards: view.forwards)
-    }
 }
 
 extension ContainerNames: NameSource {

@@ -29,6 +29,16 @@ package struct NetworkDefaults: Sendable {
 
     package init() {}
 
+    /// What a container asks of its resolver: its own settings, each in place of the general one.
+    func resolver(for host: HostConfig) -> HostResolver.Wanted {
+        func first(_ own: [String]?, _ general: [String]) -> [String] {
+            own.flatMap { $0.isEmpty ? nil : $0 } ?? general
+        }
+        return HostResolver.Wanted(
+            servers: first(host.dns, dns), search: first(host.dnsSearch, dnsSearch),
+            options: first(host.dnsOptions, dnsOptions))
+    }
+
     /// - Throws: ``EngineError`` with the setting at fault.
     func defaultBridge(id: String, interface: String) throws -> NetworkRequest {
         let plan = NetworkPlan(

@@ -183,11 +183,7 @@ extension NetworkStore {
         }
         return ClientView(
             names: ContainerNames(networks: tables, links: links), forwards: forwards,
-            nameservers: Self.first(record.hostConfig.dns, configuration.network.dns))
-    }
-
-    private static func first(_ own: [String]?, _ general: [String]) -> [String] {
-        own.flatMap { $0.isEmpty ? nil : $0 } ?? general
+            resolver: configuration.network.resolver(for: record.hostConfig))
     }
 
     private func serve(_ record: ContainerRecord, _ kernel: HostNetworks) async throws {
