@@ -1,7 +1,9 @@
 import Glibc
 
 /// An IPv4 or IPv6 address. One type for both, so that pools, endpoints, ports and rules are written once.
-package struct IPAddress: Sendable, Hashable, Comparable, Codable, CustomStringConvertible {
+package struct IPAddress: Sendable, Hashable, Comparable, TextCoded {
+    package static let kind = "an IP address"
+
     package enum Family: UInt8, Sendable, Codable, CaseIterable {
         case v4, v6
 
@@ -108,19 +110,5 @@ package struct IPAddress: Sendable, Hashable, Comparable, Codable, CustomStringC
     /// IPv4 before IPv6, then by number.
     package static func < (left: Self, right: Self) -> Bool {
         left.family == right.family ? left.value < right.value : left.family == .v4
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let address = Self(text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "\(text) is not an IP address")
-        }
-        self = address
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
     }
 }

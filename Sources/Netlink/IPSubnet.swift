@@ -1,5 +1,7 @@
 /// An IPv4 or IPv6 network in CIDR form (RFC 4632); the host bits of `base` are zero.
-package struct IPSubnet: Sendable, Hashable, Codable, CustomStringConvertible {
+package struct IPSubnet: Sendable, Hashable, TextCoded {
+    package static let kind = "a subnet"
+
     /// The first address.
     package let base: IPAddress
     /// Bits of the network part, 0...32 or 0...128.
@@ -68,18 +70,4 @@ package struct IPSubnet: Sendable, Hashable, Codable, CustomStringConvertible {
     }
 
     package var description: String { "\(base)/\(prefixLength)" }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let subnet = Self(text) else {
-            throw DecodingError.dataCorruptedError(in: container, debugDescription: "\(text) is not a subnet")
-        }
-        self = subnet
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
-    }
 }

@@ -1,5 +1,7 @@
 /// An Ethernet address.
-package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible {
+package struct MACAddress: Sendable, Hashable, TextCoded {
+    package static let kind = "an Ethernet address"
+
     /// Six bytes, first on the wire first.
     package let bytes: [UInt8]
 
@@ -28,20 +30,5 @@ package struct MACAddress: Sendable, Hashable, Codable, CustomStringConvertible 
 
     package var description: String {
         bytes.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined(separator: ":")
-    }
-
-    package init(from decoder: any Decoder) throws {
-        let container = try decoder.singleValueContainer()
-        let text = try container.decode(String.self)
-        guard let address = Self(text) else {
-            throw DecodingError.dataCorruptedError(
-                in: container, debugDescription: "\(text) is not an Ethernet address")
-        }
-        self = address
-    }
-
-    package func encode(to encoder: any Encoder) throws {
-        var container = encoder.singleValueContainer()
-        try container.encode(description)
     }
 }

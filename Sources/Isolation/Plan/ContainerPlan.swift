@@ -278,37 +278,9 @@ struct ContainerPlan {
             plan.add(LP_OP_SYSCTL, "net/ipv4/ip_unprivileged_port_start", "0")
             plan.add(LP_OP_SYSCTL, "net/ipv4/ping_group_range", "0 2147483647")
         }
-        for (key, value) in spec.sysctls.sorted(by: { $0.key < $1.key }) {
-            let path = try Self.sysctlPath(key, ownNetwork: spec.network != .host, ownIPC: spec.ipcNamespace != .host)
-            guard !value.contains("\n"), !value.utf8.contains(0) else {
-                throw LaunchError(.invalid, step: "sysctl", "sysctl \"\(key)\" has an invalid value")
-            }
-            plan.add(LP_OP_SYSCTL, path, value)
-        }
-    }
-
-    private static let ipcSysctls: Set<String> = [
-        "kernel.msgmax", "kernel.msgmnb", "kernel.msgmni", "kernel.sem", "kernel.shmall", "kernel.shmmax",
-        "kernel.shmmni",
-        "kernel.shm_rmid_forced",
-    ]
-
-    /// The file below /proc/sys, only for settings of a namespace the container has for itself.
-    static func sysctlPath(_ key: String, ownNetwork: Bool, ownIPC: Bool) throws(LaunchError) -> String {
-        let parts = key.split(separator: ".", omittingEmptySubsequences: false)
-        let plain = parts.allSatisfy { part in
-            !part.isEmpty
-                && part.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || $0 == "_" || $0 == "-" || $0 == "/") }
-                && !part.split(separator: "/", omittingEmptySubsequences: false).contains("")
-        }
-        let isOwn =
-            (ownIPC && (ipcSysctls.contains(key) || key.hasPrefix("fs.mqueue.")))
-            || (ownNetwork && key.hasPrefix("net."))
-        guard plain, isOwn else {
-            throw LaunchError(.invalid, step: "sysctl", "sysctl \"\(key)\" is not in a separate kernel namespace")
-        }
-        // An interface name with dots is written with slashes: net.ipv4.conf.eth0/100.forwarding.
-        return parts.map { $0.replacing("/", with: ".") }.joined(separator: "/")
+        let settings = try KernelSettings.files(
+            spec.sysctls, ownNetwork: spec.network != .host, ownIPC: spec.ipcNamespace != .host)
+        for (path, value) in settings { plan.add(LP_OP_SYSCTL, path, value) }
     }
 
     // MARK: The process
