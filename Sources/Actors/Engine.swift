@@ -1,6 +1,6 @@
-package import Isolation
-package import Kernel
-package import LayerFS
+import Isolation
+import Kernel
+import LayerFS
 package import Logging
 package import Registry
 

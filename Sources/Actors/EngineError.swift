@@ -1,4 +1,4 @@
-package import OCI
+import OCI
 
 /// What the engine answers when it will not or cannot: a kind that maps to one HTTP status, Docker's words, and a cause.
 package struct EngineError: Error, Sendable, CustomStringConvertible {

@@ -1,8 +1,8 @@
-package import FoundationEssentials
+import FoundationEssentials
 import Glibc
-package import Kernel
+import Kernel
 package import LayerFS
-package import Logging
+import Logging
 package import OCI
 
 /// One stored layer.

@@ -1,6 +1,6 @@
 import FoundationEssentials
 import GRDB
-package import OCI
+import OCI
 
 /// `state.db`: what is durable beside the files. One row an object, its body as JSON; the columns are what is looked up.
 ///

@@ -1,6 +1,6 @@
 import Glibc
 import Kernel
-package import Volumes
+import Volumes
 
 /// Owns `volumes/`: names, labels and who refers to what. A volume is never removed while a container refers to it.
 package actor VolumeRegistry {

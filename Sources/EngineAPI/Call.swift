@@ -48,7 +48,7 @@ struct Call: Sendable {
     /// `platform`: os[/arch[/variant]].
     func platform() throws -> Platform? {
         guard let text = text("platform") else { return nil }
-        do { return try Platform(text) } catch let error as OCIError {
+        do { return try Platform(text) } catch {
             throw EngineError(.invalidParameter, error.message)
         }
     }

@@ -1,7 +1,7 @@
 @preconcurrency import Glibc
 
 /// A command of the table: flags in, requests out. Its properties declare the flags (``FlagSet``).
-protocol Command {
+protocol Command: SendableMetatype {
     init()
     /// The usage line without `docker `.
     static var usage: String { get }
@@ -26,7 +26,7 @@ struct Settings {
 }
 
 /// Parses one command's arguments the way Docker's users type them.
-struct CommandEntry {
+struct CommandEntry: Sendable {
     let name: String
     let command: any Command.Type
     /// What it does, in a line.

@@ -47,7 +47,7 @@ enum StockClient {
         process.standardInput = FileHandle.nullDevice
         // Files, not pipes: neither has to be drained while the other is.
         let files = [folder + "/stdout", folder + "/stderr"]
-        for file in files { FileManager.default.createFile(atPath: file, contents: nil) }
+        for file in files { try Data().write(to: URL(filePath: file)) }
         let handles = files.map { FileHandle(forWritingAtPath: $0) ?? .nullDevice }
         defer {
             for handle in handles { try? handle.close() }

@@ -81,7 +81,7 @@ final class EngineTests {
         }
         for path in orphans {
             try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-            FileManager.default.createFile(atPath: path + "/tar", contents: Data(count: 10))
+            try Data(count: 10).write(to: URL(filePath: path + "/tar"))
         }
         sleep(2)  // Only what is older than the daemon is left over: times count in seconds.
         try lab.startDaemon()

@@ -11,7 +11,7 @@ final class SmallDisk: Sendable {
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/disk-\(UUID().uuidString.prefix(8))"
         (mount, file) = (base, base + ".img")
         try FileManager.default.createDirectory(atPath: mount, withIntermediateDirectories: true)
-        FileManager.default.createFile(atPath: file, contents: nil)
+        try Data().write(to: URL(filePath: file))
         guard truncate(file, off_t(mebibytes << 20)) == 0 else { throw LabFailure("cannot make \(file)") }
         for command in [["/sbin/mkfs.ext4", "-q", "-m", "0", file], ["/bin/mount", "-o", "loop", file, mount]] {
             let ran = try Lab.run("/usr/bin/env", command)

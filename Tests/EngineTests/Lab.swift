@@ -93,7 +93,7 @@ final class Lab: Sendable {
                 "--bridge", bridge, "--config-file", directory + "/daemon.json", "--cgroup-parent", "docker-lab",
             ]
         try configuration.write(toFile: directory + "/daemon.json", atomically: true, encoding: .utf8)
-        FileManager.default.createFile(atPath: directory + "/dockerd.log", contents: nil)
+        try Data().write(to: URL(filePath: directory + "/dockerd.log"))
         let log = FileHandle(forWritingAtPath: directory + "/dockerd.log") ?? .nullDevice
         process.standardOutput = log
         process.standardError = log

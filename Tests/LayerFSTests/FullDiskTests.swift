@@ -101,7 +101,7 @@ final class SmallDisk {
         let disk = try SmallDisk(kind, mebibytes: 32)
         if kind == .ramfs {
             let error = #expect(throws: SystemError.self) {
-                try OwnedFD.open(disk.path + "/direct", O_WRONLY | O_CREAT | 0o40000, mode: 0o600)
+                _ = try OwnedFD.open(disk.path + "/direct", O_WRONLY | O_CREAT | 0o40000, mode: 0o600)
             }
             #expect(error?.code == EINVAL, "this file system was chosen because it refuses O_DIRECT")
         }

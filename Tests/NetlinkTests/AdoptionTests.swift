@@ -125,18 +125,19 @@ private final class Survivor: Sendable {
         let plan = NetworkPlan(
             id: HostNetworks.id(1), name: "net1", interface: "br-000000000001",
             ipv4: AddressPlan(
-                subnet: try #require(IPSubnet("10.66.0.0/24")), gateway: try #require(IPAddress("10.66.0.1"))))
+                subnet: try subnet("10.66.0.0/24"), gateway: try address("10.66.0.1")))
         try await networks.restore(plan)
-        func record(_ name: String, _ address: String, _ path: String, network: String = plan.id) throws
+        func record(_ name: String, _ text: String, _ path: String, network: String = plan.id) throws
             -> AdoptedSandbox
         {
-            AdoptedSandbox(
+            let own = try address(text)
+            return AdoptedSandbox(
                 container: name, namespacePath: path,
                 endpoints: [
                     Endpoint(
-                        id: name, network: network, ipv4: try #require(IPAddress(address)), ipv6: nil,
+                        id: name, network: network, ipv4: own, ipv6: nil,
                         prefixLength4: 24, prefixLength6: 0, gateway4: plan.ipv4?.gateway, gateway6: nil,
-                        mac: MACAddress(for: try #require(IPAddress(address))), hostInterface: "veth00000000",
+                        mac: MACAddress(for: own), hostInterface: "veth00000000",
                         interface: "eth0", gatewayPriority: 0)
                 ])
         }

@@ -6,8 +6,8 @@ import Testing
 
 private let isRoot = geteuid() == 0
 
-private func subnet(_ text: String) throws -> IPSubnet { try #require(IPSubnet(text)) }
-private func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
+func subnet(_ text: String) throws -> IPSubnet { try #require(IPSubnet(text)) }
+func address(_ text: String) throws -> IPAddress { try #require(IPAddress(text)) }
 
 @Suite(.serialized, .enabled(if: isRoot, "makes network namespaces")) struct HostNetworksTests {
     @Test(arguments: IPAddress.Family.allCases)
@@ -121,9 +121,9 @@ private func address(_ text: String) throws -> IPAddress { try #require(IPAddres
         try await networks.network(
             1, .explicit(AddressPlan(subnet: try subnet("10.66.0.0/24"))),
             .explicit(AddressPlan(subnet: try subnet("fd66::/64"))))
+        let mac = try #require(MACAddress("02:42:00:00:00:77"))
         var request = EndpointRequest(
-            network: HostNetworks.id(1), ipv4: try address("10.66.0.77"), ipv6: try address("fd66::77"),
-            mac: try #require(MACAddress("02:42:00:00:00:77")))
+            network: HostNetworks.id(1), ipv4: try address("10.66.0.77"), ipv6: try address("fd66::77"), mac: mac)
         let sandbox = try await networks.attach("a", [request], resolver: false)
         #expect(sandbox.endpoints[0].ipv4 == request.ipv4 && sandbox.endpoints[0].ipv6 == request.ipv6)
         let shown = try await Place.of(sandbox).output("ip addr show dev eth0")

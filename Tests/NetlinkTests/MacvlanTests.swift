@@ -17,8 +17,8 @@ private let hasVLANs =
     private static func lan() throws -> NetworkRequest.Wanted {
         .explicit(
             AddressPlan(
-                subnet: try #require(IPSubnet("203.0.113.0/24")), gateway: try #require(IPAddress("203.0.113.2")),
-                range: try #require(IPSubnet("203.0.113.128/25"))))
+                subnet: try subnet("203.0.113.0/24"), gateway: try address("203.0.113.2"),
+                range: try subnet("203.0.113.128/25")))
     }
 
     @Test func `containers are on the parent's network, beside each other and the outside`() async throws {
@@ -79,7 +79,7 @@ private let hasVLANs =
             "ip link add link up1 name up1.50 type vlan id 50; ip addr add 10.50.0.1/24 dev up1.50; ip link set up1.50 up"
         )
         let tagged = AddressPlan(
-            subnet: try #require(IPSubnet("10.50.0.0/24")), gateway: try #require(IPAddress("10.50.0.1")))
+            subnet: try subnet("10.50.0.0/24"), gateway: try address("10.50.0.1"))
         let before = try await world.interfaces()
         try await networks.network(1, .explicit(tagged)) { $0.driver = .macvlan(parent: "up0.50", mode: .bridge) }
         try await networks.network(2) { $0.driver = .macvlan(parent: "up0.50", mode: .bridge) }

@@ -1,9 +1,9 @@
 import Isolation
-package import Kernel
+import Kernel
 import LayerFS
-package import Logging
+import Logging
 import Netlink
-package import OCI
+import OCI
 
 /// Which containers a list shows.
 package struct ListOptions: Sendable {

@@ -1,9 +1,9 @@
 import FoundationEssentials
-package import Kernel
-package import LayerFS
-package import Logging
+import Kernel
+import LayerFS
+import Logging
 package import OCI
-package import Registry
+import Registry
 
 /// An image and its names, as it was at one moment.
 package struct ImageSnapshot: Sendable {

@@ -1,7 +1,7 @@
 import FoundationEssentials
 import Glibc
 import Kernel
-package import LayerFS
+import LayerFS
 import Logging
 package import OCI
 package import Registry

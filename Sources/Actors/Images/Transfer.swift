@@ -1,7 +1,7 @@
 import Kernel
 package import LayerFS
 package import OCI
-package import Registry
+import Registry
 import Synchronization
 
 /// One thing to tell who waits for a pull, push or load: Docker's progress lines.

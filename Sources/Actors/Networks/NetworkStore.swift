@@ -1,6 +1,6 @@
 import Kernel
-package import Logging
-package import Netlink
+import Logging
+import Netlink
 import OCI
 
 /// Owns the networks: which there are, who is on them, and what their containers call each other.

@@ -113,7 +113,7 @@ package struct OverlayDiff: ~Copyable {
                 )
             }
             if mark == .whiteout {
-                if lower == nil || existing != nil { try give(.deleted, node) }
+                if existing != nil { try give(.deleted, node) }
                 continue
             }
             guard node.status.kind == .directory else {
@@ -134,7 +134,7 @@ package struct OverlayDiff: ~Copyable {
                 continue
             }
             try give(.present(existed: existing != nil), node)
-            if mark == .opaque && (merges || lower == nil) {
+            if mark == .opaque && merges {
                 let gone = try reading(path) { () throws(SystemError) in try below.names(without: node.handle) }
                 try visit(.hides(gone), node)
             }
