@@ -1,7 +1,7 @@
 /// What the names of one container's networks mean.
 ///
-/// Implementations are values, made anew when something changes. They are asked on an event loop, once a query, and must not
-/// wait for anything.
+/// Implementations are asked on an event loop, once a query, and must not wait for anything but a lock that is held for a
+/// moment.
 package protocol NameSource: Sendable {
     /// The addresses of `name`, which is lower case and has no trailing dot.
     ///
