@@ -60,6 +60,12 @@ int cl_memfd_seal(int fd) { return fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL
 int cl_pidfd_open(pid_t pid) { return (int)syscall(SYS_pidfd_open, pid, 0); }
 int cl_pidfd_send_signal(int pidfd, int signal) { return (int)syscall(SYS_pidfd_send_signal, pidfd, signal, NULL, 0); }
 
+int cl_pidfd_kill_group(int pidfd) {
+    // PIDFD_SIGNAL_PROCESS_GROUP; Debian 12's headers are older.
+    if (syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 1U << 2) == 0) return 0;
+    return errno == EINVAL ? cl_pidfd_send_signal(pidfd, SIGKILL) : -1;
+}
+
 // linux/pidfd.h of Linux 6.15; Debian 12's headers are older.
 struct pidfd_info_v2 {
     uint64_t mask, cgroupid;

@@ -123,6 +123,20 @@ package final class MonitorConnection: Sendable {
         try checked("pidfd_send_signal") { cl_pidfd_send_signal(descriptor, number) }
     }
 
+    /// SIGKILL to the first process and to what it has started, as far as that is in its process group; before Linux 6.9 to
+    /// the first process alone. Nothing when it has ended or not started.
+    package func killGroup() {
+        guard let descriptor = state.withLock({ $0.pidfd }) else { return }
+        _ = cl_pidfd_kill_group(descriptor)
+    }
+
+    /// Takes what the process writes from now on.
+    ///
+    /// - Throws: `SystemError` with ENOENT or ECONNREFUSED when the monitor has gone.
+    package func captureOutput(bytesMax: Int) throws(SystemError) -> CapturedOutput {
+        try CapturedOutput(openAttach(stdin: false, stdout: true, stderr: true), bytesMax: bytesMax, poller)
+    }
+
     /// How the process ended; waits for it.
     package func exited() async -> ExitRecord {
         await withCheckedContinuation { continuation in

@@ -99,6 +99,9 @@ package struct ContainerConfig: Sendable, Hashable, Codable {
         package var startPeriod: Int64?
         package var startInterval: Int64?
         package var retries: Int?
+
+        package init() {}
+
         enum CodingKeys: String, CodingKey {
             case test = "Test"
             case interval = "Interval"

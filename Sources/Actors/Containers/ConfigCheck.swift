@@ -54,11 +54,4 @@ enum ConfigCheck {
         guard let kind = check.test?.first, !["NONE", "CMD", "CMD-SHELL", ""].contains(kind) else { return }
         throw EngineError.invalid("Unknown healthcheck type '\(kind.printable)' (expected 'CMD')")
     }
-
-    /// - Parameter config: merged with the image's.
-    /// - Returns: what is taken and has no effect.
-    static func warnings(_ config: Config) -> [String] {
-        guard let kind = config.healthcheck?.test?.first, kind != "NONE" else { return [] }
-        return ["Health checks are not run by this engine. Healthcheck discarded."]
-    }
 }

@@ -12,6 +12,7 @@ extension Container {
             record.state.pid = process.pid
             // The daemon before ended before it could store the start, which was a moment before.
             if record.state.startedAt == ContainerRecord.State.never { record.state.startedAt = Timestamp.now().text }
+            if record.state.status == .running { beginHealthChecks() }
             Task { await self.finished(await connection.exited()) }
         case .ended(let exit):
             record.state.exitCode = Int(exit.exitCode)
@@ -32,6 +33,7 @@ extension Container {
     private func startWithDaemon(lost: Bool) async {
         let wasRunning = [.running, .paused, .restarting].contains(record.state.status)
         if wasRunning {
+            endHealthChecks()
             record.state.status = .exited
             record.state.pid = 0
             if lost {

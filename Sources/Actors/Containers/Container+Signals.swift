@@ -74,8 +74,10 @@ extension Container {
         }
         let cgroup = try cgroup()
         record.state.status = .paused
+        endHealthChecks()
         do { try await BlockingPool.shared.run { try cgroup.setFrozen(true) } } catch {
             record.state.status = .running
+            beginHealthChecks()
             throw EngineError.wrapping(error)
         }
         persistLater()
@@ -86,7 +88,10 @@ extension Container {
         guard record.state.status == .paused else { throw EngineError(.conflict, "Container \(id) is not paused") }
         let cgroup = try cgroup()
         try await BlockingPool.shared.run { try cgroup.setFrozen(false) }
-        if record.state.status == .paused { record.state.status = .running }
+        if record.state.status == .paused {
+            record.state.status = .running
+            beginHealthChecks()
+        }
         persistLater()
         await publish("unpause")
     }

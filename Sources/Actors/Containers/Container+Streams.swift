@@ -44,11 +44,14 @@ extension Container {
     }
 
     /// Brings up the monitor of an exec.
-    func prepareExec(_ execID: String, _ config: ExecConfig, rows: Int, columns: Int) async throws -> MonitorConnection
-    {
+    ///
+    /// - Parameter directory: nil for one of the exec's own.
+    func prepareExec(
+        _ execID: String, _ config: ExecConfig, directory: String? = nil, rows: Int = 0, columns: Int = 0
+    ) async throws -> MonitorConnection {
         let (_, process) = try running()
         let spec = try LaunchSpec(world, paths).exec(record, config, process: process, rows: rows, columns: columns)
-        let directory = execDirectory(execID)
+        let directory = directory ?? execDirectory(execID)
         try Files.makeDirectories(directory)
         await publish("exec_create: \(config.cmd.joined(separator: " "))", ["execID": execID])
         return try await world.launcher.prepareExec(spec, directory: directory)
@@ -68,6 +71,7 @@ extension Container {
 
     /// The daemon ends; the process and its monitor go on.
     func letGo() {
+        probing?.cancel()
         if case .prepared(let ready) = phase { ready.connection.abandon() }
     }
 }

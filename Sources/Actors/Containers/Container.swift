@@ -44,6 +44,8 @@ package actor Container {
     var empty: EmptyNamespace?
     /// Nobody has asked yet for what is prepared.
     var isAhead = false
+    /// The container's health checks; ends when none runs any more.
+    var probing: Task<Void, Never>?
     var isPersistPending = false
     /// Why the container could not be prepared for a client that attached before the start.
     var failedPreparation: (any Error)?
@@ -127,9 +129,12 @@ package actor Container {
         startedAt = .now
         record.networks = ready.networks
         record.ports = ready.ports
+        let health = record.state.health
         record.state = ContainerRecord.State(status: .running)
+        record.state.health = health
         record.state.pid = process.pid
         record.state.startedAt = Timestamp.now().text
+        beginHealthChecks(isStart: true)
         if RestartDecision.startsWithDaemon(record.hostConfig.restartPolicy, stoppedByUser: false) {
             // After a power cut the record alone tells that it is to run. It runs now, whatever becomes of the record.
             do { try await persist() } catch { noteUnstored(error) }
@@ -165,6 +170,7 @@ package actor Container {
 
     func finished(_ exit: ExitRecord) async {
         guard case .running(let connection, _) = phase else { return }
+        endHealthChecks()
         await release(connection)
         phase = .idle
         let ran = ContinuousClock.now - startedAt
@@ -214,9 +220,10 @@ package actor Container {
 
     /// Gives back what `prepare` took.
     func release(_ connection: MonitorConnection) async {
-        let (logger, id) = (world.logger, id)
+        let (logger, id, probing) = (world.logger, id, probing)
         teardown = Task {
             await connection.monitorEnded()
+            await probing?.value
             guard let cgroup = connection.cgroup else { return }
             do { try await BlockingPool.shared.run { () throws(SystemError) in try cgroup.remove() } } catch {
                 logger.warning("cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])

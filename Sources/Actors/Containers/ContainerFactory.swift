@@ -47,7 +47,7 @@ struct ContainerFactory: Sendable {
         let warnings = try HostConfigCheck.check(request.hostConfig, config)
         try NetworkCheck.conflicts(request)
         try await ConfinementCheck.check(request.hostConfig, world.launcher)
-        return warnings + ConfigCheck.warnings(config) + LaunchSpec.unheldLimits(request.hostConfig, world)
+        return warnings + LaunchSpec.unheldLimits(request.hostConfig, world)
     }
 
     // MARK: Mounts

@@ -25,6 +25,8 @@ struct ContainerPaths: Sendable {
     var hosts: String { directory + "/hosts" }
     var hostname: String { directory + "/hostname" }
     var resolvConf: String { directory + "/resolv.conf" }
+    /// Of the monitor of the health check that runs.
+    var probe: String { run + "/health" }
     /// The networks of the running process, for a daemon that starts again meanwhile.
     private var sandboxFile: String { run + "/networks.json" }
     /// `/etc/hosts` as it was last rendered, to tell what a user has added.

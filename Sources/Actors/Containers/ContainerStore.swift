@@ -329,6 +329,8 @@ struct ContainerFilter {
         "is-task",
         "expose", "publish", "isolation",
     ]
+    /// The health of what is not checked.
+    private static let noHealth = "none"
     private let filters: [String: [String]]
     private let before: String?
     private let since: String?
@@ -339,6 +341,9 @@ struct ContainerFilter {
         }
         for status in filters["status"] ?? [] where ContainerRecord.State.Status(rawValue: status) == nil {
             throw EngineError(.invalidParameter, "invalid filter 'status=\(status)'")
+        }
+        for health in filters["health"] ?? [] where health != noHealth && Health.Status(rawValue: health) == nil {
+            throw EngineError(.invalidParameter, "Unrecognised filter value for health: \(health.printable)")
         }
     }
 
@@ -357,6 +362,7 @@ struct ContainerFilter {
         return Filter.hasPrefix(filters["id"], of: record.id) && Filter.contains(filters["name"], in: "/" + record.name)
             && Filter.labels(filters["label"], record.config.labels ?? [:])
             && Filter.equals(filters["status"], record.state.status.rawValue)
+            && Filter.equals(filters["health"], record.state.health?.status.rawValue ?? Self.noHealth)
             && Filter.equals(filters["exited"], "\(record.state.exitCode)")
             && (before.map { record.created < $0 } ?? true) && (since.map { record.created > $0 } ?? true)
             && matchesAny("ancestor") { ancestor in

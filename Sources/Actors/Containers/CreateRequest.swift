@@ -41,7 +41,7 @@ enum ConfigMerge {
         config.volumes = union(image.volumes, config.volumes)
         if (config.stopSignal ?? "").isEmpty { config.stopSignal = image.stopSignal }
         if config.shell == nil { config.shell = image.shell }
-        if config.healthcheck?.test?.isEmpty ?? true { config.healthcheck = image.healthcheck }
+        config.healthcheck = healthcheck(config.healthcheck, image.healthcheck)
         // An entry point of its own makes the image's command meaningless.
         if config.entrypoint == nil {
             if (config.cmd ?? []).isEmpty { config.cmd = image.cmd }
@@ -54,6 +54,20 @@ enum ConfigMerge {
             throw EngineError(.invalidParameter, "no command specified")
         }
         return config
+    }
+
+    /// The request's members, and the image's for those it leaves out.
+    private static func healthcheck(
+        _ request: ContainerConfig.Healthcheck?, _ image: ContainerConfig.Healthcheck?
+    ) -> ContainerConfig.Healthcheck? {
+        guard var check = request, let image else { return request ?? image }
+        if check.test?.isEmpty ?? true { check.test = image.test }
+        if check.interval ?? 0 == 0 { check.interval = image.interval }
+        if check.timeout ?? 0 == 0 { check.timeout = image.timeout }
+        if check.startPeriod ?? 0 == 0 { check.startPeriod = image.startPeriod }
+        if check.startInterval ?? 0 == 0 { check.startInterval = image.startInterval }
+        if check.retries ?? 0 == 0 { check.retries = image.retries }
+        return check
     }
 
     private static func union(

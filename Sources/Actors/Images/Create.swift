@@ -207,6 +207,7 @@ enum ConfigChange {
         case "ENV": config.env = ConfigMerge.environment(config.env ?? [], try pairs(argument).map { "\($0)=\($1)" })
         case "LABEL": config.labels = (config.labels ?? [:]).merging(try pairs(argument)) { $1 }
         case "USER": config.user = argument
+        case "HEALTHCHECK": config.healthcheck = try HealthChange.parse(argument, list: words)
         case "WORKDIR": config.workingDir = argument
         case "STOPSIGNAL":
             _ = try SignalName.number(argument)
@@ -226,17 +227,16 @@ enum ConfigChange {
 
     /// The JSON form, or a line for the shell.
     private static func command(_ text: String) throws -> [String] {
-        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) {
-            return list
-        }
-        return ["/bin/sh", "-c", text]
+        words(text) ?? ["/bin/sh", "-c", text]
+    }
+
+    /// The JSON form's; nil for any other.
+    private static func words(_ text: String) -> [String]? {
+        text.hasPrefix("[") ? try? JSONDecoder().decode([String].self, from: Data(text.utf8)) : nil
     }
 
     private static func list(_ text: String) throws -> [String] {
-        if text.hasPrefix("["), let list = try? JSONDecoder().decode([String].self, from: Data(text.utf8)) {
-            return list
-        }
-        return text.split(whereSeparator: \.isWhitespace).map(String.init)
+        words(text) ?? text.split(whereSeparator: \.isWhitespace).map(String.init)
     }
 
     /// `key=value` pairs with quotes, or the old `KEY value`.

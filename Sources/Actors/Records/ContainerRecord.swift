@@ -43,6 +43,8 @@ package struct ContainerRecord: Sendable, Codable {
         package var finishedAt: String
         /// The host's process id, 0 when not running.
         package var pid: Int32
+        /// Nil for a container that was never probed.
+        package var health: Health?
 
         /// Docker's zero time.
         package static let never = "0001-01-01T00:00:00Z"

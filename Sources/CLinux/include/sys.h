@@ -39,6 +39,8 @@ int cl_memfd(const char *name, int sealable);
 int cl_memfd_seal(int fd);
 int cl_pidfd_open(pid_t pid);
 int cl_pidfd_send_signal(int pidfd, int signal);
+// SIGKILL to the process group that the process leads (Linux 6.9), or to the process alone.
+int cl_pidfd_kill_group(int pidfd);
 // PIDFD_GET_INFO (Linux 6.15): 0 and the wait status in *status when the process has exited and its code is still known, else -1.
 int cl_pidfd_exit_status(int pidfd, int *status);
 int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, unsigned flags);

@@ -47,6 +47,15 @@ enum ContainerSummary {
             })
     }
 
+    private static func health(_ state: ContainerRecord.State) -> String {
+        switch state.health?.status {
+        case nil: ""
+        case .starting: " (health: starting)"
+        case .healthy: " (healthy)"
+        case .unhealthy: " (unhealthy)"
+        }
+    }
+
     static func status(_ state: ContainerRecord.State) -> String {
         func ago(_ text: String) -> String {
             let start = Timestamp(text)?.nanosecondsSince1970 ?? 0
@@ -54,7 +63,7 @@ enum ContainerSummary {
         }
         switch state.status {
         case .created: return "Created"
-        case .running: return "Up \(ago(state.startedAt))"
+        case .running: return "Up \(ago(state.startedAt))" + health(state)
         case .paused: return "Up \(ago(state.startedAt)) (Paused)"
         case .restarting: return "Restarting (\(state.exitCode)) \(ago(state.finishedAt)) ago"
         case .removing: return "Removal In Progress"
@@ -120,13 +129,28 @@ enum ContainerDetails {
     }
 
     private static func state(_ state: ContainerRecord.State) -> JSON {
-        [
+        var value: JSON = [
             "Status": .string(state.status.rawValue),
             "Running": .bool([.running, .paused, .restarting].contains(state.status)),
             "Paused": .bool(state.status == .paused), "Restarting": .bool(state.status == .restarting),
             "OOMKilled": .bool(state.oomKilled), "Dead": .bool(state.status == .dead), "Pid": JSON(state.pid),
             "ExitCode": JSON(state.exitCode), "Error": .string(state.error), "StartedAt": .string(state.startedAt),
             "FinishedAt": .string(state.finishedAt),
+        ]
+        if let health = state.health { value.append("Health", self.health(health)) }
+        return value
+    }
+
+    private static func health(_ health: Health) -> JSON {
+        [
+            "Status": .string(health.status.rawValue), "FailingStreak": JSON(health.failingStreak),
+            "Log": .array(
+                health.log.map {
+                    [
+                        "Start": .string($0.start), "End": .string($0.end), "ExitCode": JSON($0.exitCode),
+                        "Output": .string($0.output),
+                    ]
+                }),
         ]
     }
 

@@ -180,28 +180,41 @@ struct CreateBody {
 
     private func health() throws(CLIError) -> JSON? {
         let o = options
+        let times = [
+            ("Interval", "interval", o.healthInterval), ("Timeout", "timeout", o.healthTimeout),
+            ("StartPeriod", "start-period", o.healthStartPeriod),
+            ("StartInterval", "start-interval", o.healthStartInterval),
+        ]
+        // Zero is as good as not given.
+        var numbers: [(member: String, flag: String, value: Int64)] = []
+        for (member, flag, text) in times {
+            guard let text else { continue }
+            numbers.append((member, flag, try Self.healthTime(text, flag)))
+        }
+        numbers.append(("Retries", "retries", Int64(o.healthRetries ?? 0)))
+        numbers.removeAll { $0.value == 0 }
+        let command = o.healthCmd.flatMap { $0.isEmpty ? nil : $0 }
         if o.noHealthcheck {
-            guard o.healthCmd == nil else {
+            guard command == nil, numbers.isEmpty else {
                 throw CLIError("--no-healthcheck conflicts with --health-* options", exitCode: 125)
             }
             return ["Test": ["NONE"]]
         }
-        let named = [
-            ("Interval", o.healthInterval), ("Timeout", o.healthTimeout), ("StartPeriod", o.healthStartPeriod),
-            ("StartInterval", o.healthStartInterval),
-        ]
-        var members: [(String, JSON?)] = []
-        if let command = o.healthCmd { members.append(("Test", ["CMD-SHELL", .string(command)])) }
-        for (name, text) in named {
-            guard let text else { continue }
-            guard let duration = Times.goDuration(text) else {
-                throw CLIError(
-                    "invalid argument \"\(text)\" for \"--health-\(name.lowercased())\" flag: time: invalid duration \"\(text)\"",
-                    exitCode: 125)
-            }
-            members.append((name, JSON(duration)))
+        for number in numbers where number.value < 0 {
+            throw CLIError("--health-\(number.flag) cannot be negative", exitCode: 125)
         }
-        if let retries = o.healthRetries { members.append(("Retries", JSON(retries))) }
+        var members: [(String, JSON?)] = numbers.map { ($0.member, JSON($0.value)) }
+        if let command { members.append(("Test", ["CMD-SHELL", .string(command)])) }
         return members.isEmpty ? nil : Self.object(members)
+    }
+
+    /// Nanoseconds.
+    private static func healthTime(_ text: String, _ flag: String) throws(CLIError) -> Int64 {
+        let isNegative = text.hasPrefix("-")
+        let digits = isNegative || text.hasPrefix("+") ? String(text.dropFirst()) : text
+        if let time = Times.goDuration(digits) { return isNegative ? -time : time }
+        let reason = Double(digits) == nil ? "invalid duration" : "missing unit in duration"
+        throw CLIError(
+            "invalid argument \"\(text)\" for \"--health-\(flag)\" flag: time: \(reason) \"\(text)\"", exitCode: 125)
     }
 }
