@@ -105,15 +105,26 @@ final class NetworkLab: Sendable {
 
     /// What a TCP server says, asked from a namespace; empty when it cannot be reached within two seconds.
     func fetch(outside isOutside: Bool, _ address: String, _ port: Int) throws -> String {
-        try inside(
-            isOutside ? outside : host,
-            ["/bin/busybox", "timeout", "-s", "KILL", "2", "/bin/busybox", "nc", address, "\(port)"]
-        ).text
+        try Self.fetch { try inside(isOutside ? outside : host, Self.client(address, port)) }
     }
 
     /// The same from a container.
     func fetch(from container: String, _ address: String, _ port: Int) throws -> String {
-        try applet(container, "timeout", "-s", "KILL", "2", "/bin/busybox", "nc", address, "\(port)").text
+        try Self.fetch { try docker(["exec", container] + Self.client(address, port)) }
+    }
+
+    private static func client(_ address: String, _ port: Int) -> [String] {
+        ["/bin/busybox", "timeout", "-s", "KILL", "2", "/bin/busybox", "nc", address, "\(port)"]
+    }
+
+    /// Asks again for a moment where nothing comes at once: a server that was just started may not listen yet.
+    private static func fetch(_ ask: () throws -> Lab.Output) throws -> String {
+        let start = ContinuousClock.now
+        while true {
+            let text = try ask().text
+            if !text.isEmpty || ContinuousClock.now - start > .seconds(1) { return text }
+            usleep(100_000)
+        }
     }
 
     /// The command of a container that tells its name to whoever connects.
