@@ -107,25 +107,13 @@ let benchmarks: @Sendable () -> Void = {
     for compression in [Compression.gzip, .zstd] {
         guard let bytes = try? sample.compressed(compression) else { continue }
         Benchmark("Inflate/\(compression.rawValue)/\(sample.tar.count >> 20) MiB") { benchmark in
-            let output = UnsafeMutableRawBufferPointer.allocate(byteCount: 512 << 10, alignment: 4096)
-            defer { output.deallocate() }
-            for _ in benchmark.scaledIterations {
-                var decoder = try Decoder(compression)
-                try bytes.withUnsafeBytes { (all) throws -> Void in
-                    var rest = all
-                    while true {
-                        let step = try decoder.decode(rest, into: output)
-                        rest = UnsafeRawBufferPointer(rebasing: rest[step.consumed...])
-                        if step.produced < output.count && rest.isEmpty { break }
-                    }
-                }
-                try decoder.finish()
-            }
+            for _ in benchmark.scaledIterations { blackHole(try Inflate.ours(bytes, compression)) }
         }
         Benchmark("Ingest/\(compression.rawValue)/\(sample.tar.count >> 20) MiB") { benchmark in
             for _ in benchmark.scaledIterations { blackHole(try await sample.ingest(bytes)) }
         }
     }
+    addInflateBenchmarks(sample)
     Benchmark("Index/erofs/\(SampleLayer.fileCount) files") { benchmark in
         let layer = try await sample.ingest(sample.tar)
         benchmark.startMeasurement()
