@@ -28,7 +28,7 @@ enum StockClient {
         }
     }
 
-    /// Runs `program line` with an empty home, in a folder that has a `work` in it.
+    /// Runs `program line` with an empty home, in a folder that has a `cwd` in it.
     ///
     /// - Parameter host: the daemon's address.
     static func run(_ program: String, _ line: String, in folder: String, host: String) throws -> Result {
@@ -38,8 +38,8 @@ enum StockClient {
         let process = Process()
         process.executableURL = URL(filePath: "/bin/bash")
         process.arguments = ["-c", "exec \(program) \(line)"]
-        let work = folder + "/work"
-        process.currentDirectoryURL = URL(filePath: FileManager.default.fileExists(atPath: work) ? work : folder)
+        let current = folder + "/cwd"
+        process.currentDirectoryURL = URL(filePath: FileManager.default.fileExists(atPath: current) ? current : folder)
         process.environment = [
             "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": host, "FOO": "fromenv", "DOCKER_CLI_HINTS": "false",
             "TZ": "UTC",
@@ -68,13 +68,13 @@ enum StockClient {
         "cfg/config.json": #"{"pruneFilters":["until=1h"],"networksFormat":"{{.Name}}"}"#,
     ]
 
-    /// A folder of a test's own, with the files that command lines name in its `work`.
+    /// A folder of a test's own, with the files that command lines name in its `cwd`.
     static func folder(_ name: String) throws -> String {
         let path =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/\(name)-\(UUID().uuidString.prefix(8))"
-        try FileManager.default.createDirectory(atPath: path + "/work/cfg", withIntermediateDirectories: true)
+        try FileManager.default.createDirectory(atPath: path + "/cwd/cfg", withIntermediateDirectories: true)
         for (name, text) in files {
-            try text.write(toFile: "\(path)/work/\(name)", atomically: true, encoding: .utf8)
+            try text.write(toFile: "\(path)/cwd/\(name)", atomically: true, encoding: .utf8)
         }
         return path
     }

@@ -83,7 +83,7 @@ final class StockRequestTests {
             value["body"] = "tar"
             return value
         }
-        let text = Self.canonical(Self.reduced(body)).replacingOccurrences(of: directory + "/work", with: "$PWD")
+        let text = Self.canonical(Self.reduced(body)).replacingOccurrences(of: directory + "/cwd", with: "$PWD")
         if text != "{}", let plain = try? JSONSerialization.jsonObject(with: Data(text.utf8)) { value["body"] = plain }
         return value
     }
