@@ -35,15 +35,20 @@ package actor EventLog {
         for listener in listeners.values { listener.yield(event) }
     }
 
-    /// What happened since `since` (nanoseconds since 1970; nil for nothing old), and what will.
-    package func subscribe(since: Int64? = nil) -> AsyncStream<Event> {
+    /// What happened, and what will.
+    ///
+    /// - Parameters:
+    ///   - since: the first moment of interest in nanoseconds since 1970; nil for the first there is.
+    ///   - until: the last one; nil with a nil `since` means that nothing old is wanted.
+    package func subscribe(since: Int64? = nil, until: Int64? = nil) -> (past: [Event], future: AsyncStream<Event>) {
         let (stream, continuation) = AsyncStream<Event>.makeStream(bufferingPolicy: .bufferingNewest(Self.backlogMax))
-        if let since { for event in tail where event.time >= since { continuation.yield(event) } }
+        let isOldWanted = since != nil || until != nil
+        let past = isOldWanted ? tail.filter { $0.time >= since ?? .min && $0.time <= until ?? .max } : []
         let number = nextListener
         nextListener += 1
         listeners[number] = continuation
         continuation.onTermination = { _ in Task { await self.drop(number) } }
-        return stream
+        return (past, stream)
     }
 
     private func drop(_ number: Int) { listeners[number] = nil }

@@ -95,8 +95,13 @@ enum PipeTransfer {
 }
 
 extension RawStream {
-    /// Joins the client to `socket`; see ``splice(adopting:)``.
-    func splice(_ socket: consuming OwnedFD) async throws { try await splice(adopting: socket.release()) }
+    /// Joins the client to `socket`; see ``splice(adopting:leavingOn:)``.
+    ///
+    /// - Parameter keys: what leaves a terminal; nil where there is none.
+    /// - Returns: whether the client has sent them.
+    func splice(_ socket: consuming OwnedFD, leavingOn keys: DetachKeys?) async throws -> Bool {
+        try await splice(adopting: socket.release(), leavingOn: keys?.sequence) == .escaped
+    }
 }
 
 /// The frames that keep two outputs apart on one connection.

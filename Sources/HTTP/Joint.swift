@@ -15,16 +15,20 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
     private var clientReadPending = false
     private var peerReadPending = false
     private var isFinished = false
+    private var escape: EscapeSequence?
     /// Succeeds when the peer's output is with the client's kernel or nobody is left to have it.
-    let finished: EventLoopPromise<Void>
+    let finished: EventLoopPromise<JointEnd>
 
-    private init(client: any Channel) {
+    private init(client: any Channel, _ escape: EscapeSequence?) {
         self.client = client
-        finished = client.eventLoop.makePromise(of: Void.self)
+        self.escape = escape
+        finished = client.eventLoop.makePromise(of: JointEnd.self)
     }
 
-    static func open(_ socket: NIOBSDSocket.Handle, client: any Channel, limits: Limits) async throws -> Joint {
-        let joint = Joint(client: client)
+    static func open(
+        _ socket: NIOBSDSocket.Handle, client: any Channel, escape: EscapeSequence?, limits: Limits
+    ) async throws -> Joint {
+        let joint = Joint(client: client, escape)
         do {
             _ = try await ClientBootstrap(group: client.eventLoop)
                 .channelOption(.autoRead, value: false)
@@ -37,7 +41,7 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
                 .channelInitializer { channel in channel.pipeline.addHandler(joint) }
                 .withConnectedSocket(socket).get()
         } catch {
-            joint.finished.succeed()
+            joint.finished.succeed(.ended)
             throw error
         }
         return joint
@@ -47,7 +51,9 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
 
     func start(_ early: ByteBuffer, clientEnded: Bool, clientClosed: Bool) {
         if clientClosed { return self.clientClosed() }
-        if early.readableBytes > 0 { peer?.writeAndFlush(early, promise: nil) }
+        if early.readableBytes > 0 { fromClient(early) }
+        guard !isFinished else { return }
+        peer?.flush()
         peer?.read()
         if clientEnded { return clientInputEnded() }
         clientReadComplete()
@@ -55,10 +61,22 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Client to peer
 
-    func fromClient(_ bytes: ByteBuffer) { peer?.write(bytes, promise: nil) }
+    func fromClient(_ bytes: ByteBuffer) {
+        guard !isFinished else { return }
+        guard let (passed, isComplete) = escape?.filter(bytes.readableBytesView) else {
+            peer?.write(bytes, promise: nil)
+            return
+        }
+        if !passed.isEmpty { peer?.write(ByteBuffer(bytes: passed), promise: nil) }
+        guard isComplete else { return }
+        // What was typed before is delivered, as far as the peer takes it at once.
+        peer?.flush()
+        finish(.escaped)
+        peer?.close(promise: nil)
+    }
 
     func clientReadComplete() {
-        guard let peer else { return }
+        guard let peer, !isFinished else { return }
         peer.flush()
         if peer.isWritable { client.read() } else { clientReadPending = true }
     }
@@ -125,9 +143,17 @@ final class Joint: ChannelInboundHandler, @unchecked Sendable {
         finish()
     }
 
-    private func finish() {
+    private func finish(_ end: JointEnd = .ended) {
         guard !isFinished else { return }
         isFinished = true
-        finished.succeed()
+        finished.succeed(end)
     }
+}
+
+/// Why a joined connection is over.
+package enum JointEnd: Sendable {
+    /// One of both sides has ended.
+    case ended
+    /// The client has sent the sequence that ends it.
+    case escaped
 }

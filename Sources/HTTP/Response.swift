@@ -77,8 +77,13 @@ package struct RawStream: Sendable {
     /// Joins the client to a connected stream socket, with back-pressure, until the socket ends its output or the
     /// client leaves. The client's end of input becomes `shutdown(SHUT_WR)` of the socket.
     ///
-    /// - Parameter socket: a descriptor this call owns from now on, whatever it does.
-    package func splice(adopting socket: NIOBSDSocket.Handle) async throws {
-        try await transport.splice(socket, early: try await input.takeEarly(), limits: limits)
+    /// - Parameters:
+    ///   - socket: a descriptor this call owns from now on, whatever it does.
+    ///   - escape: what the client sends to end it; nil for nothing.
+    @discardableResult
+    package func splice(
+        adopting socket: NIOBSDSocket.Handle, leavingOn escape: EscapeSequence? = nil
+    ) async throws -> JointEnd {
+        try await transport.splice(socket, early: try await input.takeEarly(), escape: escape, limits: limits)
     }
 }

@@ -222,9 +222,11 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
 
     /// Joins the connection to `socket` in both directions; `early` goes to the socket first.
     ///
-    /// - Returns: when the socket has ended its output and the client has it, or the client is gone.
-    func splice(_ socket: NIOBSDSocket.Handle, early: ByteBuffer, limits: Limits) async throws {
-        let joint = try await Joint.open(socket, client: channel, limits: limits)
+    /// - Returns: when the socket has ended its output and the client has it, the client is gone, or has sent `escape`.
+    func splice(
+        _ socket: NIOBSDSocket.Handle, early: ByteBuffer, escape: EscapeSequence?, limits: Limits
+    ) async throws -> JointEnd {
+        let joint = try await Joint.open(socket, client: channel, escape: escape, limits: limits)
         channel.eventLoop.execute {
             var first = early
             if self.received.readableBytes > 0 {
@@ -236,7 +238,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         }
         // What the client sends from here on is read, and thrown away, by the end of the connection.
         defer { channel.eventLoop.execute { self.joint = nil } }
-        try await withTaskCancellationHandler {
+        return try await withTaskCancellationHandler {
             try await joint.finished.futureResult.get()
         } onCancel: {
             channel.eventLoop.execute { joint.abandon() }

@@ -1,7 +1,8 @@
 // Standard streams: from the container to its log and its clients, from one client to the container.
 //
-// The container waits while a client that reads has not taken what there is (nothing is lost in a pipe of gigabytes);
-// a client that takes nothing for `stall_seconds` is dropped. No memory is allocated for a byte moved.
+// The container waits for whoever attached before its start (nothing is lost in a pipe of gigabytes), until that takes nothing
+// for `stall_seconds`. Others may be as slow as they like while what they miss fits their buffer; then they hold up the
+// container, and the other readers, for a moment, and are dropped. No memory is allocated for a byte moved.
 #include "monitor.h"
 
 #include <poll.h>
@@ -12,8 +13,15 @@
 
 #define CLIENTS_MAX 64
 #define CHUNK_BYTES 65536
-// A chunk that was sent in part, and after the end what both pipes still hold: draining never waits for a client.
-#define PENDING_BYTES (4 * CHUNK_BYTES)
+// What a client may be behind another one.
+#define BEHIND_BYTES (4 * CHUNK_BYTES)
+// That, a chunk that was sent in part, and after the end what both pipes still hold: draining never waits for a client.
+#define PENDING_BYTES (BEHIND_BYTES + 4 * CHUNK_BYTES)
+// A client must take this much, or all there is, in one of the times below.
+#define PACE_BYTES CHUNK_BYTES
+// How long one may be slower while other clients wait for it, and while only a container does that it did not start.
+#define OTHERS_WAIT_NS 2000000000
+#define CONTAINER_WAITS_NS 10000000000
 #define HEADER_BYTES 8
 
 struct client {
@@ -22,7 +30,10 @@ struct client {
     bool input_ended;
     char *pending;
     size_t pending_start, pending_end;
+    bool early;             // attached before the start
     int64_t stalled_since;  // when what is pending stopped moving
+    int64_t behind_since;   // since when it has taken `taken` bytes, fewer than PACE_BYTES
+    size_t taken;
 };
 
 static struct client clients[CLIENTS_MAX];
@@ -70,7 +81,7 @@ void relay_attach(int fd, uint8_t streams) {
         return;
     }
     if (plan->flags & LP_TERMINAL && streams & LP_STDERR) streams |= LP_STDOUT;
-    clients[client_count++] = (struct client){.fd = fd, .streams = streams, .pending = pending};
+    clients[client_count++] = (struct client){.fd = fd, .streams = streams, .pending = pending, .early = !begun};
 }
 
 static void input_of_client_ended(struct client *client) {
@@ -90,8 +101,8 @@ static void drop(size_t index) {
 
 static void keep(struct client *client, const char *bytes, size_t count) {
     if (client->pending_start == client->pending_end) {
-        client->pending_start = client->pending_end = 0;
-        client->stalled_since = time_now();
+        client->pending_start = client->pending_end = client->taken = 0;
+        client->stalled_since = client->behind_since = time_now();
     }
     if (client->pending_end + count > PENDING_BYTES) {
         memmove(client->pending, client->pending + client->pending_start, client->pending_end - client->pending_start);
@@ -196,10 +207,47 @@ static bool send_pending(struct client *client) {
     if (count < 0) return errno == EAGAIN || errno == EINTR;
     client->pending_start += (size_t)count;
     client->stalled_since = time_now();
+    client->taken += (size_t)count;
+    if (client->taken >= PACE_BYTES) {
+        client->taken = 0;
+        client->behind_since = client->stalled_since;
+    }
     return true;
 }
 
 static bool has_pending(const struct client *client) { return client->pending_start != client->pending_end; }
+
+static bool is_full(const struct client *client) { return client->pending_end - client->pending_start >= BEHIND_BYTES; }
+
+static bool reads(const struct client *client) { return client->streams & (LP_STDOUT | LP_STDERR); }
+
+// Some reader has taken everything and waits for more that may come.
+static bool any_waits(void) {
+    if (outputs[0] < 0 && outputs[1] < 0) return false;
+    for (size_t i = 0; i < client_count; i++)
+        if (reads(&clients[i]) && !has_pending(&clients[i])) return true;
+    return false;
+}
+
+// Nothing is read from the container: a client's buffer is full, or every reader has something left to take.
+static bool output_held(void) {
+    bool pending = false;
+    for (size_t i = 0; i < client_count; i++) {
+        if (is_full(&clients[i])) return true;
+        pending |= has_pending(&clients[i]);
+    }
+    return pending && !any_waits();
+}
+
+// When `client` is dropped unless it takes something: nanoseconds since 1970; only with something pending.
+static int64_t patience_ends(const struct client *client, bool others_wait) {
+    int64_t end = client->stalled_since + (int64_t)plan->stall_seconds * 1000000000;
+    if (client->early && !others_wait) return end;
+    // Behind by less than its buffer it holds up nobody, unless nobody else reads.
+    if (others_wait && !is_full(client)) return end;
+    int64_t sooner = client->behind_since + (others_wait ? OTHERS_WAIT_NS : CONTAINER_WAITS_NS);
+    return sooner < end ? sooner : end;
+}
 
 bool relay_pending(void) {
     for (size_t i = 0; i < client_count; i++)
@@ -215,7 +263,7 @@ static struct pollfd client_poll(const struct client *client) {
 
 // Three entries for the streams, then one a client, in the order of `clients`.
 size_t relay_poll_set(struct pollfd *set, size_t room) {
-    bool held = relay_pending();
+    bool held = output_held();
     set[0] = (struct pollfd){.fd = typed_start < typed_end ? input : -1, .events = POLLOUT};
     for (int i = 0; i < 2; i++) set[1 + i] = (struct pollfd){.fd = begun && !held ? outputs[i] : -1, .events = POLLIN};
     size_t count = 3;
@@ -224,18 +272,19 @@ size_t relay_poll_set(struct pollfd *set, size_t room) {
     return count;
 }
 
-static bool serve_client(struct client *client, short events, int64_t now) {
+static bool serve_client(struct client *client, short events, int64_t now, bool others_wait) {
     if (events & POLLOUT && has_pending(client) && !send_pending(client)) return false;
     if (events & (POLLIN | POLLHUP) && !client->input_ended && !take_typed(client)) return false;
     // Both directions are closed: nobody reads any more.
     if (events & (POLLHUP | POLLERR) && (client->input_ended || !(client->streams & LP_STDIN) || events & POLLERR)) return false;
-    return !has_pending(client) || now - client->stalled_since < (int64_t)plan->stall_seconds * 1000000000;
+    return !has_pending(client) || now < patience_ends(client, others_wait);
 }
 
 void relay_serve(const struct pollfd *set, size_t count) {
     int64_t now = time_now();
+    bool others_wait = any_waits();
     for (size_t i = count - 3; i-- > 0;)
-        if (clients[i].fd == set[3 + i].fd && !serve_client(&clients[i], set[3 + i].revents, now)) drop(i);
+        if (clients[i].fd == set[3 + i].fd && !serve_client(&clients[i], set[3 + i].revents, now, others_wait)) drop(i);
     if (set[0].revents) write_typed();
     bool hung_terminal = terminal >= 0 && set[1].revents & POLLHUP && !(set[1].revents & POLLIN);
     for (int i = 0; i < 2; i++)
@@ -246,9 +295,10 @@ void relay_serve(const struct pollfd *set, size_t count) {
 
 int relay_timeout(void) {
     int64_t now = time_now(), left = -1;
+    bool others_wait = any_waits();
     for (size_t i = 0; i < client_count; i++) {
         if (!has_pending(&clients[i])) continue;
-        int64_t rest = (int64_t)plan->stall_seconds * 1000 - (now - clients[i].stalled_since) / 1000000;
+        int64_t rest = (patience_ends(&clients[i], others_wait) - now) / 1000000;
         if (rest < 0) rest = 0;
         if (left < 0 || rest < left) left = rest;
     }

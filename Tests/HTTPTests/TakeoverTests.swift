@@ -247,3 +247,36 @@ private func residentBytes() -> Int {
         }
     }
 }
+
+/// The sequence by which a client leaves a joined connection.
+@Suite struct EscapeSequenceTests {
+    @Test(arguments: [
+        (["xy"], "", true), (["a", "x", "y", "b"], "a", true), (["x", "ax", "xy"], "xax", true),
+        (["xxy"], "x", true), (["ab", "c"], "abc", false), (["ax"], "a", false),
+    ])
+    func `what is no part of the sequence passes, and nothing after it`(
+        _ parts: [String], _ passed: String, _ isComplete: Bool
+    ) throws {
+        try check("xy", parts, passed, isComplete)
+    }
+
+    @Test(arguments: [(["aaab"], "a", true), (["a", "a", "c"], "aac", false), (["aa", "aa", "b"], "aa", true)])
+    func `a sequence that begins like itself is found wherever it starts`(
+        _ parts: [String], _ passed: String, _ isComplete: Bool
+    ) throws {
+        try check("aab", parts, passed, isComplete)
+    }
+
+    private func check(_ sequence: String, _ parts: [String], _ passed: String, _ isComplete: Bool) throws {
+        var escape = try #require(EscapeSequence(Array(sequence.utf8)))
+        var seen: [UInt8] = []
+        var isFound = false
+        for part in parts where !isFound {
+            let (bytes, complete) = escape.filter(part.utf8)
+            seen += bytes
+            isFound = complete
+        }
+        #expect(String(decoding: seen, as: UTF8.self) == passed)
+        #expect(isFound == isComplete)
+    }
+}

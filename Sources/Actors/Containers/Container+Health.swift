@@ -55,8 +55,10 @@ extension Container {
                 return
             }
             let start = Timestamp.now()
-            let (code, output) = await HealthProbe(self, directory: paths.probe).run(
-                check, outputBytesMax: Self.outputBytesMax)
+            let run = HealthProbe(self, directory: paths.probe)
+            probeID = run.id
+            let (code, output) = await run.run(check, outputBytesMax: Self.outputBytesMax)
+            probeID = nil
             // What an ended container's probe says says nothing.
             guard !Task.isCancelled else { return }
             let result = Health.Result(start: start.text, end: Timestamp.now().text, exitCode: code, output: output)
@@ -88,7 +90,7 @@ extension Container {
 struct HealthProbe {
     private let container: Container
     private let directory: String
-    private let id = Identifier.random()
+    let id = Identifier.random()
 
     init(_ container: Container, directory: String) {
         self.container = container

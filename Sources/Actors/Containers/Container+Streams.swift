@@ -3,7 +3,16 @@ package import Kernel
 
 extension Container {
     /// A socket with the process's streams: Docker's multiplexed frames, or raw bytes with a TTY. Works before the start.
+    ///
+    /// - Throws: ``EngineError`` `.conflict` while the container is paused or waits for its restart.
     package func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> OwnedFD {
+        switch record.state.status {
+        case .paused:
+            throw EngineError(.conflict, "container \(id) is paused, unpause the container before attach")
+        case .restarting:
+            throw EngineError(.conflict, "container \(id) is restarting, wait until the container is running")
+        default: break
+        }
         let connection: MonitorConnection
         do { connection = try await prepare().connection } catch {
             // The start that follows tells it; the client has nothing to read until then.
@@ -11,8 +20,13 @@ extension Container {
             return try SocketPair.ended()
         }
         let wantsInput = stdin && record.config.openStdin == true
-        return try connection.openAttach(stdin: wantsInput, stdout: stdout, stderr: stderr)
+        let socket = try connection.openAttach(stdin: wantsInput, stdout: stdout, stderr: stderr)
+        await publish("attach")
+        return socket
     }
+
+    /// A client has left the terminal by its keys; the container goes on.
+    package func detached() async { await publish("detach") }
 
     package func resize(rows: Int, columns: Int) throws {
         let size = try TerminalSize(rows, columns)
@@ -42,6 +56,8 @@ extension Container {
         execs[exec.id] = exec
         return exec
     }
+
+    func forget(exec id: String) { execs[id] = nil }
 
     /// Brings up the monitor of an exec.
     ///

@@ -9,6 +9,7 @@ package struct ContainerSnapshot: Sendable {
     package let record: ContainerRecord
     package let logPath: String
     package let directory: String
+    /// Execs that have not ended, those of health checks too.
     package let execIDs: [String]
     /// Bytes of the writable layer and of everything, where they were asked for.
     package var sizeRw: Int64?
@@ -46,6 +47,8 @@ package actor Container {
     var isAhead = false
     /// The container's health checks; ends when none runs any more.
     var probing: Task<Void, Never>?
+    /// The exec of the check that runs now.
+    var probeID: String?
     var isPersistPending = false
     /// Why the container could not be prepared for a client that attached before the start.
     var failedPreparation: (any Error)?
@@ -64,7 +67,7 @@ package actor Container {
     package func snapshot() -> ContainerSnapshot {
         ContainerSnapshot(
             record: record, logPath: record.hostConfig.logConfig?.type == "none" ? "" : paths.log,
-            directory: paths.directory, execIDs: execs.keys.sorted())
+            directory: paths.directory, execIDs: (Array(execs.keys) + (probeID.map { [$0] } ?? [])).sorted())
     }
 
     var name: String { record.name }
@@ -181,6 +184,7 @@ package actor Container {
         record.state.finishedAt = Timestamp(nanosecondsSince1970: exit.finishedAt).text
         for exec in execs.values { await exec.containerEnded() }
         execs = [:]
+        probeID = nil
         if exit.oomKilled { await publish("oom") }
         await publish("die", ["exitCode": "\(exit.exitCode)", "execDuration": "\(ran.components.seconds)"])
         let pause = restart.exited(

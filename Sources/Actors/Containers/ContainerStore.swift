@@ -58,6 +58,7 @@ package actor ContainerStore {
     /// Name → id, reserved before anything is awaited.
     private var names: [String: String] = [:]
     private var execs: [String: Exec] = [:]
+    private var execsSwept = ContinuousClock.now
 
     init(_ world: Surroundings) { self.world = world }
 
@@ -224,7 +225,17 @@ package actor ContainerStore {
         let container = try container(reference)
         let exec = try await container.makeExec(config)
         execs[exec.id] = exec
+        await forgetEndedExecs()
         return exec.id
+    }
+
+    /// How long the exit code of an exec can be asked for, at least.
+    private static let execLifetime = Duration.seconds(300)
+
+    private func forgetEndedExecs() async {
+        guard ContinuousClock.now - execsSwept > Self.execLifetime else { return }
+        execsSwept = .now
+        for exec in execs.values where await exec.markRemovable() { execs[exec.id] = nil }
     }
 
     package func exec(_ id: String) throws -> Exec {

@@ -12,7 +12,8 @@ package struct ExecConfig: Sendable, Hashable {
     package var privileged = false
     package var user = ""
     package var workingDir = ""
-    package var detachKeys = ""
+    /// What a client at its terminal sends to leave it; empty for the usual keys.
+    package var detachKeys: [UInt8] = []
 
     package init() {}
 }
@@ -27,6 +28,8 @@ package struct ExecState: Sendable {
     package let config: ExecConfig
     /// False until it was started once.
     package let wasStarted: Bool
+    /// It has ended and is forgotten soon.
+    package let canRemove: Bool
 }
 
 /// Owns one further process in a running container.
@@ -44,6 +47,7 @@ package actor Exec {
     private let config: ExecConfig
     private var phase = Phase.created
     private var lastPID: Int32 = 0
+    private var canRemove = false
     /// A client that saw its streams end asks at once for the exit code, which may be a moment behind.
     private static let inspectPolls = 20
     private static let inspectInterval = Duration.milliseconds(5)
@@ -59,8 +63,11 @@ package actor Exec {
     /// - Returns: a socket with the process's streams; nil when `detach` is on.
     /// - Throws: ``EngineError``: `.conflict` when it was started before or the container does not run.
     package func start(detach: Bool, rows: Int = 0, columns: Int = 0) async throws -> OwnedFD? {
-        guard case .created = phase else {
-            throw EngineError(.conflict, "exec \(id) has already run: create another")
+        switch phase {
+        case .created: break
+        case .starting, .running:
+            throw EngineError(.conflict, "Error: Exec command \(id) is already running")
+        case .ended: throw EngineError(.conflict, "Error: Exec command \(id) has already run")
         }
         phase = .starting
         do {
@@ -79,6 +86,7 @@ package actor Exec {
         } catch {
             let failure = ContainerSetup.failure(error)
             phase = .ended(failure.exitCode)
+            await container.forget(exec: id)
             container.discardExec(id)
             throw failure.error
         }
@@ -88,6 +96,7 @@ package actor Exec {
         let exit = await connection.exited()
         guard case .running = phase else { return }
         phase = .ended(Int(exit.exitCode))
+        await container.forget(exec: id)
         await connection.monitorEnded()
         container.discardExec(id)
         await container.publish("exec_die", ["execID": id, "exitCode": "\(exit.exitCode)"])
@@ -99,6 +108,15 @@ package actor Exec {
         case .ended: break
         default: phase = .ended(137)
         }
+    }
+
+    /// A client has left the terminal by its keys; the process goes on.
+    package func detached() async { await container.publish("exec_detach", ["execID": id]) }
+
+    /// - Returns: whether the instance had ended already when this was last asked: then nobody needs it any more.
+    func markRemovable() -> Bool {
+        defer { if case .ended = phase { canRemove = true } }
+        return canRemove
     }
 
     package func resize(rows: Int, columns: Int) async throws {
@@ -123,6 +141,6 @@ package actor Exec {
         }
         return ExecState(
             id: id, containerID: containerID, running: isRunning, exitCode: exitCode, pid: lastPID, config: config,
-            wasStarted: wasStarted)
+            wasStarted: wasStarted, canRemove: canRemove)
     }
 }

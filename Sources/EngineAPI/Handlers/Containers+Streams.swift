@@ -13,6 +13,7 @@ extension Containers {
         let tty = await container.snapshot().record.config.tty ?? false
         let streams = Streams(call)
         let showsLog = call.flag("logs")
+        let keys = try DetachKeys(call.text("detachKeys"))
         guard call.flag("stream") else {
             guard showsLog else {
                 throw EngineError(.invalidParameter, "you must choose at least one stream: stream=1 or logs=1")
@@ -26,7 +27,8 @@ extension Containers {
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
             body: .takeover { stream in
                 if let history { try await replay(history, tty: tty) { try await stream.write($0) } }
-                try await stream.splice(try box.take())
+                let hasLeft = try await stream.splice(try box.take(), leavingOn: tty ? keys : nil)
+                if hasLeft { await container.detached() }
             })
     }
 

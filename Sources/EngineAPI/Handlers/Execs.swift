@@ -1,4 +1,5 @@
 import Actors
+import Foundation
 import HTTP
 import Kernel
 import NIOCore
@@ -10,7 +11,9 @@ enum Execs {
         guard let cmd = wire.cmd, !cmd.isEmpty else {
             throw EngineError(.invalidParameter, "No exec command specified")
         }
-        let id = try await call.engine.containers.createExec(call.id, wire.config)
+        var config = wire.config
+        config.detachKeys = try DetachKeys(wire.detachKeys).bytes
+        let id = try await call.engine.containers.createExec(call.id, config)
         return Call.json(["Id": .string(id)], status: 201)
     }
 
@@ -26,6 +29,7 @@ enum Execs {
             return Response(200)
         }
         let (tty, version) = (state.config.tty, call.version)
+        let keys = tty ? DetachKeys(state.config.detachKeys) : nil
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: version)],
             body: .takeover { stream in
@@ -34,7 +38,7 @@ enum Execs {
                 do { streams = try await exec.start(detach: false, rows: rows, columns: columns) } catch {
                     return try await stream.write(refusal(error, tty))
                 }
-                if let streams { try await stream.splice(streams) }
+                if let streams, try await stream.splice(streams, leavingOn: keys) { await exec.detached() }
             })
     }
 
@@ -55,16 +59,19 @@ enum Execs {
     static func inspect(_ call: Call) async throws -> Response {
         let state = try await call.engine.containers.exec(call.id).inspect()
         let config = state.config
+        var process: JSON = [
+            "tty": .bool(config.tty), "entrypoint": JSON(config.cmd.first ?? ""),
+            "arguments": JSON(Array(config.cmd.dropFirst())), "privileged": .bool(config.privileged),
+        ]
+        if !config.user.isEmpty { process.append("user", .string(config.user)) }
         return Call.json([
             "ID": .string(state.id), "Running": .bool(state.running), "ExitCode": JSON(state.exitCode),
-            "ProcessConfig": [
-                "tty": .bool(config.tty), "entrypoint": JSON(config.cmd.first ?? ""),
-                "arguments": JSON(Array(config.cmd.dropFirst())), "privileged": .bool(config.privileged),
-                "user": .string(config.user),
-            ],
+            "ProcessConfig": process,
             "OpenStdin": .bool(config.attachStdin), "OpenStderr": .bool(config.attachStderr),
-            "OpenStdout": .bool(config.attachStdout), "CanRemove": .bool(state.exitCode != nil),
-            "ContainerID": .string(state.containerID), "DetachKeys": .string(config.detachKeys), "Pid": JSON(state.pid),
+            "OpenStdout": .bool(config.attachStdout), "CanRemove": .bool(state.canRemove),
+            // Go's JSON of bytes.
+            "ContainerID": .string(state.containerID),
+            "DetachKeys": .string(Data(config.detachKeys).base64EncodedString()), "Pid": JSON(state.pid),
         ])
     }
 }

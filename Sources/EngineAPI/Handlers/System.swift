@@ -83,17 +83,21 @@ enum System {
         let filter = try EventFilter(call.filters())
         let since = try call.time("since")?.nanosecondsSince1970
         let until = try call.time("until")?.nanosecondsSince1970
+        if let since, let until, until < since {
+            throw EngineError(
+                .invalidParameter,
+                "`since` time (\(call.text("since") ?? "")) cannot be after `until` time (\(call.text("until") ?? ""))")
+        }
         let events = call.engine.events
         return Response(
             headers: ["Content-Type": "application/json"],
             body: .stream { writer in
-                let stream = await events.subscribe(since: since)
+                let (past, future) = await events.subscribe(since: since, until: until)
+                for event in past where filter.matches(event) { try await writer.write(EventWire.line(event)) }
                 try await untilTime(until) {
-                    for await event in stream where filter.matches(event) {
+                    for await event in future where filter.matches(event) {
                         if let until, event.time > until { return }
-                        var line = EventWire.value(event).bytes
-                        line.writeStaticString("\n")
-                        try await writer.write(line)
+                        try await writer.write(EventWire.line(event))
                     }
                 }
             })

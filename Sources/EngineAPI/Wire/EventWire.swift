@@ -1,7 +1,14 @@
 import Actors
+import NIOCore
 
 /// Events as the API shows them: the members of today beside those of before 1.22.
 enum EventWire {
+    static func line(_ event: Event) -> ByteBuffer {
+        var line = value(event).bytes
+        line.writeStaticString("\n")
+        return line
+    }
+
     static func value(_ event: Event) -> JSON {
         var value: JSON = [:]
         let from = event.attributes["image"]

@@ -58,7 +58,6 @@ struct ExecCreateBody: Decodable {
         config.attachStdin = attachStdin ?? false
         config.attachStdout = attachStdout ?? false
         config.attachStderr = attachStderr ?? false
-        config.detachKeys = detachKeys ?? ""
         config.tty = tty ?? false
         config.env = env ?? []
         config.cmd = cmd ?? []
