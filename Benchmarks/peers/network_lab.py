@@ -113,12 +113,15 @@ def prepare_namespaces():
 
 
 class Bare:
-    """What no engine touches: two namespaces on a bridge of a third, and a veth pair between the first and the third."""
+    """What no engine touches: two namespaces on a bridge of a third, and a veth pair between the first and the third.
+
+    With `tracks`, the kernel tracks connections there, for one rule that matches nothing: the least that any engine costs
+    which masquerades or publishes ports."""
 
     bridge_address, veth_address, second_address = "10.98.0.1", "10.97.0.1", "10.98.0.3"
 
-    def __init__(self):
-        self.host, self.first, self.second = (Namespace(f"bare-{name}") for name in ("host", "first", "second"))
+    def __init__(self, name, tracks=False):
+        self.host, self.first, self.second = (Namespace(f"{name}-{part}") for part in ("host", "first", "second"))
         self.host.ip("link", "add", "br0", "type", "bridge")
         self.host.ip("address", "add", f"{self.bridge_address}/24", "dev", "br0")
         self.host.ip("link", "set", "br0", "up")
@@ -127,6 +130,13 @@ class Bare:
         for port in "one", "two":
             self.host.ip("link", "set", port, "master", "br0")
         self.host.pair("veth", self.first, "eth1", f"{self.veth_address}/24", "10.97.0.2/24")
+        if tracks:
+            run(*self.host.enter("nft", "add table inet tracks; add chain inet tracks unused;"
+                                 " add rule inet tracks unused ct state invalid drop"))
+
+    def remove(self):
+        for namespace in self.first, self.second, self.host:
+            run("ip", "netns", "delete", namespace.name)
 
 
 class UnixConnection(http.client.HTTPConnection):

@@ -45,6 +45,8 @@ final class Firewall {
 
     private let table: String
     private let rules: Ruleset
+    /// The bridges of internal networks that were entered.
+    private var internalBridges: Set<String> = []
     private var socket: NetlinkSocket
     private let flows: FlowSweep
 
@@ -70,22 +72,33 @@ final class Firewall {
     /// The operator's chain and whatever else others keep in the table stay. A table of an earlier version goes.
     func install(_ networks: [NetworkRules], _ mappings: [PortMapping]) throws(NetworkError) {
         let content = networks.flatMap(rules.add) + rules.add(mappings)
+        let bridges = Set(networks.filter(\.isInternal).map(\.bridge))
+        let confines = !bridges.isEmpty
         do throws(SystemError) {
-            try socket.commit(rules.renew() + content)
+            try socket.commit(rules.renew(confines: confines) + content)
         } catch  where [EEXIST, EBUSY, EOPNOTSUPP, EINVAL].contains(error.code) {
             // Sets or chains of our names but of another shape: another version's.
-            try run(rules.renew(insteadOf: try names()) + content)
+            try run(rules.renew(insteadOf: try names(), confines: confines) + content)
         } catch {
             throw Self.failed(error, table)
         }
+        internalBridges = bridges
         flows.forget(mappings, isPublished: true)
     }
 
     /// Enters a network.
-    func add(_ network: NetworkRules) throws(NetworkError) { try run(rules.add(network)) }
+    func add(_ network: NetworkRules) throws(NetworkError) {
+        let isFirst = network.isInternal && internalBridges.isEmpty
+        try run((isFirst ? rules.confine(true) : []) + rules.add(network))
+        if network.isInternal { internalBridges.insert(network.bridge) }
+    }
 
     /// Takes a network out that was entered with the same values.
-    func remove(_ network: NetworkRules) throws(NetworkError) { try run(rules.remove(network)) }
+    func remove(_ network: NetworkRules) throws(NetworkError) {
+        let isLast = internalBridges == [network.bridge]
+        try run(rules.remove(network) + (isLast ? rules.confine(false) : []))
+        internalBridges.remove(network.bridge)
+    }
 
     /// Changes the published ports, all at once. A datagram flow, which would keep the way that it had when it began, finds
     /// its new way some hundredth of a second later.

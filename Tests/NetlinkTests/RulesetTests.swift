@@ -46,9 +46,13 @@ private let isRoot = geteuid() == 0
         ]
         try await world.rules.call { owner throws(NetworkError) in
             for network in networks { try owner.firewall.add(network) }
+        }
+        #expect(try await listing(world.host, "list table inet docker_swift").contains("chain input"))
+        try await world.rules.call { owner throws(NetworkError) in
             for network in networks { try owner.firewall.remove(network) }
         }
         #expect(try await listing(world.host, "list table inet docker_swift") == before)
+        #expect(!before.contains("chain input"), "no packet for the host pays for networks that are not there")
     }
 
     @Test func `what nft lists can be saved and loaded again`() async throws {

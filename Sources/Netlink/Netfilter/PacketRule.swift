@@ -142,10 +142,16 @@ extension [RuleExpression] {
     }
 
     /// Its connection has any of these bits (IPS_ of nf_conntrack_common.h).
-    static func connection(has status: UInt32) -> Self {
-        let mask = Swift.withUnsafeBytes(of: status, [UInt8].init)
+    static func connection(has status: UInt32) -> Self { connection(2, has: status) }
+
+    /// It goes on with a connection of which packets have passed both ways (`ct state established`).
+    static var isEstablished: Self { connection(0, has: 2) }
+
+    /// A value of `ct` (enum nft_ct_keys) has any of these bits.
+    private static func connection(_ key: UInt32, has bits: UInt32) -> Self {
+        let mask = Swift.withUnsafeBytes(of: bits, [UInt8].init)
         return [
-            RuleExpression("ct", [(1, .number(register)), (2, .number(2))]),
+            RuleExpression("ct", [(1, .number(register)), (2, .number(key))]),
             RuleExpression(
                 "bitwise",
                 [

@@ -2,10 +2,12 @@
 ///
 /// - `guard`: our bridges may have `route_localnet`, so nothing that comes in by one may claim to be, or reach, the loopback.
 ///   What comes to the loopback from elsewhere is not translated either.
-/// - `forward`: first the operator's chain `user`. Then who may talk: containers of one bridge, where its network lets
-///   them; containers to the outside; from outside what is translated (a published port, or the answer to what was
-///   masqueraded), and nothing that is addressed to a container itself.
-/// - `input`: a container of an internal network reaches its bridge's address and no other of the host.
+/// - `forward`: first the operator's chain `user`, then what goes on with a connection whose first packet was let through.
+///   Then who may talk: containers of one bridge, where its network lets them; containers to the outside; from outside what
+///   is translated (a published port, or the answer to what was masqueraded), and nothing that is addressed to a container
+///   itself.
+/// - `input`: a container of an internal network reaches its bridge's address and no other of the host. The chain is there
+///   while an internal network is: empty, it would cost every packet for the host as much as half of connection tracking.
 struct Ruleset: Sendable {
     typealias NamedSet = PacketTable.NamedSet
     typealias Chain = PacketTable.Chain
@@ -38,7 +40,7 @@ struct Ruleset: Sendable {
     private static let postrouting = Chain(name: "postrouting", kind: "nat", hook: .postrouting, priority: 100)
     private static let input = Chain(name: "input", hook: .input)
     private static let forward = Chain(name: "forward", hook: .forward)
-    private static let chains = [publish, inward, early, prerouting, output, postrouting, input, forward]
+    private static let chains = [publish, inward, early, prerouting, output, postrouting, forward, input]
 
     /// The chain that is the operator's.
     static let operatorsChain = user.name
@@ -104,11 +106,9 @@ struct Ruleset: Sendable {
             // The address first: looking the interface up would cost every packet of the host more.
             PacketRule(early, "the loopback is the host's", .loopback(end, family), fromBridges, .verdict(.drop))
         } + [
-            PacketRule(
-                input, "internal networks reach their bridge only", .interface(.incoming, in: isolated),
-                .route(.destination, is: unicast, onIncoming: true), .verdict(.drop)),
-
             PacketRule(forward, "the operator's rules", .verdict(.jump(user))),
+            // Looking two interfaces up costs more than all else a packet between neighbours meets here.
+            PacketRule(forward, "goes on", .isEstablished, .verdict(.accept)),
             PacketRule(forward, "within a network", .interfaces(in: talking), .verdict(.accept)),
             PacketRule(forward, "out of internal networks", .interface(.incoming, in: isolated), .verdict(.drop)),
             PacketRule(forward, "into internal networks", .interface(.outgoing, in: isolated), .verdict(.drop)),
@@ -131,8 +131,10 @@ struct Ruleset: Sendable {
 
     /// The table with its rules and empty sets, and without the table that earlier versions had in the family `ip`.
     ///
-    /// - Parameter present: names of sets and chains to be made anew, because they are of another shape.
-    func renew(insteadOf present: Set<String> = []) -> [NetlinkMessage] {
+    /// - Parameters:
+    ///   - present: names of sets and chains to be made anew, because they are of another shape.
+    ///   - confines: whether there are internal networks.
+    func renew(insteadOf present: Set<String> = [], confines: Bool) -> [NetlinkMessage] {
         // Removing asks for something to be there; made twice is no error.
         let former = PacketTable(name: table.name, family: PacketTable.ipv4)
         let sets = Self.sets + Self.maps
@@ -142,7 +144,16 @@ struct Ruleset: Sendable {
         changes += sets.filter { present.contains($0.name) }.map(table.remove)
         changes += sets.map(table.create) + sets.map(table.removeElements)
         changes += Self.chains.map(table.create) + Self.chains.map(table.removeRules)
-        return changes + rules.map(table.append)
+        return changes + rules.map(table.append) + confine(confines)
+    }
+
+    /// Begins to keep containers of internal networks to their bridge's address, or ends it.
+    func confine(_ isOn: Bool) -> [NetlinkMessage] {
+        guard isOn else { return [table.removeRules(of: Self.input), table.remove(Self.input)] }
+        let rule = PacketRule(
+            Self.input, "internal networks reach their bridge only", .interface(.incoming, in: Self.isolated),
+            .route(.destination, is: Self.unicast, onIncoming: true), .verdict(.drop))
+        return [table.create(Self.input), table.append(rule)]
     }
 
     func add(_ network: NetworkRules) -> [NetlinkMessage] {
