@@ -14,53 +14,56 @@ extension Command {
     static var stopsAtPositional: Bool { false }
 }
 
-/// What is said before the command's name.
-struct Settings {
-    var host: String?
-    var configFolder: String?
-
-    /// The folder of `config.json`.
-    var folder: String { configFolder ?? environment("DOCKER_CONFIG") ?? (environment("HOME") ?? "/root") + "/.docker" }
-
-    func client() throws(CLIError) -> Client { try Client(self) }
-}
-
 /// Parses one command's arguments the way Docker's users type them.
 struct CommandEntry: Sendable {
     let name: String
     let command: any Command.Type
     /// What it does, in a line.
     let about: String
+    /// What its own help says instead, when a line does not do.
+    let description: String?
     /// Other names inside its group.
     let aliases: [String]
+    /// Whether lists of commands leave it out.
+    let isHidden: Bool
 
-    init(_ name: String, _ command: any Command.Type, _ about: String, aliases: [String] = []) {
+    init(
+        _ name: String, _ command: any Command.Type, _ about: String, description: String? = nil,
+        aliases: [String] = [],
+        isHidden: Bool = false
+    ) {
         self.name = name
         self.command = command
         self.about = about
+        self.description = description
         self.aliases = aliases
+        self.isHidden = isHidden
     }
 
     /// Whether it is what a group's member of this name means.
     func isNamed(_ typed: String, inGroup: Bool) -> Bool { name == typed || inGroup && aliases.contains(typed) }
 
-    func run(_ arguments: [String], _ settings: Settings) throws(CLIError) {
-        try parseAndRun(command, arguments, settings)
+    /// - Parameter path: the words it was called by: `container ls`.
+    func run(_ arguments: [String], _ options: GlobalOptions, path: String) throws(CLIError) {
+        try parseAndRun(command, arguments, options, path)
     }
 
     private func parseAndRun<C: Command>(
-        _ type: C.Type, _ arguments: [String], _ settings: Settings
+        _ type: C.Type, _ arguments: [String], _ options: GlobalOptions, _ path: String
     ) throws(CLIError) {
-        let (command, flags) = FlagSet.collect(type)
-        let help = CommandHelp(usage: C.usage)
+        let (command, flags) = FlagSet.collect { C() }
+        let help = CommandHelp(usage: C.usage, path: path)
         do throws(FlagError) {
-            guard try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional) == .run else {
-                return say(help.text(flags, about: about, names: Commands.names(of: type)))
+            let outcome = try flags.parse(arguments, stopsAtPositional: C.stopsAtPositional)
+            guard outcome == .run else {
+                if outcome == .shortHelp { say(Help.shortFlagNote) }
+                return say(help.text(flags, about: description ?? about, names: Commands.names(of: type)))
             }
         } catch {
             throw help.failure(error)
         }
-        try command.run(settings)
+        try options.check()
+        try command.run(try Settings(options, path: path))
     }
 }
 
@@ -90,56 +93,104 @@ enum Docker {
 
     /// Runs a command line without the program's name.
     static func dispatch(_ words: [String]) throws(CLIError) {
-        var settings = Settings()
-        var rest = words[...]
-        while let word = rest.first, word.hasPrefix("-") {
-            rest = rest.dropFirst()
-            let (name, joined) = word.cut("=")
-            switch name {
-            case "-H", "--host": settings.host = joined ?? rest.popFirst()
-            case "--config": settings.configFolder = joined ?? rest.popFirst()
-            case "-c", "--context", "-l", "--log-level": if joined == nil { rest = rest.dropFirst() }
-            case "-D", "--debug": break
-            case "-v", "--version": return say("Docker version \(Version.client), build \(Version.build)")
-            case "-h", "--help": return say(Help.text)
-            default:
-                guard name.hasPrefix("-H"), name.count > 2 else {
-                    let text =
-                        name.hasPrefix("--")
-                        ? "unknown flag: \(name)" : "unknown shorthand flag: '\(name.dropFirst().prefix(1))' in \(name)"
-                    var error = CLIError(text + "\n\nUsage:  docker [OPTIONS] COMMAND", exitCode: 125)
-                    error.helpFor = "docker"
-                    throw error
-                }
-                settings.host = String(word.dropFirst(2))
-            }
+        if let arguments = DaemonStarter.heritage(words) { return try DaemonStarter.become(arguments) }
+        let program = Program()
+        let outcome = try program.parse(words)
+        let options = program.options
+        guard outcome == .run else {
+            if outcome == .shortHelp { complain(Help.shortFlagNote) }
+            return say(Help.text(program))
         }
-        guard let verb = rest.popFirst() else { return complain(Help.text) }
-        if verb == "help" { return say(Help.text) }
-        try lookUp(verb, rest, settings)
+        var rest = program.words[...]
+        guard let verb = rest.popFirst() else {
+            if options.version { return say("Docker version \(Version.client), build \(Version.build)") }
+            return complain(Help.text(program))
+        }
+        if verb == "help" { return try explain(rest, program) }
+        let (entry, path) = try find(verb, &rest)
+        guard let entry else { return }
+        try entry.run(Array(rest), options, path: path)
     }
 
-    private static func lookUp(
-        _ verb: String, _ rest: ArraySlice<String>, _ settings: Settings
-    ) throws(CLIError) {
-        var table = Commands.table
-        var name = verb
-        var rest = rest
-        if let group = Commands.groups.first(where: { $0.name == verb }) {
-            guard let member = rest.popFirst() else { return complain(Help.text(of: group)) }
-            if ["-h", "--help"].contains(member) { return say(Help.text(of: group)) }
-            table = group.entries
-            name = member
+    /// The program's options and the words behind them.
+    struct Program {
+        let options: GlobalOptions
+        let flags: FlagSet
+        private let slot: WordSlot<[String]>
+
+        init() {
+            let collected = FlagSet.collect { (GlobalOptions(), WordSlot<[String]>([], isRequired: false)) }
+            (options, slot) = collected.value
+            flags = collected.flags
         }
-        let inGroup = name != verb
-        guard let entry = table.first(where: { $0.isNamed(name, inGroup: inGroup) }) else {
-            let typed = inGroup ? "\(verb) \(name)" : verb
-            let usage = inGroup ? "\n\nUsage:  docker \(verb)" : ""
-            var error = CLIError("unknown command: docker \(typed)\(usage)")
-            error.bare = false
-            error.helpFor = inGroup ? "docker \(verb)" : "docker"
-            throw error
+
+        var words: [String] { slot.value }
+
+        func parse(_ words: [String]) throws(CLIError) -> FlagSet.Outcome {
+            do throws(FlagError) { return try flags.parse(words, stopsAtPositional: true) } catch {
+                throw CommandHelp(usage: GlobalOptions.usage).failure(error)
+            }
         }
-        try entry.run(Array(rest), settings)
     }
+
+    /// `docker help` and `docker help COMMAND`.
+    private static func explain(_ topic: ArraySlice<String>, _ program: Program) throws(CLIError) {
+        var rest = topic
+        guard let verb = rest.popFirst() else { return say(Help.text(program)) }
+        let group = Commands.groups.first { $0.name == verb }
+        if let group, rest.isEmpty { return say(Help.text(of: group)) }
+        let table = group?.entries ?? Commands.table
+        let name = group == nil ? verb : rest.popFirst() ?? ""
+        guard let entry = table.first(where: { $0.isNamed(name, inGroup: group != nil) }), rest.isEmpty else {
+            throw CLIError("unknown help topic: \((rest.isEmpty ? topic : rest).joined(separator: " "))")
+        }
+        try entry.run(["--help"], program.options, path: group.map { "\($0.name) \(entry.name)" } ?? entry.name)
+    }
+
+    /// The command that words name, and its whole name; none when help has been given instead.
+    private static func find(
+        _ verb: String, _ rest: inout ArraySlice<String>
+    ) throws(CLIError) -> (entry: CommandEntry?, path: String) {
+        guard let group = Commands.groups.first(where: { $0.name == verb }) else {
+            if let entry = Commands.table.first(where: { $0.isNamed(verb, inGroup: false) }) { return (entry, verb) }
+            throw unknown(verb, inGroup: nil)
+        }
+        guard let member = rest.popFirst() else {
+            complain(Help.text(of: group))
+            return (nil, verb)
+        }
+        if let entry = group.entries.first(where: { $0.isNamed(member, inGroup: true) }) {
+            return (entry, "\(verb) \(entry.name)")
+        }
+        guard member.hasPrefix("-") else { throw unknown(member, inGroup: group) }
+        if member == "-h" { say(Help.shortFlagNote) }
+        guard ["-h", "--help"].contains(member) else {
+            throw CommandHelp(usage: verb).failure(
+                FlagError(
+                    member.hasPrefix("--")
+                        ? "unknown flag: \(member.cut("=").0)"
+                        : "unknown shorthand flag: '\(member.dropFirst().prefix(1))' in \(member)"))
+        }
+        say(Help.text(of: group))
+        return (nil, verb)
+    }
+
+    private static func unknown(_ name: String, inGroup group: CommandGroup?) -> CLIError {
+        if group == nil, let note = Heritage.removed[name] { return CLIError(note) }
+        let path = group.map { "docker \($0.name)" } ?? "docker"
+        var error = CLIError("unknown command: \(path) \(name)" + (group == nil ? "" : "\n\nUsage:  \(path)"))
+        error.bare = false
+        error.helpFor = path
+        return error
+    }
+}
+
+/// Commands of the first versions of Docker that are gone, and what does the same today.
+enum Heritage {
+    static let removed = [
+        "insert": """
+        docker: 'docker insert IMAGE URL PATH' is gone: have the file added when the image is built (ADD URL PATH in a \
+        Dockerfile), or put it into a container (docker cp FILE CONTAINER:PATH) and commit that (docker commit)
+        """
+    ]
 }

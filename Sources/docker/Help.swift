@@ -6,8 +6,9 @@ enum Version {
 
 /// The texts of `docker help` and of the groups' help.
 enum Help {
-    static var text: String {
+    static func text(_ program: Docker.Program) -> String {
         let groups = Commands.groups.map { ($0.name, $0.about) }
+        let options = CommandHelp.rows(program.flags) { program.options.filled($0) }
         return """
             Usage:  docker [OPTIONS] COMMAND
 
@@ -20,16 +21,19 @@ enum Help {
             \(rows(groups))
 
             Commands:
-            \(rows(Commands.others.map { ($0.name, $0.about) }))
+            \(rows(Commands.others.filter { !$0.isHidden }.map { ($0.name, $0.about) }))
 
             Global Options:
-                  --config string   Location of client config files (default "~/.docker")
-              -H, --host string     Daemon socket to connect to
-              -v, --version         Print version information and quit
+            \(options)
 
             Run 'docker COMMAND --help' for more information on a command.
+
+            For more help on how to use Docker, head to https://docs.docker.com/go/guides/
             """
     }
+
+    /// What is said of `-h` before the help it asks for.
+    static let shortFlagNote = "Flag shorthand -h has been deprecated, use --help"
 
     static func text(of group: CommandGroup) -> String {
         """
@@ -38,7 +42,7 @@ enum Help {
         \(group.about)
 
         Commands:
-        \(rows(group.entries.map { ($0.name, $0.about) }))
+        \(rows(group.entries.filter { !$0.isHidden }.map { ($0.name, $0.about) }))
 
         Run 'docker \(group.name) COMMAND --help' for more information on a command.
         """
@@ -52,8 +56,8 @@ enum Help {
 
     // MARK: Lines
 
-    /// One less than the columns of a terminal that is not known.
-    private static let width = 79
+    /// One less than the columns of the terminal, or of one that is not known.
+    private static let width = (Terminal.size(0)?.columns ?? 80) - 1
     /// How many columns a line may be longer for the sake of the words that are left.
     private static let slack = 5
 

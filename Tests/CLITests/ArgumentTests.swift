@@ -10,6 +10,7 @@ import Testing
         @Option("-e --env", "Variables") var env: [String] = []
         @Option("-c --cpu-shares", "Shares") var cpuShares: Int64 = 0
         @Option("--name", "Name") var name: String?
+        @Option("--volumes-from -volumes-from", nil) var volumesFrom: [String] = []
         @Flag("--rm", "Remove") var rm = false
         @Flag("-i --interactive", "Input") var interactive = false
         @Flag("-t --tty", "Terminal") var tty = false
@@ -17,7 +18,9 @@ import Testing
         @Argument var words: [String]
         func run(_ settings: Settings) throws(CLIError) {}
 
-        var text: String { "\(env) \(cpuShares) \(name ?? "nil") \(rm) \(interactive) \(tty) \(sigProxy) \(words)" }
+        var text: String {
+            "\(env) \(cpuShares) \(name ?? "nil") \(rm) \(interactive) \(tty) \(sigProxy) \(words + volumesFrom)"
+        }
     }
 
     @Test(arguments: [
@@ -27,10 +30,12 @@ import Testing
         (["--rm=false", "--name=", "img"], #"[] 0  false false false true ["img"]"#),
         (["-ie=x", "-c5", "img"], #"["x"] 5 nil false true false true ["img"]"#),
         (["--sig-proxy=false", "--rm", "--", "-img"], #"[] 0 nil true false false false ["-img"]"#),
+        (["-name", "n", "-rm", "img"], #"[] 0 n true false false true ["img"]"#),
+        (["-volumes-from", "a", "-volumes-from=b", "img"], #"[] 0 nil false false false true ["img", "a", "b"]"#),
         (["-t=0", "-i=true", "-c", "-1", "img", "--"], #"[] -1 nil false true false true ["img", "--"]"#),
     ])
     func `flags are read as Docker's client reads them`(words: [String], text: String) throws {
-        let (sample, flags) = FlagSet.collect(Sample.self)
+        let (sample, flags) = FlagSet.collect { Sample() }
         #expect(try flags.parse(words, stopsAtPositional: true) == .run)
         #expect(sample.text == text)
     }
@@ -53,7 +58,7 @@ import Testing
         (["--rm"], "docker: 'docker sample' requires at least 1 argument"),
     ])
     func `a command line that cannot be meant is refused in Docker's words`(words: [String], message: String) {
-        let (_, flags) = FlagSet.collect(Sample.self)
+        let (_, flags) = FlagSet.collect { Sample() }
         do throws(FlagError) {
             _ = try flags.parse(words, stopsAtPositional: true)
             Issue.record("\(words) was taken")
@@ -64,7 +69,7 @@ import Testing
     }
 
     @Test func `help lists the flags in order with their kinds`() throws {
-        let (_, flags) = FlagSet.collect(Sample.self)
+        let (_, flags) = FlagSet.collect { Sample() }
         #expect(try flags.parse(["--name", "x", "--help"], stopsAtPositional: true) == .help)
         let lines = CommandHelp(usage: Sample.usage).text(flags).split(separator: "\n").map(String.init)
         #expect(lines[0] == "Usage:  docker sample [OPTIONS] IMAGE [ARG...]")

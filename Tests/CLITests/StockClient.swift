@@ -30,10 +30,16 @@ enum StockClient {
 
     /// Runs `program line` with an empty home, in a folder that has a `cwd` in it.
     ///
-    /// - Parameter host: the daemon's address.
-    static func run(_ program: String, _ line: String, in folder: String, host: String) throws -> Result {
+    /// - Parameters:
+    ///   - host: the daemon's address; empty where none is named.
+    ///   - more: variables of the environment beside the usual ones, or in place of them.
+    ///   - keepsHome: the home is what earlier command lines have made of it.
+    static func run(
+        _ program: String, _ line: String, in folder: String, host: String, environment more: [String: String] = [:],
+        keepsHome: Bool = false
+    ) throws -> Result {
         let home = folder + "/home"
-        try? FileManager.default.removeItem(atPath: home)
+        if !keepsHome { try? FileManager.default.removeItem(atPath: home) }
         try FileManager.default.createDirectory(atPath: home, withIntermediateDirectories: true)
         let process = Process()
         process.executableURL = URL(filePath: "/bin/bash")
@@ -43,7 +49,7 @@ enum StockClient {
         process.environment = [
             "PATH": "/usr/bin:/bin", "HOME": home, "DOCKER_HOST": host, "FOO": "fromenv", "DOCKER_CLI_HINTS": "false",
             "TZ": "UTC",
-        ]
+        ].merging(more) { $1 }
         process.standardInput = FileHandle.nullDevice
         // Files, not pipes: neither has to be drained while the other is.
         let files = [folder + "/stdout", folder + "/stderr"]

@@ -8,8 +8,14 @@ enum Commands {
         .init("pull", Pull.self, "Download an image from a registry"),
         .init("push", Push.self, "Upload an image to a registry"),
         .init("images", ListImages.self, "List images"),
-        .init("login", Login.self, "Authenticate to a registry"),
-        .init("logout", Logout.self, "Log out from a registry"),
+        .init(
+            "login", Login.self, "Authenticate to a registry",
+            description: "Authenticate to a registry.\nDefaults to Docker Hub if no server is specified."),
+        .init(
+            "logout", Logout.self, "Log out from a registry",
+            description:
+                "Log out from a registry.\nIf no server is specified, the default is defined by the daemon."),
+        .init("search", Search.self, "Search Docker Hub for images"),
         .init("version", ShowVersion.self, "Show the Docker version information"),
         .init("info", Info.self, "Display system-wide information"),
     ]
@@ -17,7 +23,16 @@ enum Commands {
     static let others: [CommandEntry] = [
         .init("attach", Attach.self, "Attach local standard input, output, and error streams to a running container"),
         .init("commit", Commit.self, "Create a new image from a container's changes"),
-        .init("cp", Copy.self, "Copy files/folders between a container and the local filesystem"),
+        .init(
+            "cp", Copy.self, "Copy files/folders between a container and the local filesystem",
+            description: """
+                Copy files/folders between a container and the local filesystem
+
+                Use '-' as the source to read a tar archive from stdin
+                and extract it to a directory destination in a container.
+                Use '-' as the destination to stream a tar archive of a
+                container source to stdout.
+                """),
         .init("create", Create.self, "Create a new container"),
         .init("diff", Diff.self, "Inspect changes to files or directories on a container's filesystem"),
         .init("events", Events.self, "Get real time events from the server"),
@@ -57,10 +72,11 @@ enum Commands {
                     "attach", "commit", "cp", "create", "diff", "exec", "export", "kill", "logs", "pause", "port",
                     "rename", "restart", "run", "start", "stats", "stop", "top", "unpause", "update", "wait",
                 ])),
+        CommandGroup("context", "Manage contexts", contexts),
         CommandGroup(
             "image", "Manage images",
             [
-                .init("inspect", InspectKind<ImageKind>.self, "Display detailed information on one or more images"),
+                .init("inspect", InspectImages.self, "Display detailed information on one or more images"),
                 .init("ls", ListImages.self, "List images", aliases: ["list"]),
                 .init("prune", PruneImages.self, "Remove unused images"),
                 .init("rm", RemoveImages.self, "Remove one or more images", aliases: ["remove"]),
@@ -80,17 +96,37 @@ enum Commands {
             "system", "Manage Docker",
             [
                 .init("df", DiskUsage.self, "Show docker disk usage"),
+                .init(
+                    "dial-stdio", DialStdio.self,
+                    "Proxy the stdio stream to the daemon connection. Should not be invoked manually.", isHidden: true),
                 .init("prune", PruneSystem.self, "Remove unused data"),
             ] + shared(["events", "info"])),
         CommandGroup(
             "volume", "Manage volumes",
             [
                 .init("create", CreateVolume.self, "Create a volume"),
-                .init("inspect", InspectKind<VolumeKind>.self, "Display detailed information on one or more volumes"),
+                .init("inspect", InspectVolumes.self, "Display detailed information on one or more volumes"),
                 .init("ls", ListVolumes.self, "List volumes", aliases: ["list"]),
                 .init("prune", PruneVolumes.self, "Remove unused local volumes"),
-                .init("rm", RemoveVolumes.self, "Remove one or more volumes", aliases: ["remove"]),
+                .init(
+                    "rm", RemoveVolumes.self, "Remove one or more volumes",
+                    description:
+                        "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
+                    aliases: ["remove"]),
+                .init("update", UpdateVolume.self, "Update a volume (cluster volumes only)"),
             ]),
+    ]
+
+    private static let contexts: [CommandEntry] = [
+        .init("create", CreateContext.self, "Create a context", description: ContextHelp.text("create", "Create")),
+        .init("export", ExportContext.self, "Export a context to a tar archive FILE or a tar stream on STDOUT."),
+        .init("import", ImportContext.self, "Import a context from a tar or zip file"),
+        .init("inspect", InspectContexts.self, "Display detailed information on one or more contexts"),
+        .init("ls", ListContexts.self, "List contexts", aliases: ["list"]),
+        .init("rm", RemoveContexts.self, "Remove one or more contexts", aliases: ["remove"]),
+        .init("show", ShowContext.self, "Print the name of the current context"),
+        .init("update", UpdateContext.self, "Update a context", description: ContextHelp.text("update", "Update")),
+        .init("use", UseContext.self, "Set the current docker context"),
     ]
 
     static var table: [CommandEntry] { common + others }

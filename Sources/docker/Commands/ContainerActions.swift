@@ -25,16 +25,20 @@ func containerPath(_ name: String) throws(CLIError) -> String {
 struct Start: Command {
     static let usage = "start [OPTIONS] CONTAINER [CONTAINER...]"
     @Flag("-a --attach", "Attach STDOUT/STDERR and forward signals") var attach = false
+    @Option("--checkpoint", nil) var checkpoint: String?
+    @Option("--checkpoint-dir", nil) var checkpointDirectory: String?
     @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
     @Flag("-i --interactive", "Attach container's STDIN") var interactive = false
     @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
+        let detachKeys = settings.detachKeys(detachKeys)
+        let start = try start(client)
         guard attach || interactive else {
             do throws(CLIError) {
                 try forEach(names) { (name) throws(CLIError) in
-                    try client.call("POST", try containerPath(name) + "/start")
+                    try client.call("POST", try containerPath(name) + start)
                     say(name)
                 }
             } catch  where error.message.isEmpty {
@@ -53,7 +57,20 @@ struct Start: Command {
             condition: removes ? "removed" : "next-exit")
         let options = Session.Options(
             multiplexed: !tty, input: input, tty: tty, proxiesSignals: !tty, detachKeys: try DetachKeys(detachKeys))
-        try attached.run(options) { () throws(CLIError) in try client.call("POST", "/containers/\(id)/start") }
+        try attached.run(options) { () throws(CLIError) in try client.call("POST", "/containers/\(id)\(start)") }
+    }
+
+    /// The end of the path that starts a container.
+    private func start(_ client: Client) throws(CLIError) -> String {
+        let parameters = [("checkpoint", checkpoint), ("checkpoint-dir", checkpointDirectory)]
+        guard checkpoint != nil || checkpointDirectory != nil else { return "/start" }
+        guard try client.call("GET", "/version").flag("Experimental") else {
+            let refusals = parameters.filter { $0.1 != nil }.map {
+                "\"--\($0.0)\" is only supported on a Docker daemon with experimental features enabled"
+            }
+            throw CLIError(refusals.joined(separator: "\n"))
+        }
+        return "/start" + query(parameters)
     }
 }
 
@@ -62,12 +79,13 @@ struct Attach: Command {
     static let usage = "attach [OPTIONS] CONTAINER"
     @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
     @Flag("--no-stdin", "Do not attach STDIN") var noStdin = false
-    @Flag("--sig-proxy", "Proxy received signals to the process") var sigProxy =
-        false
+    @Flag("--sig-proxy", "Proxy all received signals to the process (default true)")
+    var sigProxy = true
     @Argument var name: String
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
+        let detachKeys = settings.detachKeys(detachKeys)
         let info = try client.call("GET", try containerPath(name) + "/json")
         guard info["State"]?.flag("Running") ?? false else {
             throw CLIError("You cannot attach to a stopped container, start it first")
@@ -92,7 +110,7 @@ struct Attach: Command {
 struct Stop: Command {
     static let usage = "stop [OPTIONS] CONTAINER [CONTAINER...]"
     @Option("-s --signal", "Signal to send to the container") var signal: String?
-    @Option("-t --time --timeout", "Seconds to wait before killing the container") var time: Int?
+    @Option("-t --timeout --time", "Seconds to wait before killing the container") var time: Int?
     @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("stop", names, signal, time, settings) }
@@ -102,7 +120,7 @@ struct Stop: Command {
 struct Restart: Command {
     static let usage = "restart [OPTIONS] CONTAINER [CONTAINER...]"
     @Option("-s --signal", "Signal to send to the container") var signal: String?
-    @Option("-t --time --timeout", "Seconds to wait before killing the container") var time: Int?
+    @Option("-t --timeout --time", "Seconds to wait before killing the container") var time: Int?
     @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) { try stopOrRestart("restart", names, signal, time, settings) }

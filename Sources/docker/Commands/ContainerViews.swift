@@ -72,12 +72,36 @@ struct Events: Command {
         ]
         let client = try settings.client()
         let response = try client.open("GET", "/events" + query(parameters))
-        let template: Template? = try format.map { (text) throws(CLIError) in
-            try Template(text == "json" ? "{{json .}}" : text)
+        let isObject = format == "json" || format == "{{json .}}"
+        let template: Template? = try format.flatMap { isObject ? nil : $0 }.map { (text) throws(CLIError) in
+            try Template(text)
         }
         while let event = try response.nextMessage() {
-            if let template { writeLine(try template.render(event)) } else { writeLine(text(event)) }
+            if isObject {
+                writeLine(object(event).encoded(escapingHTML: false))
+            } else if let template {
+                writeLine(try template.render(fields(event)))
+            } else {
+                writeLine(text(event))
+            }
         }
+    }
+
+    /// The event with its members in Docker's order.
+    private func object(_ event: JSON) -> JSON {
+        let names = ["status", "id", "from", "Type", "Action", "Actor", "scope", "time", "timeNano"]
+        return .object(names.compactMap { name in event[name].map { .init(name: name, value: $0) } })
+    }
+
+    /// The event as templates see it: with the names of Docker's type.
+    private func fields(_ event: JSON) -> JSON {
+        [
+            "Status": .string(event.text("status")), "ID": .string(event.text("id")),
+            "From": .string(event.text("from")), "Type": .string(event.text("Type")),
+            "Action": .string(event.text("Action")), "Actor": event["Actor"] ?? .null,
+            "Scope": .string(event.text("scope")), "Time": JSON(event.int("time")),
+            "TimeNano": JSON(event.int("timeNano")),
+        ]
     }
 
     private func writeLine(_ text: String) {

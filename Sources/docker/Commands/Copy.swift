@@ -6,7 +6,10 @@ struct Copy: Command {
         "cp [OPTIONS] CONTAINER:SRC_PATH DEST_PATH|-\n\tdocker cp [OPTIONS] SRC_PATH|- CONTAINER:DEST_PATH"
     @Flag("-a --archive", "Archive mode (copy all uid/gid information)") var archive = false
     @Flag("-L --follow-link", "Always follow symbol link in SRC_PATH") var followLink = false
-    @Flag("-q --quiet", "Suppress progress output during copy") var quiet = false
+    @Flag(
+        "-q --quiet",
+        "Suppress progress output during copy. Progress output is automatically suppressed if no terminal is attached")
+    var quiet = false
     @Argument var source: String
     @Argument var destination: String
 

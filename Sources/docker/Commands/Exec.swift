@@ -15,7 +15,7 @@ struct Exec: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         guard words.count >= 2 else {
-            throw CommandHelp(usage: Self.usage).wrongCount()
+            throw CommandHelp(usage: Self.usage, path: settings.path).wrongCount()
         }
         if tty, interactive, !detach, !Terminal.isTerminal(0) { throw CLIError("the input device is not a TTY") }
         let client = try settings.client()
@@ -23,7 +23,8 @@ struct Exec: Command {
             ("User", .string(user)), ("Privileged", .bool(privileged)), ("Tty", .bool(tty)),
             ("ConsoleSize", tty ? CreateBody.consoleSize() : nil), ("AttachStdin", .bool(interactive && !detach)),
             ("AttachStderr", .bool(!detach)), ("AttachStdout", .bool(!detach)), ("Detach", .bool(detach)),
-            ("DetachKeys", .string(detachKeys)), ("Env", try KeyValues.environment(files: envFile, values: env)),
+            ("DetachKeys", .string(settings.detachKeys(detachKeys))),
+            ("Env", try KeyValues.environment(files: envFile, values: env)),
             ("WorkingDir", .string(workdir)), ("Cmd", JSON(strings: words.dropFirst())),
         ])
         let id = try client.call("POST", try containerPath(words[0]) + "/exec", body).text("Id")
@@ -34,11 +35,12 @@ struct Exec: Command {
             try client.call("POST", "/exec/\(id)/start", start)
             return
         }
-        try attach(client, id, start)
+        try attach(client, id, start, try DetachKeys(settings.detachKeys(detachKeys)))
     }
 
-    private func attach(_ client: Client, _ id: String, _ body: JSON) throws(CLIError) {
-        let keys = try DetachKeys(detachKeys)
+    private func attach(
+        _ client: Client, _ id: String, _ body: JSON, _ keys: DetachKeys
+    ) throws(CLIError) {
         let stream = try client.hijack("/exec/\(id)/start", body)
         let options = Session.Options(
             multiplexed: !tty, input: interactive, tty: tty, proxiesSignals: false, detachKeys: keys)
@@ -63,7 +65,7 @@ struct Logs: Command {
         "--since", "Show logs since timestamp (e.g. \"2013-01-02T13:23:37Z\") or relative (e.g. \"42m\" for 42 minutes)"
     )
     var since: String?
-    @Option("-n --tail", "Number of lines to show from the end of the logs") var tail = "all"
+    @Option("-n --tail", "Number of lines to show from the end of the logs (default \"all\")") var tail = "all"
     @Flag("-t --timestamps", "Show timestamps") var timestamps = false
     @Option(
         "--until",

@@ -12,6 +12,13 @@ struct ListImages: Command {
     @Flag("-q --quiet", "Only show image IDs") var quiet = false
     @Argument var name: String?
 
+    init() {}
+
+    /// For rows of other lists.
+    ///
+    /// - Parameter isWhole: nothing is shortened.
+    init(isWhole: Bool) { _noTrunc = Flag(wrappedValue: isWhole, "--no-trunc", nil) }
+
     func run(_ settings: Settings) throws(CLIError) {
         let filters = name.map { filter.adding("reference", $0) } ?? filter
         let parameters = [("all", all ? "1" : nil), ("filters", filters.encoded)]
@@ -20,30 +27,43 @@ struct ListImages: Command {
         let digest = digests ? "{{.Digest}}\t" : ""
         let listing = Listing(
             standard: "table {{.Repository}}\t{{.Tag}}\t\(digest){{.ID}}\t{{.CreatedSince}}\t{{.Size}}",
-            headers: ["ID": "IMAGE ID", "CreatedSince": "CREATED"], identifier: "ID", rowType: "*formatter.imageContext"
-        )
-        var format = format
-        if format == nil, !quiet { format = try ConfigFile(folder: settings.folder).setting("imagesFormat") }
-        let showDigest = digests || format?.contains("{{.Digest}}") == true
-        print(try listing.render(sorted.flatMap { rows($0, showDigest) }, format: format, quiet: quiet), terminator: "")
+            headers: ["ID": "IMAGE ID", "CreatedSince": "CREATED"], identifier: "ID",
+            rowType: "*formatter.imageContext",
+            raw: (
+                "repository: {{.Repository}}\ntag: {{.Tag}}\n" + (digests ? "digest: {{.Digest}}\n" : "")
+                    + "image_id: {{.ID}}\ncreated_at: {{.CreatedAt}}\nvirtual_size: {{.Size}}\n", "image_id: {{.ID}}"
+            ))
+        let format = settings.format(format, "imagesFormat", quiet: quiet)
+        let showsDigest = digests || format?.contains("{{.Digest}}") == true
+        print(
+            try listing.render(sorted.flatMap { rows($0, showsDigest) }, format: format, quiet: quiet), terminator: "")
     }
 
-    private func rows(_ image: JSON, _ showDigest: Bool) -> [JSON] {
+    /// A row for each name and, where they are shown, digest of a name.
+    private func rows(_ image: JSON, _ showsDigest: Bool) -> [JSON] {
         let tags = (image["RepoTags"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>:<none>" }
-        let digests = (image["RepoDigests"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>@<none>" }
-        guard !tags.isEmpty else {
-            let pairs = digests.isEmpty ? ["<none>@<none>"] : (showDigest ? digests : [digests[0]])
-            return pairs.map { row(image, $0.cut("@").0, "<none>", $0.cut("@").1 ?? "<none>") }
-        }
-        return tags.map { tag in
+        let all = (image["RepoDigests"]?.elements ?? []).compactMap(\.string).filter { $0 != "<none>@<none>" }
+        guard !tags.isEmpty || !all.isEmpty else { return [row(image, "<none>", "<none>", "<none>")] }
+        let named = tags.map { tag -> (repository: String, tag: String) in
             let colon = tag.lastIndex(of: ":") ?? tag.endIndex
-            let repository = String(tag[..<colon])
-            let digest = digests.first { $0.hasPrefix(repository + "@") }?.cut("@").1
-            return row(image, repository, String(tag[colon...].dropFirst()), digest ?? "<none>")
+            return (String(tag[..<colon]), String(tag[colon...].dropFirst()))
         }
+        var rows = named.flatMap { repository, tag -> [JSON] in
+            let own = showsDigest ? all.filter { $0.cut("@").0 == repository }.map { $0.cut("@").1 ?? "" } : []
+            return (own.isEmpty ? ["<none>"] : own).map { row(image, repository, tag, $0) }
+        }
+        var seen: Set<String> = []
+        for (repository, digest) in all.map({ $0.cut("@") })
+        where !named.contains(where: { $0.repository == repository }) {
+            // Without a column for them, one row does for all digests of a name.
+            guard digests || seen.insert(repository).inserted else { continue }
+            rows.append(row(image, repository, "<none>", digests ? digest ?? "" : ""))
+        }
+        return rows
     }
 
-    private func row(_ image: JSON, _ repository: String, _ tag: String, _ digest: String) -> JSON {
+    /// The texts of one of an image's names.
+    func row(_ image: JSON, _ repository: String, _ tag: String, _ digest: String) -> JSON {
         let id = image.text("Id")
         let created = Double(image.int("Created"))
         func count(_ name: String) -> String { image.int(name) < 0 ? "N/A" : String(image.int(name)) }
@@ -53,8 +73,10 @@ struct ListImages: Command {
             "CreatedSince": .string(Times.ago(created)), "Digest": .string(digest),
             "ID": .string(noTrunc ? id : Short.id(id)), "Repository": .string(repository),
             "SharedSize": .string(
-                image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(Double(image.int("SharedSize")), digits: 3)),
-            "Size": .string(size), "Tag": .string(tag), "UniqueSize": "N/A",
+                image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(image.int("SharedSize"))),
+            "Size": .string(size), "Tag": .string(tag),
+            "UniqueSize": .string(
+                image.int("SharedSize") < 0 ? "N/A" : Sizes.decimal(image.int("Size") - image.int("SharedSize"))),
             "VirtualSize": .string(Sizes.decimal(image.int("Size"))),
         ]
     }
@@ -65,14 +87,17 @@ struct RemoveImages: Command {
     static let usage = "rmi [OPTIONS] IMAGE [IMAGE...]"
     @Flag("-f --force", "Force removal of the image") var force = false
     @Flag("--no-prune", "Do not delete untagged parents") var noPrune = false
-    @Option("--platform", "Remove only the given platform variant") var platform: [String] = []
+    @Option(
+        "--platform",
+        "Remove only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    var platform = CommaList()
     @Argument var names: [String]
 
     func run(_ settings: Settings) throws(CLIError) {
         let client = try settings.client()
         let flags = query(
             [("force", force ? "1" : nil), ("noprune", noPrune ? "1" : nil)]
-                + (try platform.map { (text) throws(CLIError) in ("platforms", try PlatformName.json(text)) }))
+                + (try platform.values.map { (text) throws(CLIError) in ("platforms", try PlatformName.json(text)) }))
         try forEach(names) { (name) throws(CLIError) in
             do throws(CLIError) {
                 for item in try client.call("DELETE", imagePath(name) + flags).elements {
@@ -108,10 +133,13 @@ struct Tag: Command {
 struct History: Command {
     static let usage = "history [OPTIONS] IMAGE"
     @Option("--format", Help.listFormat) var format: String?
-    @Flag("-H --human", "Print sizes and dates in human readable format")
+    @Flag("-H --human", "Print sizes and dates in human readable format (default true)")
     var human = true
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
-    @Option("--platform", "Show history for the given platform") var platform: String?
+    @Option(
+        "--platform",
+        "Show history for the given platform. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    var platform: String?
     @Flag("-q --quiet", "Only show image IDs") var quiet = false
     @Argument var name: String
 
@@ -128,7 +156,7 @@ struct History: Command {
             return [
                 "Comment": .string(layer.text("Comment")), "CreatedAt": .string(Times.rfc3339(created)),
                 "CreatedBy": .string(noTrunc ? by : Short.ellipsis(by, 45)),
-                "CreatedSince": .string(created < 0 ? "N/A" : Times.ago(created)),
+                "CreatedSince": .string(created <= 0 ? "N/A" : Times.ago(created)),
                 "ID": .string(
                     noTrunc || layer.text("Id") == "<missing>" ? layer.text("Id") : Short.id(layer.text("Id"))),
                 "Size": .string(
@@ -142,10 +170,10 @@ struct History: Command {
 /// `docker commit`.
 struct Commit: Command {
     static let usage = "commit [OPTIONS] CONTAINER [REPOSITORY[:TAG]]"
-    @Option("-a --author", "Author") var author: String?
+    @Option("-a --author -author", "Author (e.g., \"John Hannibal Smith <hannibal@a-team.com>\")") var author: String?
     @Option("-c --change", "Apply Dockerfile instruction to the created image") var change: [String] = []
     @Option("-m --message", "Commit message") var message: String?
-    @Flag("-p --pause", "Pause container during commit")
+    @Flag("-p --pause", "Pause container during commit (default true)")
     var pause = true
     @Argument var container: String
     @Argument var reference: String?
@@ -163,16 +191,15 @@ struct Commit: Command {
 struct Save: Command {
     static let usage = "save [OPTIONS] IMAGE [IMAGE...]"
     @Option("-o --output", "Write to a file, instead of STDOUT") var output: String?
-    @Option("--platform", "Save only the given platform variant") var platform: [String] = []
+    @Option(
+        "--platform",
+        "Save only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    var platform: String?
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
         try Download.check(output, "save")
-        let response = try settings.client().open(
-            "GET",
-            "/images/get"
-                + query(
-                    names.map { ("names", $0) }
-                        + (try platform.map { (text) throws(CLIError) in ("platform", try PlatformName.json(text)) })))
+        let parameters = names.map { ("names", $0) } + [("platform", try platform.map(PlatformName.json))]
+        let response = try settings.client().open("GET", "/images/get" + query(parameters))
         try Download.write(response, to: output)
     }
 }
@@ -192,18 +219,19 @@ struct Export: Command {
 struct Load: Command {
     static let usage = "load [OPTIONS]"
     @Option("-i --input", "Read from tar archive file, instead of STDIN") var input: String?
-    @Option("--platform", "Load only the given platform variant") var platform: [String] = []
+    @Option(
+        "--platform",
+        "Load only the given platform variant. Formatted as \"os[/arch[/variant]]\" (e.g., \"linux/amd64\")")
+    var platform: String?
     @Flag("-q --quiet", "Suppress the load output") var quiet = false
 
     func run(_ settings: Settings) throws(CLIError) {
         if input == nil, Terminal.isTerminal(0) { throw CLIError("requested load from stdin, but stdin is empty") }
         let source = try Upload(path: input)
         let quietly = quiet || !Terminal.isTerminal(1)
-        let platforms = try platform.map { (text) throws(CLIError) -> (String, String?) in
-            ("platform", try PlatformName.json(text))
-        }
+        let parameters = [("quiet", quietly ? "1" : "0"), ("platform", try platform.map(PlatformName.json))]
         let response = try settings.client().upload(
-            "POST", "/images/load" + query([("quiet", quietly ? "1" : "0")] + platforms), type: "application/x-tar",
+            "POST", "/images/load" + query(parameters), type: "application/x-tar",
             next: source.next)
         try Upload.show(response)
     }

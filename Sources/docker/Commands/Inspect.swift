@@ -12,37 +12,56 @@ enum Inspector {
         Kind(name: "image", path: "/images/", suffix: "/json"),
         Kind(name: "network", path: "/networks/", suffix: ""), Kind(name: "volume", path: "/volumes/", suffix: ""),
     ]
+    /// Those that are only looked for when they are asked for: other daemons may have them.
+    private static let others = [
+        Kind(name: "config", path: "/configs/", suffix: ""), Kind(name: "node", path: "/nodes/", suffix: ""),
+        Kind(name: "plugin", path: "/plugins/", suffix: "/json"), Kind(name: "secret", path: "/secrets/", suffix: ""),
+        Kind(name: "service", path: "/services/", suffix: ""), Kind(name: "task", path: "/tasks/", suffix: ""),
+    ]
 
     /// Prints an array of all that were found, then complains about the rest.
+    ///
+    /// - Parameter parameters: of the request, for objects of one kind.
     static func run(
-        _ names: [String], kind: String?, format: String?, size: Bool = false, verbose: Bool = false,
-        _ settings: Settings
+        _ names: [String], kind: String?, format: String?, size: Bool = false, _ settings: Settings,
+        _ parameters: [(String, String?)] = []
     ) throws(CLIError) {
         let client = try settings.client()
-        let wanted = kinds.filter { kind == nil || kind?.isEmpty == true || $0.name == kind }
+        let all = kinds + others
+        let wanted = kind.flatMap { $0.isEmpty ? nil : $0 }.map { kind in all.filter { $0.name == kind } } ?? kinds
         guard !wanted.isEmpty else {
-            throw CLIError(
-                "unknown type: \"\(kind ?? "")\": must be one of \"container\", \"image\", \"network\", \"volume\"")
+            let names = all.map { "\"\($0.name)\"" }.sorted().joined(separator: ", ")
+            throw CLIError("unknown type: \"\(kind ?? "")\": must be one of \(names)")
         }
-        let template: Template? = try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in
-            try Template(text)
-        }
+        let template = try template(format)
         var found: [JSON] = []
         var failures: [String] = []
         for name in names {
             do throws(CLIError) {
-                found.append(try look(client, name, wanted, size: size, verbose: verbose))
+                found.append(try look(client, name, wanted, size: size, parameters))
             } catch {
                 // As Docker: what was found is printed, whatever stopped the rest.
                 failures.append(error.message)
             }
         }
+        try tell(found, failures, template, isCompact: format == "json")
+    }
+
+    /// The template of a format; none for `json`.
+    static func template(_ format: String?) throws(CLIError) -> Template? {
+        try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in try Template(text) }
+    }
+
+    /// Prints what was found: by the template, or as an array on one line or several; then complains about the rest.
+    static func tell(
+        _ found: [JSON], _ failures: [String], _ template: Template?, isCompact: Bool, escapingHTML: Bool = false
+    ) throws(CLIError) {
         if let template {
             try show(found.map { GoRecords.typed($0) }, template)
-        } else if format == "json" {
-            say(JSON.array(found).encoded(escapingHTML: false))
+        } else if isCompact {
+            say(JSON.array(found).encoded(escapingHTML: escapingHTML))
         } else {
-            say(found.isEmpty ? "[]" : JSON.array(found).indented())
+            say(found.isEmpty ? "[]" : JSON.array(found).indented(escapingHTML: escapingHTML))
         }
         guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
     }
@@ -61,22 +80,20 @@ enum Inspector {
     }
 
     private static func look(
-        _ client: Client, _ name: String, _ kinds: [Kind], size: Bool, verbose: Bool
+        _ client: Client, _ name: String, _ kinds: [Kind], size: Bool, _ more: [(String, String?)]
     ) throws(CLIError) -> JSON {
         if kinds.count == 1, let kind = kinds.first, name.trimmed.isEmpty {
             throw CLIError("invalid \(kind.name) name or ID: value is empty")
         }
         var last: CLIError?
         for kind in kinds {
-            let parameters = [
-                ("size", size && kind.name == "container" ? "1" : nil),
-                ("verbose", verbose && kind.name == "network" ? "true" : nil),
-            ]
+            let parameters = [("size", size && kind.name == "container" ? "1" : nil)] + more
             do throws(CLIError) {
                 let path = kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + kind.suffix
                 let found = try client.call("GET", path + query(parameters))
                 if size, kind.name != "container" { complain("WARNING: --size ignored for \(kind.name)") }
-                return found
+                // Docker holds these as types of its own, whose maps are in order.
+                return kind.name == "volume" ? GoRecords.typed(found) : found
             } catch  where error.status == 404 || error.status == 400 && kinds.count > 1 {
                 last = error
             }
@@ -102,21 +119,32 @@ struct Inspect: Command {
     }
 }
 
-/// What makes an `inspect` of one kind: the kind's name.
-protocol InspectedKind {
-    static var kind: String { get }
+/// `docker image inspect`.
+struct InspectImages: Command {
+    static let usage = "image inspect [OPTIONS] IMAGE [IMAGE...]"
+    @Option("-f --format", Help.format) var format: String?
+    @Option(
+        "--platform",
+        """
+        Inspect a specific platform of the multi-platform image.
+        If the image or the server is not multi-platform capable, the command will error out if the platform does not match.
+        'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
+        """)
+    var platform: String?
+    @Argument var names: [String]
+    func run(_ settings: Settings) throws(CLIError) {
+        let parameters = [("platform", try platform.map(PlatformName.json))]
+        try Inspector.run(names, kind: "image", format: format, settings, parameters)
+    }
 }
-enum ImageKind: InspectedKind { static let kind = "image" }
-enum VolumeKind: InspectedKind { static let kind = "volume" }
 
-/// `docker image inspect` and its like.
-struct InspectKind<Kind: InspectedKind>: Command {
-    static var usage: String { "\(Kind.kind) inspect [OPTIONS] \(name) [\(name)...]" }
-    private static var name: String { Kind.kind.uppercased() }
+/// `docker volume inspect`.
+struct InspectVolumes: Command {
+    static let usage = "volume inspect [OPTIONS] VOLUME [VOLUME...]"
     @Option("-f --format", Help.format) var format: String?
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
-        try Inspector.run(names, kind: Kind.kind, format: format, settings)
+        try Inspector.run(names, kind: "volume", format: format, settings)
     }
 }
 
@@ -138,6 +166,7 @@ struct InspectNetworks: Command {
     @Flag("-v --verbose", "Verbose output for diagnostics") var verbose = false
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
-        try Inspector.run(names, kind: "network", format: format, verbose: verbose, settings)
+        try Inspector.run(
+            names, kind: "network", format: format, settings, [("verbose", verbose ? "true" : nil)])
     }
 }

@@ -4,14 +4,23 @@ struct ListContainers: Command {
     @Flag("-a --all", "Show all containers (default shows just running)") var all = false
     @Option("-f --filter", "Filter output based on conditions provided") var filter = Filters()
     @Option("--format", Help.listFormat) var format: String?
-    @Option("-n --last", "Show n last created containers (includes all states) (default -1)") var last =
-        -1
+    @Option("-n --last", "Show n last created containers (includes all states) (default -1)") var last = -1
     @Flag("-l --latest", "Show the latest created container (includes all states)") var latest = false
-    @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
+    @Flag("--no-trunc -notrunc", "Don't truncate output") var noTrunc = false
     @Flag("-q --quiet", "Only display container IDs") var quiet = false
     @Flag("-s --size", "Display total file sizes") var size = false
 
+    init() {}
+
+    /// For rows of other lists.
+    ///
+    /// - Parameter isWhole: nothing is shortened.
+    init(isWhole: Bool) { _noTrunc = Flag(wrappedValue: isWhole, "--no-trunc", nil) }
+
     func run(_ settings: Settings) throws(CLIError) {
+        let isIgnored = quiet && !(format ?? "").isEmpty
+        if isIgnored { complain("WARNING: Ignoring custom format, because both --format and --quiet are set.") }
+        let format = settings.format(isIgnored && format != "raw" ? nil : format, "psFormat", quiet: quiet)
         let client = try settings.client()
         let count = latest && last == -1 ? 1 : last
         let sized = size || format?.contains(".Size") == true || format?.contains("json .}}") == true
@@ -20,20 +29,25 @@ struct ListContainers: Command {
             ("limit", count > 0 ? String(count) : nil), ("size", sized ? "1" : nil),
         ]
         let list = try client.call("GET", "/containers/json" + query(parameters))
-        var format = format
-        if format == nil, !quiet { format = try ConfigFile(folder: settings.folder).setting("psFormat") }
         let columns = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
         let rows = list.elements.map(row)
         let listing = Listing(
             standard: size ? columns + "\t{{.Size}}" : columns,
             headers: ["ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"], identifier: "ID",
             rowType: "*formatter.ContainerContext",
+            raw: (
+                "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
+                    + "state:{{pad .State 1 0}}\nstatus:{{pad .Status 1 0}}\nnames: {{.Names}}\n"
+                    + "labels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\n"
+                    + (size ? "size: {{.Size}}\n" : ""), "container_id: {{.ID}}"
+            ),
             errorWords: (parsing: "failed to parse template", executing: "failed to execute template"),
             methods: Labels.methods(rows, list.elements, by: "ID"))
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
     }
 
-    private func row(_ container: JSON) -> JSON {
+    /// The texts of a container.
+    func row(_ container: JSON) -> JSON {
         let id = container.text("Id")
         let names = (container["Names"]?.elements ?? []).compactMap { $0.string?.drop { $0 == "/" } }.map(String.init)
         let shown = noTrunc ? names : names.filter { !$0.contains("/") }

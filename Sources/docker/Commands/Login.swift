@@ -3,8 +3,9 @@
 /// `docker login`.
 struct Login: Command {
     static let usage = "login [OPTIONS] [SERVER]"
-    @Option("-p --password", "Password") var password: String?
-    @Flag("--password-stdin", "Take the password from stdin") var passwordStdin = false
+    @Option("-p --password", "Password or Personal Access Token (PAT)") var password: String?
+    @Flag("--password-stdin", "Take the Password or Personal Access Token (PAT) from stdin")
+    var passwordStdin = false
     @Option("-u --username", "Username") var username: String?
     @Argument var server: String?
 
@@ -17,7 +18,7 @@ struct Login: Command {
         }
         if password != nil { complain("WARNING! Using --password via the CLI is insecure. Use --password-stdin.") }
         let key = ConfigFile.key(server)
-        var config = try ConfigFile(folder: settings.folder)
+        var config = settings.config
         let client = try settings.client()
         let secret =
             passwordStdin
@@ -90,7 +91,7 @@ struct Logout: Command {
     @Argument var server: String?
     func run(_ settings: Settings) throws(CLIError) {
         let key = ConfigFile.key(server)
-        var config = try ConfigFile(folder: settings.folder)
+        var config = settings.config
         say("Removing login credentials for \(key)")
         try config.erase(key)
     }

@@ -14,8 +14,7 @@ struct ListNetworks: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let list = try settings.client().call("GET", "/networks" + query([("filters", filter.encoded)]))
-        var format = format
-        if format == nil, !quiet { format = try ConfigFile(folder: settings.folder).setting("networksFormat") }
+        let format = settings.format(format, "networksFormat", quiet: quiet)
         let networks = list.elements.sorted { NaturalOrder.isAscending($0.text("Name"), $1.text("Name")) }
         let rows = networks.map(row)
         let listing = Listing(

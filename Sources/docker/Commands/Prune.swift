@@ -11,7 +11,7 @@ enum Prune {
 
     /// The filters that were typed, and those that the configuration file has for every `prune`.
     static func filters(_ typed: Filters, _ settings: Settings) throws(CLIError) -> Filters {
-        typed.adding(defaults: try ConfigFile(folder: settings.folder).pruneFilters)
+        typed.adding(defaults: settings.config.pruneFilters)
     }
 
     /// The names under `title`, and an empty line; nothing when there are none.
@@ -132,65 +132,5 @@ struct PruneSystem: Command {
             + (filters.isEmpty
                 ? ""
                 : "\n  Items to be pruned will be filtered with:\n" + filters.map { "  - \($0)\n" }.joined())
-    }
-}
-
-/// `docker system df`.
-struct DiskUsage: Command {
-    static let usage = "system df [OPTIONS]"
-    @Option("--format", Help.listFormat) var format: String?
-
-    func run(_ settings: Settings) throws(CLIError) {
-        let usage = try settings.client().call("GET", "/system/df")
-        let containers = usage["Containers"]?.elements ?? []
-        let listing = Listing(
-            standard: "table {{.Type}}\t{{.TotalCount}}\t{{.Active}}\t{{.Size}}\t{{.Reclaimable}}",
-            headers: ["TotalCount": "TOTAL"], identifier: "Type", rowType: "*formatter.diskUsageImagesContext")
-        let rows = [
-            images(usage),
-            Self.row(
-                "Containers", containers.count,
-                containers.filter { ["running", "paused", "restarting"].contains($0.text("State")) }.count,
-                containers.reduce(0) { $0 + $1.int("SizeRw") },
-                containers.filter { !["running", "paused", "restarting"].contains($0.text("State")) }.reduce(0) {
-                    $0 + $1.int("SizeRw")
-                }),
-            volumes(usage), buildCache(usage),
-        ]
-        print(try listing.render(rows, format: format), terminator: "")
-    }
-
-    private static func row(_ type: String, _ count: Int, _ active: Int, _ size: Int64, _ free: Int64) -> JSON {
-        let share = size > 0 ? " (\(free * 100 / size)%)" : ""
-        return [
-            "Active": .string(String(active)), "Reclaimable": .string(Sizes.decimal(free) + share),
-            "Size": .string(Sizes.decimal(size)), "TotalCount": .string(String(count)), "Type": .string(type),
-        ]
-    }
-
-    private func images(_ usage: JSON) -> JSON {
-        let images = usage["Images"]?.elements ?? []
-        let used = images.filter { $0.int("Containers") > 0 }
-        let bytes = used.filter { $0.int("Size") >= 0 && $0.int("SharedSize") >= 0 }
-            .reduce(Int64(0)) { $0 + $1.int("Size") - $1.int("SharedSize") }
-        let total = usage.int("LayersSize")
-        return Self.row("Images", images.count, used.count, total, max(0, total - bytes))
-    }
-
-    private func volumes(_ usage: JSON) -> JSON {
-        let volumes = usage["Volumes"]?.elements ?? []
-        func size(_ volume: JSON) -> Int64 { max(0, volume["UsageData"]?.int("Size") ?? 0) }
-        let unused = volumes.filter { ($0["UsageData"]?.int("RefCount") ?? 0) == 0 }
-        return Self.row(
-            "Local Volumes", volumes.count, volumes.count - unused.count, volumes.reduce(0) { $0 + size($1) },
-            unused.reduce(0) { $0 + size($1) })
-    }
-
-    private func buildCache(_ usage: JSON) -> JSON {
-        let records = usage["BuildCache"]?.elements ?? []
-        let unused = records.filter { !$0.flag("InUse") && !$0.flag("Shared") }
-        return Self.row(
-            "Build Cache", records.count, records.filter { $0.flag("InUse") }.count,
-            records.reduce(0) { $0 + $1.int("Size") }, unused.reduce(0) { $0 + $1.int("Size") })
     }
 }

@@ -2,7 +2,7 @@
 struct Pull: Command {
     static let usage = "pull [OPTIONS] NAME[:TAG|@DIGEST]"
     @Flag("-a --all-tags", "Download all tagged images in the repository") var allTags = false
-    @Flag("--disable-content-trust", nil) var disableContentTrust = false
+    @Flag("--disable-content-trust", "Skip image verification (default true)") var disableContentTrust = true
     @Option("--platform", "Set platform if server is multi-platform capable") var platform: String?
     @Flag("-q --quiet", "Suppress verbose output") var quiet = false
     @Option("--trace", "Write a timeline of the pull to a file (.svg: a drawing, else Chrome trace JSON)") var trace:
@@ -40,8 +40,15 @@ struct Pull: Command {
 struct Push: Command {
     static let usage = "push [OPTIONS] NAME[:TAG]"
     @Flag("-a --all-tags", "Push all tags of an image to the repository") var allTags = false
-    @Flag("--disable-content-trust", nil) var disableContentTrust = false
-    @Option("--platform", "Push a platform-specific manifest as a single-platform image") var platform: String?
+    @Flag("--disable-content-trust", "Skip image signing (default true)") var disableContentTrust = true
+    @Option(
+        "--platform",
+        """
+        Push a platform-specific manifest as a single-platform image to the registry.
+        Image index won't be pushed, meaning that other manifests, including attestations won't be preserved.
+        'os[/arch[/variant]]': Explicit platform (eg. linux/amd64)
+        """)
+    var platform: String?
     @Flag("-q --quiet", "Suppress verbose output") var quiet = false
     @Argument var name: String
 
@@ -56,7 +63,7 @@ struct Push: Command {
         if platform != nil { complain(Self.platformNote) }
         if !quiet, !allTags, image.tag == nil { say("Using default tag: latest") }
         let client = try settings.client()
-        let header = try ConfigFile(folder: settings.folder).header(for: image)
+        let header = try settings.config.header(for: image)
         let path = "/images/\(escaped(image.familiar, keeping: "/:"))/push"
         let tag = allTags ? nil : image.tag ?? "latest"
         let response = try client.open(

@@ -8,12 +8,14 @@ struct Run: Command {
     let container = ContainerOptions()
     @Flag("-d --detach", "Run container in background and print container ID") var detach = false
     @Option("--detach-keys", "Override the key sequence for detaching a container") var detachKeys = ""
-    @Flag("--sig-proxy", "Proxy received signals to the process") var sigProxy =
-        false
+    @Option("--pull", "Pull image before running (\"always\", \"missing\", \"never\") (default \"missing\")")
+    var pull = "missing"
+    @Flag("--sig-proxy", "Proxy received signals to the process (default true)") var sigProxy = true
 
     func run(_ settings: Settings) throws(CLIError) {
-        let body = CreateBody(options: container, detached: detach)
-        let document = try body.checked(Self.usage)
+        try container.checkSystem()
+        let body = CreateBody(options: container, detached: detach, pull: pull)
+        let document = try body.checked(settings, Self.usage)
         if detach, !container.attach.isEmpty {
             throw CLIError("conflicting options: cannot specify both --attach and --detach")
         }
@@ -23,7 +25,8 @@ struct Run: Command {
         do throws(CLIError) {
             try perform(settings, body, document)
         } catch {
-            throw error.message.isEmpty ? error : error.inRun("docker run", Self.exitCode(error.message.lowercased()))
+            throw error.message.isEmpty
+                ? error : error.inRun("docker \(settings.path)", Self.exitCode(error.message.lowercased()))
         }
     }
 
@@ -38,9 +41,11 @@ struct Run: Command {
     }
 
     private func perform(_ settings: Settings, _ body: CreateBody, _ document: JSON) throws(CLIError) {
+        let detachKeys = settings.detachKeys(detachKeys)
         let keys = try DetachKeys(detachKeys)
         let client = try settings.client()
-        let id = try ContainerCreation(client: client, settings: settings, options: container).create(document)
+        let id = try ContainerCreation(client: client, settings: settings, options: container, pull: pull).create(
+            document)
         if detach {
             try client.call("POST", "/containers/\(id)/start")
             return say(id)
@@ -65,10 +70,15 @@ struct Create: Command {
     static let stopsAtPositional = true
 
     let container = ContainerOptions()
+    @Option("--pull", "Pull image before creating (\"always\", \"|missing\", \"never\") (default \"missing\")")
+    var pull = "missing"
 
     func run(_ settings: Settings) throws(CLIError) {
-        let document = try CreateBody(options: container, detached: false).checked(Self.usage)
+        try container.checkSystem()
+        let document = try CreateBody(options: container, detached: false, pull: pull).checked(settings, Self.usage)
         let client = try settings.client()
-        say(try ContainerCreation(client: client, settings: settings, options: container).create(document))
+        say(
+            try ContainerCreation(client: client, settings: settings, options: container, pull: pull).create(
+                document))
     }
 }

@@ -17,10 +17,10 @@ struct ShowVersion: Command {
         let own: JSON = [
             "Version": .string(Version.client), "ApiVersion": .string(client.negotiatedVersion),
             "DefaultAPIVersion": .string(Client.apiVersion), "GitCommit": .string(Version.build), "Os": "linux",
-            "Arch": .string(Self.architecture), "Context": "default",
+            "Arch": .string(Self.architecture), "Context": .string(settings.contextName),
         ]
         if let format {
-            let both: JSON = ["Client": own, "Server": server]
+            let both: JSON = ["Client": own, "Server": server == .null ? .null : Self.typed(server)]
             let template = format == "json" ? "{{json .}}" : format
             say(try Template(template).render(both, missingKeysFail: server != .null))
         } else {
@@ -28,6 +28,30 @@ struct ShowVersion: Command {
             if server != .null { say(Self.serverLines(server)) }
         }
         if let failure { throw failure }
+    }
+
+    /// The server's side as Docker's type holds it.
+    private static func typed(_ server: JSON) -> JSON {
+        let details = [
+            "ApiVersion", "Arch", "BuildTime", "GitCommit", "GoVersion", "KernelVersion", "MinAPIVersion", "Os",
+        ]
+        let engine: JSON = [
+            "Name": "Engine", "Version": .string(server.text("Version")),
+            "Details": JSON(
+                map: Dictionary(
+                    uniqueKeysWithValues: details.filter { $0 != "KernelVersion" || server[$0] != nil }.map {
+                        ($0, server.text($0))
+                    } + [("Experimental", String(server.flag("Experimental")))])),
+        ]
+        let parts = server["Components"]?.elements ?? []
+        var members: [(String, JSON?)] = [
+            ("Platform", server["Platform"] ?? ["Name": ""]), ("Components", .array(parts.isEmpty ? [engine] : parts)),
+        ]
+        for name in ["Version", "ApiVersion", "MinAPIVersion", "GitCommit", "GoVersion", "Os", "Arch"] {
+            members.append((name, .string(server.text(name))))
+        }
+        for name in ["KernelVersion", "Experimental", "BuildTime"] { members.append((name, server[name])) }
+        return CreateBody.object(members)
     }
 
     private static func serverLines(_ server: JSON) -> String {
@@ -69,7 +93,7 @@ struct Info: Command {
     func run(_ settings: Settings) throws(CLIError) {
         let client: JSON = [
             "Debug": false, "Version": .string(Version.client), "GitCommit": .string(Version.build),
-            "Context": "default",
+            "Context": .string(settings.contextName),
             "Plugins": [], "Warnings": .null,
         ]
         var info = JSON.object([])
@@ -79,7 +103,9 @@ struct Info: Command {
             let whole = JSON.object(info.members + [.init(name: "ClientInfo", value: client)])
             say(try Template(format == "json" ? "{{json .}}" : format).render(whole, missingKeysFail: failure == nil))
         } else {
-            say("Client:\n Version:    \(Version.client)\n Context:    default\n Debug Mode: false\n\nServer:")
+            say(
+                "Client:\n Version:    \(Version.client)\n Context:    \(settings.contextName)\n Debug Mode: false\n\nServer:"
+            )
             if failure == nil {
                 say((Self.head(info) + Self.machine(info) + Self.registries(info)).joined(separator: "\n") + "\n")
             }

@@ -1,20 +1,20 @@
 /// `docker update`.
 struct Update: Command {
     static let usage = "update [OPTIONS] CONTAINER [CONTAINER...]"
-    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable") var blkioWeight:
-        UInt16?
+    @Option("--blkio-weight", "Block IO (relative weight), between 10 and 1000, or 0 to disable (default 0)")
+    var blkioWeight: UInt16?
     @Option("--cpu-period", "Limit CPU CFS (Completely Fair Scheduler) period") var cpuPeriod: Int64?
     @Option("--cpu-quota", "Limit CPU CFS (Completely Fair Scheduler) quota") var cpuQuota: Int64?
     @Option("--cpu-rt-period", "Limit the CPU real-time period in microseconds") var cpuRtPeriod: Int64?
     @Option("--cpu-rt-runtime", "Limit the CPU real-time runtime in microseconds") var cpuRtRuntime: Int64?
     @Option("-c --cpu-shares", "CPU shares (relative weight)") var cpuShares: Int64?
-    @Option("--cpus", "Number of CPUs") var cpus: String?
+    @Option("--cpus", "Number of CPUs", kind: "decimal") var cpus: String?
     @Option("--cpuset-cpus", "CPUs in which to allow execution (0-3, 0,1)") var cpusetCpus: String?
     @Option("--cpuset-mems", "MEMs in which to allow execution (0-3, 0,1)") var cpusetMems: String?
-    @Option("-m --memory", "Memory limit") var memory: String?
-    @Option("--memory-reservation", "Memory soft limit") var memoryReservation: String?
-    @Option("--memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap") var memorySwap:
-        String?
+    @Option("-m --memory", "Memory limit", kind: "bytes") var memory: String?
+    @Option("--memory-reservation", "Memory soft limit", kind: "bytes") var memoryReservation: String?
+    @Option("--memory-swap", "Swap limit equal to memory plus swap: -1 to enable unlimited swap", kind: "bytes")
+    var memorySwap: String?
     @Option("--pids-limit", "Tune container pids limit (set -1 for unlimited)") var pidsLimit: Int64?
     @Option("--restart", "Restart policy to apply when a container exits") var restart: String?
     @Argument var names: [String]

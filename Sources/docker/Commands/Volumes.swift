@@ -1,6 +1,7 @@
 /// `docker volume ls`.
 struct ListVolumes: Command {
     static let usage = "volume ls [OPTIONS]"
+    @Flag("--cluster", "Display only cluster volumes, and use cluster volume list formatting") var cluster = false
     @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter = Filters()
     @Option("--format", Help.listFormat) var format: String?
     @Flag("-q --quiet", "Only display volume names") var quiet = false
@@ -10,19 +11,44 @@ struct ListVolumes: Command {
         let sorted = (answer["Volumes"]?.elements ?? []).sorted {
             NaturalOrder.isAscending($0.text("Name"), $1.text("Name"))
         }
-        let rows = sorted.map { volume -> JSON in
-            [
-                "Availability": "N/A", "Driver": .string(volume.text("Driver")), "Group": "N/A",
-                "Labels": .string(Labels.text(volume["Labels"])), "Links": "N/A",
-                "Mountpoint": .string(volume.text("Mountpoint")), "Name": .string(volume.text("Name")),
-                "Scope": .string(volume.text("Scope")), "Size": "N/A", "Status": "N/A",
-            ]
-        }
+        let shown = cluster ? sorted.filter { ($0["ClusterVolume"] ?? .null) != .null } : sorted
+        let rows = shown.map(Self.row)
+        let format = settings.format(format, "volumesFormat", quiet: quiet)
         let listing = Listing(
-            standard: "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name",
-            rowType: "*formatter.volumeContext",
-            methods: Labels.methods(rows, sorted, by: "Name"))
+            standard: cluster
+                ? "table {{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
+                : "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name",
+            rowType: "*formatter.volumeContext", raw: ("name: {{.Name}}\ndriver: {{.Driver}}\n", "name: {{.Name}}"),
+            methods: Labels.methods(rows, shown, by: "Name"))
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+    }
+
+    /// The texts of a volume.
+    static func row(_ volume: JSON) -> JSON {
+        let usage = volume["UsageData"].flatMap { $0 == .null ? nil : $0 }
+        return [
+            "Availability": "N/A", "Driver": .string(volume.text("Driver")), "Group": "N/A",
+            "Labels": .string(Labels.text(volume["Labels"])),
+            "Links": .string(usage.map { String($0.int("RefCount")) } ?? "N/A"),
+            "Mountpoint": .string(volume.text("Mountpoint")), "Name": .string(volume.text("Name")),
+            "Scope": .string(volume.text("Scope")),
+            "Size": .string(usage.map { Sizes.decimal($0.int("Size")) } ?? "N/A"), "Status": "N/A",
+        ]
+    }
+}
+
+/// `docker volume update`.
+struct UpdateVolume: Command {
+    static let usage = "volume update [OPTIONS] [VOLUME]"
+    @Option(
+        "--availability", "Cluster Volume availability (\"active\", \"pause\", \"drain\") (default \"active\")")
+    var availability = "active"
+    @Argument var name: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        _ = try settings.client().call("GET", "/volumes/\(escaped(name))")
+        // Volumes of a swarm are the only ones with anything to update, and there are none here.
+        throw CLIError("can only update cluster volumes")
     }
 }
 

@@ -61,6 +61,7 @@ extension Client {
         let connection = try connect()
         var versioned = request
         versioned.path = "/v\(negotiatedVersion)" + request.path
+        versioned.headers += extraHeaders
         try connection.send(versioned.encoded())
         return connection
     }

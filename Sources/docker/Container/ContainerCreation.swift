@@ -5,6 +5,8 @@ struct ContainerCreation {
     let client: Client
     let settings: Settings
     let options: ContainerOptions
+    /// When its image is pulled: `always`, `missing` or `never`.
+    let pull: String
 
     /// Creates the container `body` describes.
     ///
@@ -16,23 +18,41 @@ struct ContainerCreation {
         if let address = options.dns.values.first(where: NameServerRule.isLoopback) {
             complain("WARNING: Localhost DNS (\(address)) may fail in containers.")
         }
-        if options.pull == "always" { try pull(image) }
+        if pull == "always" { try fetch(image) }
         try checkHardwareAddresses()
         let path = "/containers/create" + query([("name", options.name), ("platform", options.platform)])
+        let body = options.useAPISocket ? try Self.withSocket(body, of: client) : body
         let answer: JSON
         do throws(CLIError) {
             answer = try client.call("POST", path, body)
         } catch {
             // As Docker: the image, or the image for that platform, is what a creation can miss.
-            guard error.status == 404, options.pull == "missing", let name = reference else { throw error }
+            guard error.status == 404, pull == "missing", let name = reference else { throw error }
             if !options.quiet { complain("Unable to find image '\(name.familiar)\(name.suffix)' locally") }
-            try pull(image)
+            try fetch(image)
             answer = try client.call("POST", path, body)
         }
         for warning in answer["Warnings"]?.elements ?? [] { complain("WARNING: \(warning.string ?? "")") }
         let id = answer.text("Id")
         if let path = options.cidfile { try writeFileAtomically(path, Array(id.utf8), mode: 0o644) }
         return id
+    }
+
+    /// The same container with the daemon's socket in it.
+    private static func withSocket(_ body: JSON, of client: Client) throws(CLIError) -> JSON {
+        guard case .unix(let path) = client.host else {
+            throw CLIError(
+                "flag --use-api-socket can only be used with unix sockets: "
+                    + "docker endpoint \(client.host.description) is incompatible")
+        }
+        let mount: JSON = ["Type": "bind", "Source": .string(path), "Target": "/var/run/docker.sock"]
+        let members = body.members.map { member -> JSON.Member in
+            guard member.name == "HostConfig" else { return member }
+            let others = member.value.members.filter { $0.name != "Mounts" }
+            let mounts = (member.value["Mounts"]?.elements ?? []) + [mount]
+            return .init(name: "HostConfig", value: .object(others + [.init(name: "Mounts", value: .array(mounts))]))
+        }
+        return .object(members)
     }
 
     /// Older daemons do not look at a network's hardware address.
@@ -57,7 +77,7 @@ struct ContainerCreation {
         }
     }
 
-    private func pull(_ image: String) throws(CLIError) {
+    private func fetch(_ image: String) throws(CLIError) {
         let name = try ImageName(parsing: image)
         try ImagePull(client: client, settings: settings).pull(
             name, platform: options.platform, progress: options.quiet ? nil : ProgressView(descriptor: 2))

@@ -3,6 +3,8 @@ struct CreateBody {
     let options: ContainerOptions
     /// Nobody will be attached at start.
     let detached: Bool
+    /// When the image is pulled.
+    let pull: String
 
     /// Whether a stream is attached: the ones asked for, else output and error, and input with `-i`.
     func attaches(_ stream: String) throws(CLIError) -> Bool {
@@ -17,20 +19,22 @@ struct CreateBody {
     }
 
     /// The whole document; an error carries what Docker prints around it: the usage line for a bad flag, the command else.
-    func checked(_ usage: String) throws(CLIError) -> JSON {
+    func checked(_ settings: Settings, _ usage: String) throws(CLIError) -> JSON {
         do throws(CLIError) {
             return try document()
         } catch {
-            if error.message.hasPrefix("invalid argument ") { throw CommandHelp(usage: usage).shown(error.message) }
-            throw error.inRun("docker \(usage.cut(" ").0)", 125)
+            if error.message.hasPrefix("invalid argument ") {
+                throw CommandHelp(usage: usage, path: settings.path).shown(error.message)
+            }
+            throw error.inRun("docker \(settings.path)", 125)
         }
     }
 
     /// The whole document.
     func document() throws(CLIError) -> JSON {
         let o = options
-        guard ["always", "missing", "never"].contains(o.pull) else {
-            throw CLIError("invalid pull option: '\(o.pull)': must be one of \"always\", \"missing\" or \"never\"")
+        guard ["always", "missing", "never"].contains(pull) else {
+            throw CLIError("invalid pull option: '\(pull)': must be one of \"always\", \"missing\" or \"never\"")
         }
         guard o.macAddress.isEmpty || HardwareAddress.isValid(o.macAddress.trimmed) else {
             throw CLIError("\(o.macAddress) is not a valid mac address")
@@ -93,7 +97,7 @@ struct CreateBody {
             ("Runtime", o.runtime.map { .string($0) }), ("Mounts", try mounts()),
             ("MaskedPaths", security.showsSystemPaths ? .array([]) : nil),
             ("ReadonlyPaths", security.showsSystemPaths ? .array([]) : nil),
-            ("Init", o.initProcess ? true : nil),
+            ("Init", o.initProcess ? true : nil), ("Isolation", o.isolation.isEmpty ? nil : .string(o.isolation)),
         ]
         return Self.object(members + (try ResourceSpec(o).members()))
     }

@@ -18,9 +18,19 @@ struct ResourceSpec {
             ("MemorySwap", JSON(try CreateBody.size(o.memorySwap, "--memory-swap"))),
             ("MemorySwappiness", JSON(o.memorySwappiness)),
             ("OomKillDisable", .bool(o.oomKillDisable)), ("PidsLimit", JSON(o.pidsLimit)),
-            ("Ulimits", try Self.ulimits(o.ulimit)),
+            ("Ulimits", try Self.ulimits(o.ulimit)), ("CpuRealtimePeriod", JSON(o.cpuRtPeriod)),
+            ("CpuRealtimeRuntime", JSON(o.cpuRtRuntime)),
+            ("DeviceRequests", Self.list(o.gpus.values)),
+            ("BlkioWeightDevice", Self.list(o.blkioWeightDevice.values)),
+            ("BlkioDeviceReadBps", Self.list(o.deviceReadBps.values)),
+            ("BlkioDeviceWriteBps", Self.list(o.deviceWriteBps.values)),
+            ("BlkioDeviceReadIOps", Self.list(o.deviceReadIOps.values)),
+            ("BlkioDeviceWriteIOps", Self.list(o.deviceWriteIOps.values)),
         ]
     }
+
+    /// Absent when nothing was asked for.
+    private static func list(_ values: [JSON]) -> JSON? { values.isEmpty ? nil : .array(values) }
 
     /// `1.5` CPUs in billionths.
     static func nanoCPUs(_ text: String?) throws(CLIError) -> Int64 {

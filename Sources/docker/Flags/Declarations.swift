@@ -3,12 +3,15 @@
     private let slot: ValueSlot<Value>
     var wrappedValue: Value { slot.value }
 
-    init(wrappedValue: Value, _ names: StaticString, _ help: StaticString?) {
-        slot = ValueSlot(names, help, wrappedValue)
+    /// - Parameter kind: what help calls the value, when its type does not say it.
+    init(wrappedValue: Value, _ names: StaticString, _ help: StaticString?, kind: StaticString? = nil) {
+        slot = ValueSlot(names, help, wrappedValue, kind)
     }
 
-    init<Wrapped>(_ names: StaticString, _ help: StaticString?) where Value == Wrapped? {
-        slot = ValueSlot(names, help, nil)
+    init<Wrapped>(
+        _ names: StaticString, _ help: StaticString?, kind: StaticString? = nil
+    ) where Value == Wrapped? {
+        slot = ValueSlot(names, help, nil, kind)
     }
 }
 

@@ -14,17 +14,21 @@ final class FlagSet {
     nonisolated(unsafe) static var current: FlagSet?
 
     /// What a command line asked for.
-    enum Outcome { case run, help }
+    enum Outcome {
+        case run, help
+        /// `-h`, which is `--help` where no flag is called so.
+        case shortHelp
+    }
 
     static func add(_ slot: FlagSlot) { current?.flags.append(slot) }
     static func add(_ slot: ArgumentSlot) { current?.arguments.append(slot) }
 
-    /// Makes a command's value and collects its flags.
-    static func collect<C: Command>(_ type: C.Type) -> (command: C, flags: FlagSet) {
+    /// Makes a value whose properties are flags, and collects them.
+    static func collect<Value>(_ make: () -> Value) -> (value: Value, flags: FlagSet) {
         let set = FlagSet()
         current = set
         defer { current = nil }
-        return (C(), set)
+        return (make(), set)
     }
 
     /// Gives every word to its flag or argument.
@@ -46,7 +50,7 @@ final class FlagSet {
                 break
             }
             let outcome = word.hasPrefix("--") ? try long(word, &rest) : try short(word, &rest)
-            if outcome == .help { return .help }
+            if outcome != .run { return outcome }
         }
         try distribute(positional)
         return .run
@@ -66,10 +70,11 @@ final class FlagSet {
     }
 
     private func short(_ word: String, _ rest: inout ArraySlice<String>) throws(FlagError) -> Outcome {
+        if let long = heritage(word) { return try self.long(long, &rest) }
         var letters = word.dropFirst()
         while let letter = letters.popFirst() {
             guard let flag = flags.first(where: { $0.isNamed("-\(letter)") }) else {
-                if letter == "h" { return .help }
+                if letter == "h" { return .shortHelp }
                 throw FlagError("unknown shorthand flag: '\(letter)' in -\(letter)\(letters)")
             }
             if flag.isSwitch, letters.first != "=" {
@@ -84,6 +89,26 @@ final class FlagSet {
             return .run
         }
         return .run
+    }
+
+    /// The spelling of today of a long flag behind a single dash, as the first versions of Docker had them: those that a
+    /// flag declares (`-volumes-from`), and words that are nothing else.
+    private func heritage(_ word: String) -> String? {
+        let (name, value) = word.cut("=")
+        guard name.utf8.count > 2 else { return nil }
+        if let flag = flags.first(where: { $0.isNamed(name) }), let long = flag.long {
+            return long + (value.map { "=\($0)" } ?? "")
+        }
+        return !areLetters(word) && flags.contains { $0.isNamed("-\(name)") } ? "-" + word : nil
+    }
+
+    /// Whether a word is short flags, the last of them perhaps with its value.
+    private func areLetters(_ word: String) -> Bool {
+        for letter in word.dropFirst() {
+            guard let flag = flags.first(where: { $0.isNamed("-\(letter)") }) else { return letter == "h" }
+            if !flag.isSwitch { return true }
+        }
+        return true
     }
 
     private func give(_ text: String, to flag: FlagSlot) throws(FlagError) {
@@ -142,7 +167,7 @@ class FlagSlot {
     func take(_ text: String) -> String? { nil }
 
     private var allNames: [Substring] { names.description.split(separator: " ") }
-    var short: Substring? { allNames.first { !$0.hasPrefix("--") } }
+    var short: Substring? { allNames.first { $0.utf8.count == 2 } }
     var long: Substring? { allNames.first { $0.hasPrefix("--") } }
 
     /// Compares bytes without making strings: every flag of a command is asked about every word.
@@ -181,13 +206,15 @@ final class SwitchSlot: FlagSlot {
 /// A flag with a value.
 final class ValueSlot<Value: FlagValue>: FlagSlot {
     var value: Value
+    private let givenKind: StaticString?
 
-    init(_ names: StaticString, _ help: StaticString?, _ value: Value) {
+    init(_ names: StaticString, _ help: StaticString?, _ value: Value, _ kind: StaticString? = nil) {
         self.value = value
+        givenKind = kind
         super.init(names, help)
     }
 
-    override var kind: String { Value.kind }
+    override var kind: String { givenKind?.description ?? Value.kind }
     override var isSwitch: Bool { Value.isSwitch }
     override func take(_ text: String) -> String? { value.take(text) }
 }

@@ -93,4 +93,5 @@ extension FlagInteger {
 
 extension Int: FlagInteger { static var kind: String { "int" } }
 extension Int64: FlagInteger { static var kind: String { "int" } }
+extension UInt64: FlagInteger { static var kind: String { "uint" } }
 extension UInt16: FlagInteger { static var kind: String { "uint16" } }

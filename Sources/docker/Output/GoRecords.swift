@@ -55,6 +55,7 @@ enum GoRecords {
     /// A member by its name in Go, or what a record has where it was not sent; nil for neither.
     static func member(_ name: String, of value: JSON) -> JSON? {
         if name == "ID", let id = value["Id"] { return id }
+        if name == "APIVersion", let version = value["ApiVersion"] { return version }
         if isNetwork(value), let zero = networkZeros[name] { return zero }
         guard let field = record(of: value.members)?.fields.first(where: { $0.isNamed(name) }) else { return nil }
         return value[field.name] ?? field.zero

@@ -167,7 +167,7 @@ struct TemplateParser {
     private mutating func branch(_ kind: String, _ head: Substring) throws(CLIError) -> Template.Node {
         var lexer = try TemplateLexer(head)
         let variables = lexer.takeDeclaration()
-        let pipeline = try lexer.pipeline()
+        let pipeline = try lexer.pipeline(of: kind)
         let (then, ending) = try block()
         guard let ending else { throw malformed("unexpected EOF") }
         var otherwise: [Template.Node] = []
@@ -237,7 +237,9 @@ struct TemplateLexer {
     }
 
     /// Commands separated by `|`, to the end or a closing parenthesis.
-    mutating func pipeline() throws(CLIError) -> [Template.Call] {
+    ///
+    /// - Parameter owner: what the commands are for, as errors say it.
+    mutating func pipeline(of owner: String = "command") throws(CLIError) -> [Template.Call] {
         var calls: [Template.Call] = []
         var operands: [Template.Operand] = []
         var words: [Substring] = []
@@ -275,7 +277,7 @@ struct TemplateLexer {
         }
         if !operands.isEmpty { calls.append(command()) }
         guard !calls.isEmpty, !calls.contains(where: { $0.operands.isEmpty }) else {
-            throw CLIError("template parsing error: template: :1: missing value for command", exitCode: 64)
+            throw CLIError("template parsing error: template: :1: missing value for \(owner)", exitCode: 64)
         }
         return calls
     }

@@ -52,6 +52,30 @@ struct ConfigFile {
     /// A text among the other settings, such as `psFormat`.
     func setting(_ name: String) -> String? { document[name]?.string }
 
+    /// Headers of every request to a daemon; those that the client sets itself are left alone.
+    var httpHeaders: [(String, String)] {
+        let own: Set = [
+            "host", "user-agent", "connection", "content-length", "content-type", "transfer-encoding", "upgrade",
+        ]
+        func isLine(_ text: String) -> Bool { text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7f } }
+        return (document["HttpHeaders"]?.members ?? []).compactMap { member in
+            guard let value = member.value.string, !own.contains(member.name.lowercased()), isLine(member.name + value),
+                !member.name.isEmpty
+            else { return nil }
+            return (member.name, value)
+        }
+    }
+
+    /// Stores a setting and replaces the file at once; nil removes it.
+    mutating func store(setting name: String, _ value: String?) throws(CLIError) {
+        guard setting(name) != value else { return }
+        var members = document.members.filter { $0.name != name }
+        if members.isEmpty { members.append(.init(name: "auths", value: .object([]))) }
+        if let value { members.append(.init(name: name, value: .string(value))) }
+        document = .object(members)
+        try save()
+    }
+
     /// The filters of every `prune`.
     var pruneFilters: [String] { (document["pruneFilters"]?.elements ?? []).compactMap(\.string) }
 
@@ -109,7 +133,7 @@ struct ConfigFile {
     }
 
     private func save() throws(CLIError) {
-        mkdir(String(path.dropLast("/config.json".count)), 0o700)
+        try Folder.make(String(path.dropLast("/config.json".count)), mode: 0o700)
         try writeFileAtomically(path, Array(document.indented("\t").utf8), mode: 0o600)
     }
 

@@ -4,7 +4,7 @@ enum PlatformName {
     static func json(_ text: String) throws(CLIError) -> String {
         let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
         guard (1...3).contains(parts.count), parts.allSatisfy({ !$0.isEmpty }) else {
-            throw CLIError("invalid platform: \"\(text)\": want os/arch[/variant], such as linux/amd64")
+            throw CLIError("\"\(text)\": cannot parse platform specifier: invalid argument")
         }
         let members = [
             ("architecture", parts.count > 1 ? JSON.string(parts[1]) : nil), ("os", .string(parts[0])),
@@ -30,7 +30,7 @@ struct ImagePull {
             ("fromImage", name.full), ("tag", all ? nil : name.tagOrDigest), ("platform", platform),
             ("trace", traced ? "1" : nil),
         ]
-        let header = try ConfigFile(folder: settings.folder).header(for: name)
+        let header = try settings.config.header(for: name)
         let response = try client.open("POST", "/images/create" + query(parameters), headers: [header])
         var view = progress
         var stages: [PullTrace.Stage] = []

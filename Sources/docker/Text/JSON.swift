@@ -93,9 +93,9 @@ extension JSON {
     }
 
     /// Text over several lines, `indent` repeated per level, in member order.
-    func indented(_ indent: String = "    ", depth: Int = 0) -> String {
+    func indented(_ indent: String = "    ", depth: Int = 0, escapingHTML: Bool = false) -> String {
         var out = ""
-        write(into: &out, indent: indent, depth: depth, escapingHTML: false)
+        write(into: &out, indent: indent, depth: depth, escapingHTML: escapingHTML)
         return out
     }
 

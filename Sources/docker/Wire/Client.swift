@@ -5,29 +5,33 @@ final class Client {
     /// The API version this program speaks; the server may be older, then its own version is used.
     static let apiVersion = "1.51"
 
-    let host: Host
-    /// Whether a daemon may be started when nobody answers at the standard socket.
-    let mayStart: Bool
+    private let endpoint: Endpoint
+    /// What the user's configuration file adds to every request.
+    let extraHeaders: [(String, String)]
     private var idle: [Connection] = []
     private var prefix = "/v\(Client.apiVersion)"
 
     init(_ settings: Settings) throws(CLIError) {
-        let named = settings.host ?? environment("DOCKER_HOST")
-        host = try named.map { (text) throws(CLIError) in try Host(parsing: text) } ?? .standard
-        mayStart = named == nil
+        endpoint = try Endpoint(settings)
+        extraHeaders = settings.config.httpHeaders
     }
+
+    /// Where the daemon is.
+    var host: Host { endpoint.host }
 
     /// A connection of one's own, starting the daemon if that is allowed and needed.
     func connect() throws(CLIError) -> Connection {
         do throws(Connection.ConnectFailure) {
-            return try Connection(to: host)
+            return try Connection(to: endpoint)
         } catch {
+            if let message = error.message { throw CLIError("error during connect: \(message)") }
+            let mayStart = endpoint.isImplied && getuid() == 0
             switch error.code {
             case EACCES, EPERM:
                 throw CLIError(
                     "permission denied while trying to connect to the Docker daemon socket at \(host.description)")
-            case ENOENT where mayStart && getuid() == 0, ECONNREFUSED where mayStart && getuid() == 0:
-                return try DaemonStarter.startAndConnect(host)
+            case ENOENT where mayStart, ECONNREFUSED where mayStart:
+                return try DaemonStarter.startAndConnect(endpoint)
             default: throw .unreachable(host.description)
             }
         }
@@ -61,8 +65,17 @@ final class Client {
     }
 
     private func attempt(_ request: Request, _ connection: Connection) throws(CLIError) -> Response {
-        try connection.send(request.encoded())
-        return try Response(from: connection, method: request.method)
+        var request = request
+        request.headers += extraHeaders
+        do throws(CLIError) {
+            try connection.send(request.encoded())
+            return try Response(from: connection, method: request.method)
+        } catch {
+            guard let reason = connection.endOfProxy() else { throw error }
+            let method = request.method.prefix(1) + request.method.dropFirst().lowercased()
+            let url = "\(endpoint.address)\(request.path)"
+            throw CLIError("error during connect: \(method) \"\(url)\": \(reason.message)")
+        }
     }
 
     /// The prefix of an older server's own version, if the answer says that ours is too new for it.
@@ -89,7 +102,7 @@ final class Client {
     /// Sends a request on a connection of its own, to be answered later: `finish` reads the answer.
     func begin(_ method: String, _ path: String) throws(CLIError) -> Connection {
         let connection = try connect()
-        try connection.send(Request(method: method, path: prefix + path).encoded())
+        try connection.send(Request(method: method, path: prefix + path, headers: extraHeaders).encoded())
         return connection
     }
 
@@ -155,7 +168,8 @@ final class Client {
         try negotiate()
         let connection = try connect()
         var request = Request(
-            method: method, path: prefix + path, headers: headers + [("Content-Type", type)], chunked: true)
+            method: method, path: prefix + path, headers: headers + extraHeaders + [("Content-Type", type)],
+            chunked: true)
         request.body = nil
         try connection.send(request.encoded())
         do throws(CLIError) {

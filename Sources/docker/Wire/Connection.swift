@@ -6,6 +6,8 @@ final class Connection {
     static let headBytesMax = 1 << 20
 
     private let socket: Descriptor
+    /// The program at the other end of the socket, when it is one that speaks to the daemon for us.
+    private let proxy: ConnectionProxy?
     private var buffer: [UInt8] = []
     private var start = 0
 
@@ -22,16 +24,29 @@ final class Connection {
     }
 
     /// Connects; the error is the errno of connect(2), so that callers can tell "nobody listens" from the rest.
-    init(to host: Host) throws(ConnectFailure) {
-        switch host {
-        case .unix(let path): socket = try Self.connectUnix(path)
-        case .tcp(let name, let port): socket = try Self.connectTCP(name, port)
+    init(to endpoint: Endpoint) throws(ConnectFailure) {
+        switch endpoint.host {
+        case .unix(let path):
+            proxy = nil
+            socket = try Self.connectUnix(path)
+        case .tcp(let name, let port, _):
+            guard let files = endpoint.tls else {
+                proxy = nil
+                socket = try Self.connectTCP(name, port)
+                return
+            }
+            (proxy, socket) = try ConnectionProxy.start(ConnectionProxy.tls(name, port, files))
+        case .ssh(let address): (proxy, socket) = try ConnectionProxy.start(address.command)
         }
     }
 
-    /// The errno of a failed connect(2).
+    /// Why the other end is gone, when it is a program that says so.
+    func endOfProxy() -> CLIError? { proxy?.failure() }
+
+    /// The errno of a failed connect(2), or why a program that connects could not be started.
     struct ConnectFailure: Error {
         var code: CInt
+        var message: String?
     }
 
     private static func connectUnix(_ path: String) throws(ConnectFailure) -> Descriptor {

@@ -12,8 +12,9 @@ enum DaemonStarter {
     private static let linesShown = 10
 
     /// Starts the daemon and connects to it, or to one somebody else starts at the same time, as soon as one listens.
-    static func startAndConnect(_ host: Host) throws(CLIError) -> Connection {
-        guard let binary = find() else { throw .unreachable(host.description) }
+    static func startAndConnect(_ endpoint: Endpoint) throws(CLIError) -> Connection {
+        let host = endpoint.host.description
+        guard let binary = find() else { throw .unreachable(host) }
         mkdir(runDirectory, 0o711)
         let log = "\(runDirectory)/dockerd.log"
         var before = stat()
@@ -24,7 +25,7 @@ enum DaemonStarter {
         while left > 0 {
             usleep(5000)
             left -= 5
-            if let connection = try? Connection(to: host) {
+            if let connection = try? Connection(to: endpoint) {
                 if !ended { complain("docker: started dockerd in the background (\(binary), log \(log))") }
                 return connection
             }
@@ -37,7 +38,7 @@ enum DaemonStarter {
         }
         let said = lastLines(of: log, from: logBytes)
         guard !ended else { throw CLIError("dockerd (\(binary)) could not start:\n\(said)\nThe whole log is \(log)") }
-        throw CLIError("started \(binary), but it does not answer at \(host.description); the end of \(log):\n\(said)")
+        throw CLIError("started \(binary), but it does not answer at \(host); the end of \(log):\n\(said)")
     }
 
     /// What a daemon wrote since its log had `offset` bytes.
@@ -48,16 +49,44 @@ enum DaemonStarter {
         return lines.isEmpty ? "  (it wrote nothing)" : lines.map { "  \($0)" }.joined(separator: "\n")
     }
 
-    /// The `dockerd` beside this program, else in its libexec folder, else on the path.
-    private static func find() -> String? {
-        var folders: [String] = []
-        if let own = realpath("/proc/self/exe", nil) {
-            let folder = String(cString: own).split(separator: "/").dropLast().joined(separator: "/")
-            free(own)
-            folders = ["/" + folder, "/\(folder)/../libexec/docker-swift"]
+    private static func find() -> String? { Siblings.find("dockerd") }
+
+    // MARK: docker -d
+
+    /// The arguments of the daemon that `docker -d` has started since the first versions of Docker; nil for other command
+    /// lines.
+    static func heritage(_ words: [String]) -> [String]? {
+        // The flags of then: whether it restarts containers is said by each container's policy today.
+        let renamed = ["-D": "--debug", "-H": "--host", "-b": "--bridge", "-p": "--pidfile"]
+        var arguments: [String] = []
+        var isDaemon = false
+        var rest = words[...]
+        while let word = rest.popFirst() {
+            guard word.hasPrefix("-") else { return nil }
+            let (name, joined) = word.cut("=")
+            if word == "-d" {
+                isDaemon = true
+            } else if name == "-r" {
+                continue
+            } else if let today = renamed[name], today != "--debug" {
+                guard let value = joined ?? rest.popFirst() else { return nil }
+                arguments += [today, value]
+            } else {
+                arguments.append(renamed[word] ?? word)
+            }
         }
-        folders += (environment("PATH") ?? "/usr/sbin:/usr/bin").split(separator: ":").map(String.init)
-        return folders.map { "\($0)/dockerd" }.first { access($0, X_OK) == 0 }
+        return isDaemon ? arguments : nil
+    }
+
+    /// Becomes the daemon; returns only when it cannot.
+    static func become(_ arguments: [String]) throws(CLIError) {
+        guard let binary = find() else {
+            throw CLIError("docker -d: there is no dockerd beside this program or on the path")
+        }
+        var words = ([binary] + arguments).map { strdup($0) } + [nil]
+        defer { words.forEach { free($0) } }
+        execv(binary, &words)
+        throw .system("starting \(binary)", errno)
     }
 
     private static func spawn(_ binary: String, _ log: String) throws(CLIError) -> pid_t {
@@ -79,5 +108,20 @@ enum DaemonStarter {
         let code = posix_spawn(&pid, binary, &actions, &attributes, &arguments, environ)
         guard code == 0 else { throw .system("starting \(binary)", code) }
         return pid
+    }
+}
+
+/// Programs that are installed with this one.
+enum Siblings {
+    /// The program of a name beside this one, else in its libexec folder, else on the path.
+    static func find(_ name: String) -> String? {
+        var folders: [String] = []
+        if let own = realpath("/proc/self/exe", nil) {
+            let folder = String(cString: own).split(separator: "/").dropLast().joined(separator: "/")
+            free(own)
+            folders = ["/" + folder, "/\(folder)/../libexec/docker-swift"]
+        }
+        folders += (environment("PATH") ?? "/usr/sbin:/usr/bin").split(separator: ":").map(String.init)
+        return folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
     }
 }

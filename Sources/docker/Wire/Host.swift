@@ -1,70 +1,116 @@
-@preconcurrency import Glibc
-
 /// Where a daemon listens.
 enum Host: Equatable, Sendable {
     /// A unix socket's path.
     case unix(String)
-    /// Plain TCP.
-    case tcp(String, UInt16)
+    /// A port of a machine; the path is only shown.
+    case tcp(String, UInt16, path: String)
+    /// A machine where `docker system dial-stdio` is run.
+    case ssh(SSHAddress)
 
     /// The socket used when nothing else is said.
     static let standard = Host.unix("/var/run/docker.sock")
 
-    /// Reads `unix:///path`, `tcp://host:port` or `host:port`.
-    init(parsing text: String) throws(CLIError) {
-        if text.hasPrefix("unix://") {
-            self = .unix(String(text.dropFirst(7)))
-            return
+    private static let plainPort: UInt16 = 2375
+    /// The usual port of a daemon that wants TLS.
+    static let tlsPort: UInt16 = 2376
+
+    /// Reads `unix:///path`, `tcp://host:port`, `host:port` or `ssh://user@host`.
+    ///
+    /// - Parameter defaultPort: of TCP; the plain one when nothing is said.
+    init(parsing text: String, defaultPort: UInt16 = plainPort) throws(CLIError) {
+        let (scheme, rest) = text.scheme
+        switch scheme ?? "tcp" {
+        case "unix": self = .unix(rest.isEmpty ? "/var/run/docker.sock" : rest)
+        case "tcp": self = try Self.port(rest, text, defaultPort)
+        case "ssh": self = .ssh(try SSHAddress(rest))
+        case "npipe": throw CLIError("protocol not available")
+        default: throw CLIError("invalid bind address format: \(text)")
         }
-        let rest = text.hasPrefix("tcp://") ? String(text.dropFirst(6)) : text
-        guard !rest.contains("://") else {
-            throw CLIError("unable to parse docker host `\(text)`: use unix:///path or tcp://host:port")
+    }
+
+    private static func port(_ rest: String, _ text: String, _ defaultPort: UInt16) throws(CLIError) -> Host {
+        let (address, path) = rest.cut("/")
+        let shownPath = path.map { "/\($0)" } ?? ""
+        let bracket = address.lastIndex(of: "]")
+        guard let colon = address.lastIndex(of: ":"), bracket.map({ $0 < colon }) ?? true else {
+            let name = address.trimming { $0 == "[" || $0 == "]" }
+            return .tcp(name.isEmpty ? "localhost" : name, defaultPort, path: shownPath)
         }
-        let address = rest.split(separator: "/", maxSplits: 1).first.map(String.init) ?? ""
-        guard let colon = address.lastIndex(of: ":") else {
-            guard !address.isEmpty else { throw CLIError("unable to parse docker host `\(text)`") }
-            self = .tcp(address, 2375)
-            return
-        }
-        guard let port = UInt16(address[address.index(after: colon)...]) else {
-            throw CLIError("invalid port in docker host `\(text)`")
+        let digits = address[address.index(after: colon)...]
+        guard let port = digits.isEmpty ? defaultPort : UInt16(digits) else {
+            throw CLIError("parse \"\(text)\": invalid port \":\(digits)\" after host")
         }
         let name = address[..<colon].trimming { $0 == "[" || $0 == "]" }
-        self = .tcp(name.isEmpty ? "127.0.0.1" : name, port)
+        return .tcp(name.isEmpty ? "localhost" : name, port, path: shownPath)
     }
 
     /// As users write it.
     var description: String {
         switch self {
         case .unix(let path): "unix://\(path)"
-        case .tcp(let name, let port): "tcp://\(name):\(port)"
+        case .tcp(let name, let port, let path):
+            "tcp://\(name.contains(":") ? "[\(name)]" : name):\(port)\(path)"
+        case .ssh(let address): "ssh://\(address.text)"
         }
     }
 }
 
-extension String {
-    /// Whether this is an IPv4 or IPv6 address in its usual notation.
-    var isIPAddress: Bool {
-        var bytes = in6_addr()
-        return inet_pton(AF_INET, self, &bytes) == 1 || inet_pton(AF_INET6, self, &bytes) == 1
+/// `user@host:port/path` of an ssh URL.
+struct SSHAddress: Equatable, Sendable {
+    /// Behind `ssh://`.
+    let text: String
+    private var user = ""
+    private var name = ""
+    private var port = ""
+    /// The daemon's socket there; empty for the usual one.
+    private var path = ""
+
+    init(_ text: String) throws(CLIError) {
+        self.text = text
+        func invalid(_ reason: String) -> CLIError {
+            CLIError("ssh host connection is not valid: invalid SSH URL: \(reason)")
+        }
+        let (address, fragment) = text.cut("#")
+        let (place, query) = address.cut("?")
+        let (authority, path) = place.cut("/")
+        let (before, behind) = authority.cut("@")
+        if behind != nil {
+            let (user, password) = before.cut(":")
+            guard password == nil else { throw invalid("plain-text password is not supported") }
+            self.user = user
+        }
+        let (name, port) = Self.split(behind ?? before)
+        guard !name.isEmpty else { throw invalid("hostname is empty") }
+        guard port.allSatisfy({ $0.isASCII && $0.isNumber }) else {
+            throw invalid("parse \"ssh://\(text)\": invalid port \":\(port)\" after host")
+        }
+        // What begins with a dash would be an option of ssh's.
+        guard !user.hasPrefix("-"), !name.hasPrefix("-") else { throw invalid("a name cannot begin with a dash") }
+        if let query { throw invalid("query parameters are not allowed: \(query.goQuoted)") }
+        if let fragment { throw invalid("fragments are not allowed: \(fragment.goQuoted)") }
+        (self.name, self.port) = (name, port)
+        self.path = path.flatMap { $0.isEmpty ? nil : "/\($0)" } ?? ""
     }
-}
 
-extension StringProtocol {
-    /// The text without the matching characters at both ends.
-    func trimming(_ matches: (Character) -> Bool) -> String {
-        var slice = self[...]
-        while let first = slice.first, matches(first) { slice = slice.dropFirst() }
-        while let last = slice.last, matches(last) { slice = slice.dropLast() }
-        return String(slice)
+    private static func split(_ authority: String) -> (name: String, port: String) {
+        if authority.hasPrefix("["), let end = authority.firstIndex(of: "]") {
+            return (
+                String(authority[authority.index(after: authority.startIndex)..<end]),
+                String(authority[end...].dropFirst(2))
+            )
+        }
+        let (name, port) = authority.cut(":")
+        return (name, port ?? "")
     }
 
-    /// The text without white space at both ends.
-    var trimmed: String { trimming(\.isWhitespace) }
-
-    /// The parts before and after the first `separator`; the second is `nil` without one.
-    func cut(_ separator: Character) -> (String, String?) {
-        guard let index = firstIndex(of: separator) else { return (String(self), nil) }
-        return (String(self[..<index]), String(self[self.index(after: index)...]))
+    /// The command that connects its standard streams to the daemon, as Docker's own client runs it.
+    var command: [String] {
+        // ssh's own patience with a machine that does not answer is minutes.
+        var words = ["ssh", "-o ConnectTimeout=30", "-T"]
+        if !user.isEmpty { words += ["-l", user] }
+        if !port.isEmpty { words += ["-p", port] }
+        words += ["--", name, "docker"]
+        if !path.isEmpty { words += ["--host", "unix://\(path)"] }
+        return words + ["system", "dial-stdio"]
     }
 }

@@ -86,6 +86,15 @@ func writeFileAtomically(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(
     withExtendedLifetime(file) {}
 }
 
+/// Writes a file that must not be there yet.
+func writeNewFile(_ path: String, _ bytes: [UInt8], mode: mode_t) throws(CLIError) {
+    let raw = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, mode)
+    guard raw >= 0 else { throw CLIError("open \(path): \(systemMessage(errno).lowercasedFirst)") }
+    let file = Descriptor(adopting: raw)
+    try writeAll(file.raw, bytes)
+    withExtendedLifetime(file) {}
+}
+
 /// Prints a line on standard output.
 func say(_ text: String) { print(text) }
 
