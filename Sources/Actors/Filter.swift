@@ -24,6 +24,11 @@ package enum Filter {
         }
     }
 
+    /// `label!`: none may hold.
+    package static func lacksLabels(_ unwanted: [String]?, _ labels: [String: String]) -> Bool {
+        (unwanted ?? []).allSatisfy { !self.labels([$0], labels) }
+    }
+
     package static func isTrue(_ wanted: [String]?) -> Bool {
         wanted?.contains { ["1", "true", "True", "TRUE", "t"].contains($0) } ?? false
     }

@@ -11,6 +11,11 @@ package enum Identifier {
             if text.prefix(12).contains(where: { !$0.isNumber }) { return text }
         }
     }
+
+    /// Whether a name looks like one that ``random()`` made.
+    static func isOne(_ text: String) -> Bool {
+        text.utf8.count == 64 && text.utf8.allSatisfy { (0x30...0x39).contains($0) || (0x61...0x66).contains($0) }
+    }
 }
 
 /// SHA-256 of bytes in memory.

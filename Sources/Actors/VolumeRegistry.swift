@@ -3,13 +3,20 @@ import Kernel
 import Volumes
 
 /// Owns `volumes/`: names, labels and who refers to what. A volume is never removed while a container refers to it.
+///
+/// What changes a name on disk holds that name meanwhile, so that creations and removals of one name happen one after another
+/// and those of others do not wait.
 package actor VolumeRegistry {
-    private let disk: LocalVolumes
+    let disk: LocalVolumes
     private let database: StateDatabase
     private let events: EventLog
     private var volumes: [String: VolumeRecord] = [:]
     /// Containers, running or not, by the volume they refer to.
     private var users: [String: Set<String>] = [:]
+    /// Volumes without a name that were made for a container which is not stored yet.
+    private var unsettled: [String: Set<String>] = [:]
+    /// Names that are being changed, with who waits for that in order.
+    private var held: [String: [CheckedContinuation<Void, Never>]] = [:]
 
     init(_ configuration: EngineConfiguration, _ database: StateDatabase, _ events: EventLog) async throws {
         disk = LocalVolumes(directory: configuration.dataRoot + "/volumes")
@@ -19,44 +26,97 @@ package actor VolumeRegistry {
         for record in try await database.read({ try $0.all(.volumes, as: VolumeRecord.self) { _ in } }) {
             volumes[record.name] = record
         }
+        try await adoptUnknown()
     }
+
+    /// Directories that no row names are volumes too: a creation or a removal was cut, or the database was lost. Data is never
+    /// removed without being asked.
+    private func adoptUnknown() async throws {
+        let (disk, known) = (disk, Set(volumes.keys))
+        let found = try await BlockingPool.shared.run { () throws(VolumeError) in
+            try disk.names().filter { !known.contains($0.text) }
+        }
+        for name in found {
+            let record = VolumeRecord(
+                name: name.text, driver: Self.local, mountpoint: disk.dataPath(of: name), created: Timestamp.now().text,
+                labels: [:], options: [:], anonymous: Identifier.isOne(name.text))
+            volumes[name.text] = record
+            try await database.write { try $0.put(.volumes, name.text, record) }
+        }
+    }
+
+    private static let local = "local"
+
+    // MARK: One at a time
+
+    /// Runs `body` while nobody else changes the volume `name`.
+    private func holding<Value: Sendable>(
+        _ name: String, _ body: () async throws -> Value
+    ) async rethrows -> Value {
+        if held[name] == nil {
+            held[name] = []
+        } else {
+            await withCheckedContinuation { held[name]?.append($0) }
+        }
+        defer {
+            if held[name]?.isEmpty == false { held[name]?.removeFirst().resume() } else { held[name] = nil }
+        }
+        return try await body()
+    }
+
+    // MARK: Create
 
     /// The volume `name`, made when it is not there; a volume without a name gets a random one.
     ///
-    /// - Throws: ``EngineError`` for a bad name or driver, or a volume of that name with another driver.
+    /// - Parameter container: refers to the volume from now on.
+    /// - Throws: ``EngineError`` for a bad name, driver or option, or a volume of that name with another driver.
     package func create(
         name: String?, driver: String = "local", options: [String: String] = [:], labels: [String: String] = [:],
-        anonymous: Bool = false
+        anonymous: Bool = false, for container: String? = nil
     ) async throws -> VolumeRecord {
-        guard driver.isEmpty || driver == "local" else {
+        guard driver.isEmpty || driver == Self.local else {
             throw EngineError(
                 .notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
         }
         let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.random()
-        if let known = volumes[name] { return known }
         let volume: VolumeName
         do throws(VolumeError) { volume = try VolumeName(name) } catch {
-            throw EngineError(.invalidParameter, "create \(name): \(error.message)")
+            throw EngineError(.invalidParameter, "create \(name.printable): \(error.message)")
         }
-        if let option = options.keys.sorted().first {
-            throw EngineError(
-                .invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
+        return try await holding(name) {
+            if let known = volumes[name] {
+                if let container { users[name, default: []].insert(container) }
+                return known
+            }
+            if let option = options.keys.sorted().first {
+                throw EngineError(
+                    .invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
+            }
+            let record = VolumeRecord(
+                name: name, driver: Self.local, mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
+                labels: labels, options: options, anonymous: anonymous)
+            try await make(record, volume)
+            volumes[name] = record
+            if let container {
+                users[name, default: []].insert(container)
+                if anonymous { unsettled[container, default: []].insert(name) }
+            }
+            await events.publish(.volume, "create", name, ["driver": record.driver])
+            return record
         }
-        let record = VolumeRecord(
-            name: name, driver: "local", mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
-            labels: labels, options: options, anonymous: anonymous)
-        volumes[name] = record
-        do {
-            let disk = disk
-            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.create(volume) }
-            try await database.write { try $0.put(.volumes, name, record) }
-        } catch {
-            volumes[name] = nil
+    }
+
+    private func make(_ record: VolumeRecord, _ volume: VolumeName) async throws {
+        let disk = disk
+        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.create(volume) }
+        do { try await database.write { try $0.put(.volumes, record.name, record) } } catch {
+            // Empty, and nobody knows it: the next start would find it.
+            try? await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }
             throw error
         }
-        await events.publish(.volume, "create", name, ["driver": "local"])
-        return record
     }
+
+    // MARK: Look
 
     package func volume(_ name: String) throws -> VolumeRecord {
         guard let record = volumes[name] else { throw EngineError.noSuchVolume(name) }
@@ -69,22 +129,32 @@ package actor VolumeRegistry {
             throw EngineError(.invalidParameter, "invalid filter '\(key)'")
         }
         return volumes.values.filter { record in
-            Filter.contains(filters["name"], in: record.name) && Filter.labels(filters["label"], record.labels)
+            Filter.contains(filters["name"], in: record.name) && Filter.labels(filters["label"], record.shownLabels)
                 && Filter.equals(filters["driver"], record.driver)
                 && Filter.flag(filters["dangling"], (users[record.name] ?? []).isEmpty)
         }.sorted { $0.name < $1.name }
     }
 
+    /// Bytes on disk and number of containers that refer to the volume.
+    package func usage(_ name: String) async -> (size: Int64, references: Int)? {
+        guard let record = volumes[name], let volume = try? VolumeName(record.name) else { return nil }
+        let disk = disk
+        // A volume that cannot be read counts nothing.
+        let size = await BlockingPool.shared.run { (try? disk.usage(of: volume)) ?? 0 }
+        return (size, users[name]?.count ?? 0)
+    }
+
+    // MARK: Use by containers
+
     /// Notes that a container refers to a volume.
     ///
     /// - Throws: ``EngineError`` when the volume is not there (any more).
-    package func refer(_ name: String, container: String) throws {
-        guard volumes[name] != nil else { throw EngineError.noSuchVolume(name) }
-        users[name, default: []].insert(container)
+    package func refer(_ name: String, container: String) async throws {
+        try await holding(name) {
+            guard volumes[name] != nil else { throw EngineError.noSuchVolume(name) }
+            users[name, default: []].insert(container)
+        }
     }
-
-    /// The volumes a container refers to.
-    func names(usedBy container: String) -> [String] { users.filter { $0.value.contains(container) }.keys.sorted() }
 
     /// Fills an empty volume with what the image has at its mount point.
     ///
@@ -103,64 +173,75 @@ package actor VolumeRegistry {
         }
     }
 
-    /// Ends every reference of a container, and removes its anonymous volumes that nobody else uses when asked to.
-    package func forget(container: String, names: [String], removeAnonymous: Bool) async {
-        for name in names { users[name]?.remove(container) }
-        guard removeAnonymous else { return }
-        for name in names where (users[name] ?? []).isEmpty && volumes[name]?.anonymous == true {
-            // A volume that cannot be removed stays listed: `docker volume prune` shows it again.
-            try? await remove(name)
-        }
+    /// The container is stored: its volumes are no more taken back with its creation.
+    func settle(container: String) { unsettled[container] = nil }
+
+    /// Ends every reference of a container that could not be made, and takes back the volumes that were made for it alone.
+    func forgetUnmade(container: String) async {
+        await forget(container: container, removing: Array(unsettled.removeValue(forKey: container) ?? []))
     }
+
+    /// Ends every reference of a container, and removes the volumes `removing` that nobody else refers to.
+    func forget(container: String, removing names: [String]) async {
+        for name in users.keys where users[name]?.remove(container) != nil && users[name]?.isEmpty == true {
+            users[name] = nil
+        }
+        // A volume that cannot be removed stays listed: `docker volume prune` shows it again.
+        for name in names where volumes[name] != nil { try? await remove(name) }
+    }
+
+    // MARK: Remove
 
     /// Removes a volume and its data.
     ///
     /// - Throws: ``EngineError`` `.conflict` while a container refers to it, `.notFound` for an unknown name.
     package func remove(_ name: String, force: Bool = false) async throws {
-        guard let record = volumes[name] else {
-            if force { return }
-            throw EngineError.noSuchVolume(name)
-        }
-        let holders = (users[name] ?? []).sorted()
-        guard holders.isEmpty else {
-            throw EngineError(
-                .conflict, "remove \(name): volume is in use - [\(holders.joined(separator: ", "))]")
-        }
-        volumes[name] = nil
-        users[name] = nil
-        do {
+        try await holding(name) {
+            guard let record = volumes[name] else {
+                if force { return }
+                throw EngineError.noSuchVolume(name)
+            }
+            let holders = (users[name] ?? []).sorted()
+            guard holders.isEmpty else {
+                throw EngineError(
+                    .conflict, "remove \(name): volume is in use - [\(holders.joined(separator: ", "))]")
+            }
+            let disk = disk
+            let volume = try VolumeName(name)
             try await database.write(makesRoom: true) { try $0.remove(.volumes, name) }
-        } catch {
-            volumes[name] = record
-            throw error
+            volumes[name] = nil
+            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }
+            await events.publish(.volume, "destroy", name, ["driver": record.driver])
         }
-        let disk = disk
-        let volume = try VolumeName(name)
-        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }
-        await events.publish(.volume, "destroy", name, ["driver": record.driver])
     }
 
     /// Removes volumes no container refers to: anonymous ones, with filter `all` named ones too.
+    ///
+    /// - Throws: ``EngineError`` for a filter there is not.
     package func prune(filters: [String: [String]]) async throws -> PruneResult {
+        for key in filters.keys where !["label", "label!", "all"].contains(key) {
+            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
+        }
+        for value in filters["all"] ?? [] where GoBool.parse(value) == nil {
+            throw EngineError(.invalidParameter, "invalid filter 'all=\(value.printable)'")
+        }
         let all = Filter.isTrue(filters["all"])
         var result = PruneResult()
         for record in try list(filters: filters.filter { $0.key == "label" })
-        where (users[record.name] ?? []).isEmpty && (all || record.anonymous) {
+        where (users[record.name] ?? []).isEmpty && (all || record.anonymous)
+            && Filter.lacksLabels(filters["label!"], record.shownLabels)
+        {
             let size = await usage(record.name)?.size ?? 0
-            try await remove(record.name)
+            do { try await remove(record.name) } catch let error as EngineError {
+                // Somebody uses it now, or has removed it.
+                guard [.conflict, .notFound].contains(error.code) else { throw error }
+                continue
+            }
             result.deleted.append(record.name)
             result.spaceReclaimed += size
         }
+        await events.publish(.volume, "prune", "", ["reclaimed": "\(result.spaceReclaimed)"])
         return result
-    }
-
-    /// Bytes on disk and number of containers that refer to the volume.
-    package func usage(_ name: String) async -> (size: Int64, references: Int)? {
-        guard let record = volumes[name], let volume = try? VolumeName(record.name) else { return nil }
-        let disk = disk
-        // A volume that cannot be read counts nothing.
-        let size = await BlockingPool.shared.run { (try? disk.usage(of: volume)) ?? 0 }
-        return (size, users[name]?.count ?? 0)
     }
 }
 
@@ -169,4 +250,11 @@ package struct PruneResult: Sendable {
     package var deleted: [String] = []
     /// Bytes.
     package var spaceReclaimed: Int64 = 0
+}
+
+extension VolumeRecord {
+    /// Its labels as clients see them: Docker marks what nobody named by one.
+    package var shownLabels: [String: String] {
+        anonymous ? labels.merging(["com.docker.volume.anonymous": ""]) { own, _ in own } : labels
+    }
 }

@@ -146,6 +146,9 @@ package struct MountSpec: Sendable, Hashable {
     }
 
     package var source: Source
+    /// What of a bind's source is mounted: a relative path in a directory that others may write. It is resolved once and never
+    /// leads out of the source. Empty: the source itself.
+    package var subpath = ""
     /// Absolute, inside the container; made when missing.
     package var target: String
     package var readOnly = false

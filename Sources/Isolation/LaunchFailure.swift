@@ -40,6 +40,8 @@ enum LaunchFailure {
                 (.setup, "chdir to cwd (\"\(detail)\") set in config.json failed: \(reason)")
             case LP_OP_BIND_OPEN.rawValue where event.error == ENOENT:
                 (.setup, "bind source path does not exist: \(detail)")
+            case LP_OP_BIND_OPEN.rawValue where event.error == EXDEV:
+                (.setup, "path \"\(detail)\" escapes from the volume or image it is in")
             default: (.setup, "error during container init: \(stepName(event.op)) \"\(detail)\": \(reason)")
             }
         }

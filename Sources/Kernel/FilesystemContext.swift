@@ -53,6 +53,54 @@ package enum Mounts {
         if code != EINVAL && code != ENOENT { throw SystemError("umount2", code, path) }
     }
 
+    /// The mount that holds a path, as /proc/self/mountinfo has it.
+    package struct Holder: Sendable, Hashable {
+        /// Where it is mounted.
+        package var path: String
+        package var isShared: Bool
+        package var isSlave: Bool
+    }
+
+    /// The mount that holds `path`, links followed.
+    ///
+    /// - Throws: `SystemError`; ENOENT when there is no such path.
+    package static func holder(of path: String) throws(SystemError) -> Holder {
+        guard let resolved = realpath(path, nil) else { throw SystemError("realpath", path) }
+        defer { free(resolved) }
+        let real = String(cString: resolved)
+        var best: Holder?
+        for line in String(decoding: try Files.read("/proc/self/mountinfo"), as: UTF8.self).split(separator: "\n") {
+            let fields = line.split(separator: " ")
+            guard fields.count > 6 else { continue }
+            let target = unescaped(fields[4])
+            let isAbove = target == "/" || real == target || real.hasPrefix(target + "/")
+            // A later mount on the same path covers the earlier.
+            guard isAbove, target.utf8.count >= best?.path.utf8.count ?? 0 else { continue }
+            let marks = fields[6...].prefix { $0 != "-" }
+            best = Holder(
+                path: target, isShared: marks.contains { $0.hasPrefix("shared:") },
+                isSlave: marks.contains { $0.hasPrefix("master:") })
+        }
+        guard let best else { throw SystemError("mountinfo", ENOENT, path) }
+        return best
+    }
+
+    /// A path of mountinfo, where blanks and backslashes are three octal digits.
+    private static func unescaped(_ text: Substring) -> String {
+        var bytes: [UInt8] = []
+        var rest = Array(text.utf8)[...]
+        while let first = rest.popFirst() {
+            let digits = String(decoding: rest.prefix(3), as: UTF8.self)
+            if first == UInt8(ascii: "\\"), digits.utf8.count == 3, let byte = UInt8(digits, radix: 8) {
+                bytes.append(byte)
+                rest = rest.dropFirst(3)
+            } else {
+                bytes.append(first)
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     /// True when `path` is the root of a mount: its device is not the one of the directory above.
     package static func isMountPoint(_ path: String) -> Bool {
         var here = stat()

@@ -17,6 +17,18 @@ package struct LocalVolumes: Sendable {
     /// Whether the volume is on disk.
     package func exists(_ name: VolumeName) -> Bool { Files.exists(dataPath(of: name)) }
 
+    /// The volumes on disk, in no order that matters.
+    package func names() throws(VolumeError) -> [VolumeName] {
+        try VolumeError.wrapping("reading \(directory)") { () throws(SystemError) in
+            guard Files.exists(directory) else { return [] }
+            return try Files.list(directory).compactMap { text in
+                // What has no name of a volume is not one.
+                guard let name = try? VolumeName(text), exists(name) else { return nil }
+                return name
+            }
+        }
+    }
+
     /// Makes an empty volume; when this returns it survives a power cut. One that exists is left as it is.
     package func create(_ name: VolumeName) throws(VolumeError) {
         if exists(name) { return }

@@ -1,3 +1,6 @@
+/// Bytes of one component of a path (NAME_MAX).
+let nameBytesMax = 255
+
 /// One mount of a container, as the engine will make it: what, where, how.
 package struct MountSpec: Sendable, Hashable {
     package enum Source: Sendable, Hashable {
@@ -7,6 +10,8 @@ package struct MountSpec: Sendable, Hashable {
         /// A file or directory of the host: absolute, cleaned.
         case bind(String)
         case tmpfs(TmpfsOptions)
+        /// The files of an image, by its reference or id; never written.
+        case image(String)
     }
 
     package enum Propagation: String, Sendable, Hashable, CaseIterable {
@@ -23,6 +28,10 @@ package struct MountSpec: Sendable, Hashable {
     /// Where it appears in the container: absolute, cleaned, never `/`.
     package var target: String
     package var readOnly = false
+    /// Whether what is mounted below a bind's source is mounted too.
+    package var recursive = true
+    /// Whether read-only holds for what is mounted below as well.
+    package var recursiveReadOnly = true
     /// Of a bind; nil means rprivate.
     package var propagation: Propagation?
     package var label: Label?
@@ -30,7 +39,7 @@ package struct MountSpec: Sendable, Hashable {
     package var copiesImageContent = true
     /// Whether a missing bind source is made as a directory (`-v`) or is an error (`--mount`).
     package var createsSource = false
-    /// A directory in the volume that is mounted instead of its root; relative, without `..`.
+    /// What of the volume or image is mounted instead of its root; relative, never above it.
     package var subpath: String?
     /// Driver of the volume; nil for the local one.
     package var driver: String?
@@ -44,6 +53,13 @@ package struct MountSpec: Sendable, Hashable {
 }
 
 extension MountSpec {
+    /// A new volume for a path that an image or a user declares. The path is data: a colon in it means nothing.
+    ///
+    /// - Throws: `VolumeError` `.invalid` with Docker's text.
+    package init(anonymousAt path: String) throws(VolumeError) {
+        try self.init(MountRequest(type: .volume, target: path))
+    }
+
     /// Parses the argument of `-v`: `/path`, `name:/path[:options]` or `/host:/path[:options]`.
     ///
     /// - Throws: `VolumeError` `.invalid` with Docker's text.
@@ -60,7 +76,10 @@ extension MountSpec {
             if first.hasPrefix("/") { request.type = .bind }
         }
         request.readOnly = mode.readOnly
-        if let propagation = mode.propagation { request.bindPropagation = propagation.rawValue }
+        if let propagation = mode.propagation {
+            request.bindPropagation = propagation.rawValue
+            request.hasBindOptions = true
+        }
         if mode.noCopy || (driver != nil && request.type == .volume) { request.hasVolumeOptions = true }
         request.noCopy = mode.noCopy
         do throws(VolumeError) { self = try MountSpec(request) } catch {
@@ -72,6 +91,24 @@ extension MountSpec {
         self.mode = modeText
     }
 
+    /// Parses the argument of `--volumes-from`: a container and access or a label, nothing else of `-v`.
+    ///
+    /// - Throws: `VolumeError` `.invalid` with Docker's text.
+    package static func volumesFrom(_ text: String) throws(VolumeError) -> (container: String, readOnly: Bool) {
+        guard !text.isEmpty else {
+            throw VolumeError(.invalid, "volumes-from specification cannot be an empty string")
+        }
+        let parts = text.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+        guard parts.count == 2 else { return (text, false) }
+        guard let mode = FlagMode(parts[1]), mode.propagation == nil, !mode.noCopy else {
+            throw VolumeError(.invalid, "invalid mode: \(parts[1])")
+        }
+        return (parts[0], mode.readOnly)
+    }
+
+    /// A path in the container as mounts have it: without `.`, `..`, and slashes too many.
+    package static func cleaned(_ path: String) -> String { HostPath.clean(path) }
+
     /// Checks a mount of `--mount` (HostConfig.Mounts).
     ///
     /// - Throws: `VolumeError` `.invalid` with Docker's text.
@@ -80,8 +117,11 @@ extension MountSpec {
             VolumeError(.invalid, "invalid mount config for type \"\(request.type.rawValue)\": \(text)")
         }
         guard !request.target.isEmpty else { throw refuse("field Target must not be empty") }
-        guard !request.target.utf8.contains(0), !request.source.utf8.contains(0) else {
-            throw refuse("invalid mount path: a path cannot contain NUL")
+        guard !Self.hasControlCharacter(request.target + request.source + request.subpath) else {
+            throw refuse("invalid mount path: a path cannot contain NUL or another control character")
+        }
+        for part in (request.target + "/" + request.source).split(separator: "/") where part.utf8.count > nameBytesMax {
+            throw refuse("invalid mount path: \(part.prefix(32))...: file name too long")
         }
         let target = HostPath.clean(request.target)
         guard target != "/" else { throw refuse("invalid specification: destination can't be '/'") }
@@ -92,8 +132,11 @@ extension MountSpec {
         case .bind: self.init(source: try Self.bind(request, refuse), target: target)
         case .volume: self.init(source: try Self.volume(request, refuse), target: target)
         case .tmpfs: self.init(source: .tmpfs(try Self.tmpfs(request, refuse)), target: target)
+        case .image: self.init(source: try Self.image(request, refuse), target: target)
         }
-        readOnly = request.readOnly
+        readOnly = request.readOnly || request.type == .image
+        recursive = !request.nonRecursive
+        recursiveReadOnly = !request.readOnlyNonRecursive
         propagation = request.bindPropagation.flatMap(Propagation.init(rawValue:))
         copiesImageContent = request.type == .volume && !request.noCopy
         createsSource = request.createMountpoint
@@ -108,6 +151,15 @@ extension MountSpec {
         }
         if request.hasVolumeOptions { throw refuse("field VolumeOptions must not be specified") }
         if request.hasTmpfsOptions { throw refuse("field TmpfsOptions must not be specified") }
+        if request.hasImageOptions { throw refuse("field ImageOptions must not be specified") }
+        if request.readOnlyNonRecursive || request.readOnlyForceRecursive {
+            guard request.readOnly else {
+                throw refuse("a mount must be read-only for ReadOnlyNonRecursive and ReadOnlyForceRecursive")
+            }
+            guard !(request.readOnlyNonRecursive && request.readOnlyForceRecursive) else {
+                throw refuse("ReadOnlyNonRecursive and ReadOnlyForceRecursive must not both be specified")
+            }
+        }
         guard request.source.hasPrefix("/") else {
             throw refuse("invalid mount path: '\(request.source)' mount path must be absolute")
         }
@@ -116,10 +168,9 @@ extension MountSpec {
 
     private static func volume(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError) -> Source
     {
-        if request.bindPropagation != nil || request.createMountpoint {
-            throw refuse("field BindOptions must not be specified")
-        }
+        if request.hasBindOptions { throw refuse("field BindOptions must not be specified") }
         if request.hasTmpfsOptions { throw refuse("field TmpfsOptions must not be specified") }
+        if request.hasImageOptions { throw refuse("field ImageOptions must not be specified") }
         if !request.subpath.isEmpty {
             guard !request.source.isEmpty else { throw refuse("must not set Subpath when using anonymous volumes") }
             guard HostPath.isLocal(request.subpath) else {
@@ -133,13 +184,26 @@ extension MountSpec {
         return .volume(try VolumeName(request.source))
     }
 
+    private static func image(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError) -> Source
+    {
+        guard !request.source.isEmpty else { throw refuse("field Source must not be empty") }
+        if request.hasBindOptions { throw refuse("field BindOptions must not be specified") }
+        if request.hasVolumeOptions { throw refuse("field VolumeOptions must not be specified") }
+        if request.hasTmpfsOptions { throw refuse("field TmpfsOptions must not be specified") }
+        if !request.subpath.isEmpty, !HostPath.isLocal(request.subpath) {
+            throw refuse("subpath must be a relative path within the volume")
+        }
+        return .image(request.source)
+    }
+
+    private static func hasControlCharacter(_ text: String) -> Bool { text.utf8.contains { $0 < 0x20 || $0 == 0x7F } }
+
     private static func tmpfs(_ request: MountRequest, _ refuse: (String) -> VolumeError) throws(VolumeError)
         -> TmpfsOptions
     {
-        if request.bindPropagation != nil || request.createMountpoint {
-            throw refuse("field BindOptions must not be specified")
-        }
+        if request.hasBindOptions { throw refuse("field BindOptions must not be specified") }
         if request.hasVolumeOptions { throw refuse("field VolumeOptions must not be specified") }
+        if request.hasImageOptions { throw refuse("field ImageOptions must not be specified") }
         guard request.source.isEmpty else { throw refuse("field Source must not be specified") }
         var options = TmpfsOptions()
         if let bytes = request.tmpfsSizeBytes, bytes != 0 {
@@ -157,7 +221,7 @@ extension MountSpec {
 
 /// A mount as `--mount` asks for it, not yet checked.
 package struct MountRequest: Sendable, Hashable {
-    package enum Kind: String, Sendable, Hashable, CaseIterable { case bind, volume, tmpfs }
+    package enum Kind: String, Sendable, Hashable, CaseIterable { case bind, volume, tmpfs, image }
 
     package var type: Kind
     package var source = ""
@@ -166,9 +230,14 @@ package struct MountRequest: Sendable, Hashable {
     /// nil when there are no BindOptions.
     package var bindPropagation: String?
     package var createMountpoint = false
-    /// Whether VolumeOptions or TmpfsOptions were sent at all: they belong to one type only.
+    package var nonRecursive = false
+    package var readOnlyNonRecursive = false
+    package var readOnlyForceRecursive = false
+    /// Whether the options of a type were sent at all: they belong to that type only.
+    package var hasBindOptions = false
     package var hasVolumeOptions = false
     package var hasTmpfsOptions = false
+    package var hasImageOptions = false
     package var noCopy = false
     package var subpath = ""
     package var driver: String?

@@ -1,8 +1,5 @@
 /// The name of a volume: at least two of `[a-zA-Z0-9_.-]`, the first a letter or digit. It is a path component, never more.
 package struct VolumeName: Sendable, Hashable, CustomStringConvertible {
-    /// NAME_MAX: the name is a directory.
-    private static let bytesMax = 255
-
     package let text: String
 
     /// - Throws: `VolumeError` with Docker's text.
@@ -18,8 +15,8 @@ package struct VolumeName: Sendable, Hashable, CustomStringConvertible {
                 "\(Quoted(text)) includes invalid characters for a local volume name, only \"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. "
                     + "If you intended to pass a host directory, use absolute path")
         }
-        guard bytes.count <= Self.bytesMax else {
-            throw VolumeError(.invalid, "volume name is too long, \(Self.bytesMax) characters are the most")
+        guard bytes.count <= nameBytesMax else {
+            throw VolumeError(.invalid, "volume name is too long, \(nameBytesMax) characters are the most")
         }
         self.text = text
     }

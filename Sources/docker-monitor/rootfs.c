@@ -254,9 +254,24 @@ static int open_tree_of(pid_t pid, const char *path, unsigned flags) {
     return tree;
 }
 
+// A part of a directory that others may write: resolved once, to a descriptor, and never out of the directory.
+static int open_tree_inside(const char *directory, const char *path, unsigned flags) {
+    int base = open(directory, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int fd = base < 0 ? -1 : sys_openat2(base, path, O_PATH, 0, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+    int tree = fd < 0 ? -1 : sys_open_tree(fd, "", flags | AT_EMPTY_PATH);
+    if (tree < 0) child_fail(errno, LP_FAIL_ERRNO, path);
+    close(fd);
+    close(base);
+    return tree;
+}
+
 void op_bind_open(const struct lp_op *op) {
     unsigned flags = OPEN_TREE_CLONE | (op->flags & LP_RECURSIVE ? AT_RECURSIVE : 0);
     const char *path = plan_string(op->s0);
+    if (op->s1) {
+        slots[op->c] = open_tree_inside(path, plan_string(op->s1), flags);
+        return;
+    }
     slots[op->c] = op->a ? open_tree_of((pid_t)op->a, path, flags) : sys_open_tree(AT_FDCWD, path, flags);
     if (slots[op->c] >= 0 || op->flags & LP_OPTIONAL) return;
     child_fail(errno, LP_FAIL_ERRNO, path);

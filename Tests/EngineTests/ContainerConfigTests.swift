@@ -164,7 +164,7 @@ final class ContainerConfigTests {
         (
             #""HostConfig": {"Mounts": [{"Type": "bind", "Source": "/tmp", "Target": "/x", "BindOptions": {"Propagation": "bogus"}}]}"#,
             400, "invalid propagation mode: bogus",
-            #""HostConfig": {"Mounts": [{"Type": "bind", "Source": "/tmp", "Target": "/x", "BindOptions": {"Propagation": "rslave"}}]}"#
+            #""HostConfig": {"Mounts": [{"Type": "bind", "Source": "/tmp", "Target": "/x", "BindOptions": {"Propagation": "private"}}]}"#
         ),
         (
             #""HostConfig": {"Mounts": [{"Type": "bind", "Source": "/tmp", "Target": "/x", "VolumeOptions": {"NoCopy": true}}]}"#,

@@ -21,10 +21,17 @@ extension Container {
         let holder = record.mounts.filter { point in
             point.type != "tmpfs" && (path == point.destination || path.hasPrefix(point.destination + "/"))
         }.max { $0.destination.count < $1.destination.count }
-        if let holder, Files.exists(holder.source + "/.") {
+        if let holder, holder.image != nil || Files.exists(holder.source + "/.") {
             let rest = String(path.dropFirst(holder.destination.count))
+            var source = holder.source
+            if let image = holder.image { source = try await world.layers.acquire(image.diffIDs) }
+            let directory = source
+            defer { if let image = holder.image { Task { await world.layers.release(image.diffIDs) } } }
             return try await BlockingPool.shared.run {
-                try body(try OwnedFD.open(holder.source, NodeAccess.handleOfDirectory), rest.isEmpty ? "/" : rest)
+                let root = try OwnedFD.open(directory, NodeAccess.handleOfDirectory)
+                guard let subpath = holder.subpath else { return try body(root, rest.isEmpty ? "/" : rest) }
+                let inner = try root.resolve(subpath, NodeAccess.handleOfDirectory, .beneath)
+                return try body(inner, rest.isEmpty ? "/" : rest)
             }
         }
         await tornDown()
@@ -77,7 +84,8 @@ extension Container {
         into path: String, noOverwriteDirNonDir: Bool, from reader: consuming OwnedFD
     ) async throws {
         if record.hostConfig.readonlyRootfs == true,
-            !record.mounts.contains(where: { $0.rw && path.hasPrefix($0.destination) })
+            !record.mounts.contains(where: { $0.rw && (path == $0.destination || path.hasPrefix($0.destination + "/")) }
+            )
         {
             throw EngineError(.forbidden, "container rootfs is marked read-only")
         }

@@ -33,9 +33,9 @@ extension Container {
             await paths.empty()
             try await world.database.write(makesRoom: true) { try $0.removeContainer(id) }
         }
-        let names = record.mounts.filter { $0.type == "volume" }.compactMap(\.name)
-        await world.volumes.forget(container: id, names: names, removeAnonymous: volumes)
-        await world.images.unuse(record.imageID, container: id)
+        await world.volumes.forget(
+            container: id, removing: volumes ? record.mounts.filter(\.anonymous).compactMap(\.name) : [])
+        await world.images.unuse(container: id)
         await publish("destroy")
         wake(WaitResult(exitCode: record.state.exitCode, error: nil)) { _ in true }
         discard()

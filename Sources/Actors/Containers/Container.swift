@@ -233,7 +233,7 @@ package actor Container {
                 logger.warning("cannot remove control group", metadata: ["container": "\(id)", "error": "\(error)"])
             }
         }
-        await world.layers.release(record.diffIDs)
+        for image in record.images { await world.layers.release(image.diffIDs) }
         if let empty { await world.networks.empty.retire(empty) }
         empty = nil
         await world.networks.detach(record)

@@ -36,7 +36,7 @@ struct ContainerFactory: Sendable {
             state: ContainerRecord.State(status: .created), stoppedByUser: false)
         record.hostConfig.normalize()
         record.networks = networks
-        record.mounts = try await mounts(of: record)
+        record.mounts = try await ContainerMounts(world).points(of: record)
         try await copyUp(record)
         return (record, warnings)
     }
@@ -50,55 +50,11 @@ struct ContainerFactory: Sendable {
         return warnings + LaunchSpec.unheldLimits(request.hostConfig, world)
     }
 
-    // MARK: Mounts
-
-    /// Every mount of the container, one a destination: what was asked for by path wins over what the image declares.
-    private func mounts(of record: ContainerRecord) async throws -> [ContainerRecord.MountPoint] {
-        var points: [String: ContainerRecord.MountPoint] = [:]
-        for source in record.hostConfig.volumesFrom ?? [] {
-            for point in try await inherited(source) { points[point.destination] = point }
-        }
-        var asked: Set<String> = []
-        func add(_ point: ContainerRecord.MountPoint) throws {
-            guard asked.insert(point.destination).inserted else {
-                throw EngineError(.invalidParameter, "Duplicate mount point: \(point.destination)")
-            }
-            points[point.destination] = point
-        }
-        for bind in record.hostConfig.binds ?? [] { try add(try await MountRequests(world).bind(bind)) }
-        for mount in record.hostConfig.mounts ?? [] { try add(try await MountRequests(world).mount(mount)) }
-        for destination in (record.config.volumes ?? [:]).keys.sorted() {
-            guard points[destination] == nil, record.hostConfig.tmpfs?[destination] == nil else { continue }
-            let point = try await MountRequests(world).anonymous(destination)
-            points[point.destination] = point
-        }
-        for name in points.values.filter({ $0.type == "volume" }).compactMap(\.name) {
-            try await world.volumes.refer(name, container: record.id)
-        }
-        return points.values.sorted { $0.destination < $1.destination }
-    }
-
-    /// The mounts of another container: `NAME[:ro|rw]`.
-    private func inherited(_ source: String) async throws -> [ContainerRecord.MountPoint] {
-        let parts = source.split(separator: ":", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
-        let mode = parts.count == 2 ? parts[1] : ""
-        guard ["", "ro", "rw", "z", "Z"].contains(mode) else {
-            throw EngineError(.invalidParameter, "invalid mode for volumes-from: \"\(mode)\"")
-        }
-        let record = await (try await world.resolve(parts[0])).snapshot().record
-        return record.mounts.map { point in
-            var point = point
-            if mode == "ro" { point.rw = false }
-            point.copyUp = false
-            return point
-        }
-    }
-
     // MARK: Copy-up
 
     /// Copies the image's content at a mount point into a new, empty volume: all of it or nothing.
     private func copyUp(_ record: ContainerRecord) async throws {
-        let wanting = record.mounts.filter { $0.type == "volume" && $0.copyUp }
+        let wanting = record.mounts.filter { $0.type == "volume" && $0.copyUp && $0.subpath == nil }
         guard !wanting.isEmpty else { return }
         let lower = try await world.layers.acquire(record.diffIDs)
         do {

@@ -30,9 +30,9 @@ struct ContainerSetup: Sendable {
     }
 
     func prepare(_ record: ContainerRecord) async throws -> Result {
-        let lower = try await world.layers.acquire(record.diffIDs)
+        let roots = try await acquire(record.images)
         do {
-            for point in record.mounts where point.type == "bind" { try Self.checkSource(point) }
+            for point in record.mounts { try MountSources.check(point, root: world.configuration.dataRoot) }
             try Files.makeDirectories(paths.run)
             var record = record
             let (joined, sharer) = try await joined(record.hostConfig)
@@ -43,22 +43,26 @@ struct ContainerSetup: Sendable {
             let place = try await network(record, joined)
             try await writeFiles(record, place)
             let spec = try LaunchSpec(world, paths).container(
-                record, lower: lower, network: place.mode, joined: joined)
+                record, roots: roots, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
             return Result(connection: connection, networks: place.networks, ports: place.ports, empty: place.empty)
         } catch {
             await world.networks.detach(record)
-            await world.layers.release(record.diffIDs)
+            for image in record.images { await world.layers.release(image.diffIDs) }
             throw error
         }
     }
 
-    private static func checkSource(_ point: ContainerRecord.MountPoint) throws {
-        guard Files.exists(point.source) else {
-            throw EngineError(
-                .invalidParameter,
-                "invalid mount config for type \"bind\": bind source path does not exist: \(point.source)")
+    /// Mounts the images a container needs, or joins their mounts: all or none.
+    ///
+    /// - Returns: the root directories in the same order.
+    private func acquire(_ images: [ContainerRecord.MountPoint.Image]) async throws -> [String] {
+        var roots: [String] = []
+        do { for image in images { roots.append(try await world.layers.acquire(image.diffIDs)) } } catch {
+            for image in images.prefix(roots.count) { await world.layers.release(image.diffIDs) }
+            throw error
         }
+        return roots
     }
 
     /// What is shared with other containers, and the record of the one whose network it is.

@@ -129,13 +129,13 @@ package actor ContainerStore {
                 throw error
             }
             containers[id] = container
+            if record.mounts.contains(where: \.anonymous) { await world.volumes.settle(container: id) }
             await container.publish("create")
             return CreateResult(id: id, warnings: warnings)
         } catch {
             names[name] = nil
-            await world.images.unuse(image.record.id, container: id)
-            await world.volumes.forget(
-                container: id, names: await world.volumes.names(usedBy: id), removeAnonymous: true)
+            await world.images.unuse(container: id)
+            await world.volumes.forgetUnmade(container: id)
             ContainerPaths(world.configuration, id: id).discard()
             throw error
         }
@@ -257,7 +257,9 @@ package actor ContainerStore {
         for record in records {
             containers[record.id] = Container(record, world)
             names[record.name] = record.id
-            await world.images.use(record.imageID, chain: record.diffIDs, container: record.id)
+            for image in record.images {
+                await world.images.use(image.id, chain: image.diffIDs, container: record.id)
+            }
             for name in record.mounts.filter({ $0.type == "volume" }).compactMap(\.name) {
                 do { try await world.volumes.refer(name, container: record.id) } catch {
                     logger.error(
@@ -292,7 +294,7 @@ package actor ContainerStore {
         for record in records {
             guard let container = containers[record.id] else { continue }
             if case .process = found[record.id] {
-                do { _ = try await world.layers.acquire(record.diffIDs) } catch {
+                do { for image in record.images { _ = try await world.layers.acquire(image.diffIDs) } } catch {
                     world.logger.error(
                         "cannot mount image", metadata: ["container": "\(record.id)", "error": "\(error)"])
                 }

@@ -23,12 +23,13 @@ struct LaunchSpec {
         var files: ContainerPaths?
     }
 
+    /// - Parameter roots: directories of ``ContainerRecord/images``, in that order.
     func container(
-        _ record: ContainerRecord, lower: String, network: NetworkMode, joined: Joined
+        _ record: ContainerRecord, roots: [String], network: NetworkMode, joined: Joined
     ) throws -> ContainerSpec {
         let (config, host) = (record.config, record.hostConfig)
         var spec = ContainerSpec(
-            id: record.id, rootfs: RootFilesystem(lowers: [lower], upper: paths.upper, work: paths.work),
+            id: record.id, rootfs: RootFilesystem(lowers: Array(roots.prefix(1)), upper: paths.upper, work: paths.work),
             args: [record.path] + record.args)
         spec.hostname = config.hostname ?? ""
         spec.domainname = config.domainname ?? ""
@@ -50,7 +51,7 @@ struct LaunchSpec {
         spec.seccomp = confinement.seccomp
         spec.noNewPrivileges = confinement.noNewPrivileges
         spec.readOnlyRootfs = host.readonlyRootfs ?? false
-        spec.mounts = try mounts(record)
+        spec.mounts = try mounts(record, images: roots.dropFirst())
         if let files = joined.files { addFiles(of: files, to: &spec.mounts) }
         spec.devices = (host.devices ?? []).map { device in
             DeviceSpec(
@@ -164,11 +165,15 @@ struct LaunchSpec {
 
     // MARK: Files
 
-    private func mounts(_ record: ContainerRecord) throws -> [MountSpec] {
+    private func mounts(_ record: ContainerRecord, images: ArraySlice<String>) throws -> [MountSpec] {
         var specs: [MountSpec] = []
+        var images = images
         for point in record.mounts where point.type != "tmpfs" {
-            let source = point.subpath.map { "\(point.source)/\($0)" } ?? point.source
-            var spec = MountSpec(.bind(source), target: point.destination, readOnly: !point.rw)
+            let source = point.image == nil ? point.source : images.popFirst() ?? ""
+            var spec = MountSpec(
+                .bind(source, recursive: point.nonRecursive != true), target: point.destination, readOnly: !point.rw)
+            spec.subpath = point.subpath ?? ""
+            spec.recursiveReadOnly = point.readOnlyNonRecursive != true
             spec.propagation = MountSpec.Propagation(rawValue: point.propagation) ?? .rprivate
             specs.append(spec)
         }

@@ -53,7 +53,7 @@ package actor ImageStore {
     /// Images used by containers, told by the container store: id → container ids.
     private var users: [Digest: Set<String>] = [:]
     /// Chains in use by containers, whatever became of their image.
-    private var userChains: [String: [Digest]] = [:]
+    private var userChains: [String: [[Digest]]] = [:]
 
     init(
         _ configuration: EngineConfiguration, _ database: StateDatabase, _ layers: LayerStore, _ events: EventLog,
@@ -307,7 +307,7 @@ package actor ImageStore {
     /// - Returns: bytes of layers removed.
     @discardableResult
     func collect() async throws -> Int64 {
-        let chains = images.values.map(\.config.rootfs.diffIDs) + userChains.values
+        let chains = images.values.map(\.config.rootfs.diffIDs) + userChains.values.joined()
         return try await layers.collect(keeping: chains)
     }
 
@@ -341,16 +341,18 @@ package actor ImageStore {
 
     // MARK: Use by containers
 
-    /// Notes that a container is made from an image.
+    /// Notes that a container is made from an image, or mounts it.
     func use(_ id: Digest, chain: [Digest], container: String) {
         users[id, default: []].insert(container)
-        userChains[container] = chain
+        userChains[container, default: []].append(chain)
     }
 
-    func unuse(_ id: Digest, container: String) async {
-        users[id]?.remove(container)
+    /// Ends every use of images by a container.
+    func unuse(container: String) async {
         userChains[container] = nil
-        guard loaded, images[id] == nil else { return }
+        let used = users.keys.filter { users[$0]?.remove(container) != nil }
+        for id in used where users[id]?.isEmpty == true { users[id] = nil }
+        guard loaded, used.contains(where: { images[$0] == nil }) else { return }
         do { try await collect() } catch { logger.warning("cannot collect layers", metadata: ["error": "\(error)"]) }
     }
 }

@@ -60,6 +60,11 @@ package struct ContainerRecord: Sendable, Codable {
         }
     }
 
+    /// The images the container needs: its own, then those it mounts.
+    var images: [MountPoint.Image] {
+        [MountPoint.Image(id: imageID, diffIDs: diffIDs)] + mounts.compactMap(\.image)
+    }
+
     /// A mount of the container, resolved: what `Mounts` of an inspection shows.
     package struct MountPoint: Sendable, Codable, Hashable {
         package var type: String
@@ -76,6 +81,19 @@ package struct ContainerRecord: Sendable, Codable {
         /// Content of the image is copied into the volume when it is empty.
         package var copyUp: Bool
         package var subpath: String?
+        /// A missing bind source is made, at each start.
+        var createsSource: Bool?
+        /// Only the source itself is mounted, not what is mounted below it.
+        var nonRecursive: Bool?
+        /// What is mounted below a read-only bind can be written.
+        var readOnlyNonRecursive: Bool?
+        /// The image whose files are mounted.
+        var image: Image?
+
+        package struct Image: Sendable, Codable, Hashable {
+            var id: Digest
+            var diffIDs: [Digest]
+        }
 
         package init(
             type: String, name: String? = nil, source: String, destination: String, driver: String? = nil,

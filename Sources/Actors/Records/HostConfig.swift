@@ -265,6 +265,7 @@ package struct Mount: Sendable, Hashable, Codable {
     package var bindOptions: BindOptions?
     package var volumeOptions: VolumeOptions?
     package var tmpfsOptions: TmpfsRequest?
+    package var imageOptions: ImageOptions?
 
     enum CodingKeys: String, CodingKey {
         case type = "Type"
@@ -275,6 +276,7 @@ package struct Mount: Sendable, Hashable, Codable {
         case bindOptions = "BindOptions"
         case volumeOptions = "VolumeOptions"
         case tmpfsOptions = "TmpfsOptions"
+        case imageOptions = "ImageOptions"
     }
 
     package init() {}
@@ -325,6 +327,15 @@ package struct VolumeDriverConfig: Sendable, Hashable, Codable {
         case name = "Name"
         case options = "Options"
     }
+
+    package init() {}
+}
+
+/// Options of an image mount.
+package struct ImageOptions: Sendable, Hashable, Codable {
+    package var subpath: String?
+
+    enum CodingKeys: String, CodingKey { case subpath = "Subpath" }
 
     package init() {}
 }

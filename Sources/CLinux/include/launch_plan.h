@@ -50,7 +50,7 @@ enum lp_code {
     LP_OP_SETNS,           // a: descriptor, b: CLONE_NEW… flags; s0 instead of a: path of a namespace file
     LP_OP_UNSHARE,         // a: CLONE_NEW… flags
     LP_OP_LOOPBACK_UP,
-    LP_OP_BIND_OPEN,       // c: slot; s0: host path; flags: LP_RECURSIVE; a: pid whose mount namespace holds it, or 0
+    LP_OP_BIND_OPEN,       // c: slot; s0: host path, s1: path inside it; LP_RECURSIVE; a: pid whose mount namespace holds it, or 0
     LP_OP_PRIVATE,         // no mount event reaches or leaves this namespace any more
     LP_OP_ROOT_OVERLAY,    // list: lowers, s0: upper, s1: work
     LP_OP_ROOT_BIND,       // s0: directory

@@ -35,8 +35,7 @@ enum Volumes {
     }
 
     static func wire(_ volume: VolumeRecord, usage: (size: Int64, references: Int)? = nil) -> JSON {
-        var labels = volume.labels
-        if volume.anonymous { labels["com.docker.volume.anonymous"] = "" }
+        let labels = volume.shownLabels
         var value: JSON = [
             "CreatedAt": .string(volume.created), "Driver": .string(volume.driver),
             "Labels": labels.isEmpty ? nil : JSON(labels), "Mountpoint": .string(volume.mountpoint),

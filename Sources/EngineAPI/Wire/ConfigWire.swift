@@ -191,6 +191,11 @@ enum HostConfigWire {
             tmpfs.appendUnlessNull("Mode", JSON(options.mode))
             value.append("TmpfsOptions", tmpfs)
         }
+        if let options = mount.imageOptions {
+            var image: JSON = [:]
+            image.appendUnlessNull("Subpath", JSON(options.subpath))
+            value.append("ImageOptions", image)
+        }
         return value
     }
 }

@@ -202,7 +202,9 @@ struct ContainerPlan {
         var slot: UInt64 = 0
         for mount in sortedMounts {
             guard case .bind(let path, let recursive) = mount.source else { continue }
-            plan.add(LP_OP_BIND_OPEN, path, flags: recursive ? LP_RECURSIVE : 0, c: slot)
+            plan.add(
+                LP_OP_BIND_OPEN, path, mount.subpath.isEmpty ? nil : mount.subpath, flags: recursive ? LP_RECURSIVE : 0,
+                c: slot)
             slot += 1
         }
         if !isTaken("/dev/shm") {
