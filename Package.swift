@@ -99,6 +99,6 @@ let package = Package(
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
-        tests("EngineTests", []),
+        tests("EngineTests", ["EngineAPI", "HTTP"]),
     ]
 )

@@ -1,5 +1,26 @@
 /// The `filters` of list operations: every key must match, and of a key's values any.
 package enum Filter {
+    /// - Throws: ``EngineError`` `.invalidParameter` for a filter that is not among `known`.
+    package static func check(_ filters: [String: [String]], known: Set<String>) throws(EngineError) {
+        for key in filters.keys.sorted() where !known.contains(key) {
+            throw .invalid("invalid filter '\(key.printable)'")
+        }
+    }
+
+    /// The truth of the filter `key`, or `fallback` where it is not given.
+    ///
+    /// - Throws: ``EngineError`` `.invalidParameter` for what is neither true nor false, or both.
+    package static func truth(
+        _ filters: [String: [String]], _ key: String, default fallback: Bool
+    ) throws(EngineError) -> Bool {
+        guard let wanted = filters[key], !wanted.isEmpty else { return fallback }
+        let truths = Set(wanted.map(GoBool.parse))
+        guard truths.count == 1, let truth = truths.first, let truth else {
+            throw .invalid("invalid filter '\(key)=\(wanted.joined(separator: ",").printable)'")
+        }
+        return truth
+    }
+
     package static func equals(_ wanted: [String]?, _ value: String) -> Bool {
         guard let wanted, !wanted.isEmpty else { return true }
         return wanted.contains(value)

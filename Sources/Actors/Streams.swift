@@ -12,12 +12,14 @@ package struct OutgoingStream: Sendable {
         _ produce: @escaping @Sendable (borrowing OwnedFD) throws -> Void
     ) throws -> OutgoingStream {
         let pipe = try Pipe()
+        // Not the pipe: the producer must not hold the reading end, or one that nobody reads would block for ever.
+        let (reader, box) = (pipe.reader, pipe.writer)
         let completion = Task {
             try await BlockingPool.shared.run {
-                let writer = try pipe.writer.take()
+                let writer = try box.take()
                 try produce(writer)
             }
         }
-        return OutgoingStream(reader: pipe.reader, completion: completion)
+        return OutgoingStream(reader: reader, completion: completion)
     }
 }

@@ -125,9 +125,7 @@ package actor VolumeRegistry {
 
     /// Volumes that match `filters` (`name`, `label`, `driver`, `dangling`), by name.
     package func list(filters: [String: [String]] = [:]) throws -> [VolumeRecord] {
-        for key in filters.keys where !["name", "label", "driver", "dangling"].contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
+        try Filter.check(filters, known: ["name", "label", "driver", "dangling"])
         return volumes.values.filter { record in
             Filter.contains(filters["name"], in: record.name) && Filter.labels(filters["label"], record.shownLabels)
                 && Filter.equals(filters["driver"], record.driver)
@@ -219,17 +217,12 @@ package actor VolumeRegistry {
     ///
     /// - Throws: ``EngineError`` for a filter there is not.
     package func prune(filters: [String: [String]]) async throws -> PruneResult {
-        for key in filters.keys where !["label", "label!", "all"].contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
-        for value in filters["all"] ?? [] where GoBool.parse(value) == nil {
-            throw EngineError(.invalidParameter, "invalid filter 'all=\(value.printable)'")
-        }
-        let all = Filter.isTrue(filters["all"])
+        let filter = try PruneFilter(filters, known: ["all", "label", "label!"])
+        let all = try Filter.truth(filters, "all", default: false)
         var result = PruneResult()
-        for record in try list(filters: filters.filter { $0.key == "label" })
+        for record in try list()
         where (users[record.name] ?? []).isEmpty && (all || record.anonymous)
-            && Filter.lacksLabels(filters["label!"], record.shownLabels)
+            && filter.allows(labels: record.shownLabels, created: record.created)
         {
             let size = await usage(record.name)?.size ?? 0
             do { try await remove(record.name) } catch let error as EngineError {

@@ -17,11 +17,16 @@ enum APIError {
         switch error {
         case let error as HTTPError: (error.status, error.message)
         case let error as EngineError: (status(error.code), error.message)
-        case let error as OCIError: (400, "invalid reference format: \(error.message)")
+        case let error as OCIError: (400, reference(error))
         case let error as RegistryError: (status(error.code), error.description)
         case is DecodingError: (400, "invalid JSON: \(reason(error))")
         default: (500, "\(error)")
         }
+    }
+
+    private static func reference(_ error: OCIError) -> String {
+        let words = "invalid reference format"
+        return error.message.hasPrefix(words) ? error.message : "\(words): \(error.message)"
     }
 
     private static func status(_ code: EngineError.Code) -> Int {

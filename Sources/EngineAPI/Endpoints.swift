@@ -7,7 +7,7 @@ enum Endpoints {
         { call in try await Task { try await handler(call) }.value }
     }
 
-    static let all: [Endpoint] = system + containers + execs + images + volumes + networks + swarm
+    static let all: [Endpoint] = system + containers + execs + images + volumes + networks + swarm + plugins
 
     static let system: [Endpoint] = [
         .init(.get, "/_ping", System.ping),
@@ -89,12 +89,30 @@ enum Endpoints {
     ]
 
     /// Groups that belong to a swarm: clients see what a Docker outside of one answers.
-    static let swarm: [Endpoint] = ["swarm", "nodes", "services", "tasks", "secrets", "configs"].flatMap { group in
+    static let swarm: [Endpoint] =
+        [
+            .init(.post, "/swarm/init", Swarm.enter),
+            .init(.post, "/swarm/join", Swarm.enter),
+            .init(.post, "/swarm/leave", Swarm.leave),
+        ] + ofManagers
+
+    private static let ofManagers: [Endpoint] = ["swarm", "nodes", "services", "tasks", "secrets", "configs"].flatMap {
+        group in
         [Method.get, .post, .delete].flatMap { method in
             [
-                Endpoint(method, "/\(group)", System.notInSwarm),
-                Endpoint(method, "/\(group)/{path:.*}", System.notInSwarm),
+                Endpoint(method, "/\(group)", Swarm.notManager),
+                Endpoint(method, "/\(group)/{path:.*}", Swarm.notManager),
             ]
         }
     }
+
+    static let plugins: [Endpoint] = [
+        .init(.get, "/plugins", Plugins.list),
+        .init(.get, "/plugins/privileges", Plugins.install),
+        .init(.post, "/plugins/pull", Plugins.install),
+        .init(.post, "/plugins/create", Plugins.install),
+        .init(.get, "/plugins/{name:.*}/json", Plugins.notFound),
+        .init(.post, "/plugins/{name:.*}/{action}", Plugins.notFound),
+        .init(.delete, "/plugins/{name:.*}", Plugins.notFound),
+    ]
 }

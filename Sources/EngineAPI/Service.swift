@@ -35,7 +35,8 @@ package struct EngineAPI: Sendable {
             return Self.marked(try await match.handler(call))
         } catch {
             let (status, message) = APIError.describe(error)
-            if status >= 500 {
+            // What the engine does not do is told to the client alone.
+            if status == 500 {
                 logger.error("request failed", metadata: ["path": "\(request.path)", "error": "\(message)"])
             }
             throw error

@@ -108,6 +108,7 @@ extension Container {
         guard let layer = error as? LayerError else { return EngineError.wrapping(error) }
         switch layer.cause?.code {
         case ENOENT, ENOTDIR: return EngineError(.notFound, "Could not find the file \(path) in container \(id)")
+        case ENAMETOOLONG, ELOOP: return EngineError(.invalidParameter, layer.message)
         default: return EngineError(layer.code == .system ? .system : .invalidParameter, layer.message)
         }
     }

@@ -204,16 +204,16 @@ package actor ContainerStore {
         var result = PruneResult()
         var options = ListOptions()
         options.all = true
-        options.filters = filters.filter { $0.key == "label" }
-        let limit = try filters["until"]?.first.map { try PruneAge.time($0) }
+        let filter = try PruneFilter(filters, known: ["until", "label", "label!"])
         for snapshot in try await list(options) where [.created, .exited, .dead].contains(snapshot.record.state.status)
         {
-            if let limit, (Timestamp(snapshot.record.created) ?? .now()) >= limit { continue }
-            let upper = ContainerPaths(world.configuration, id: snapshot.record.id).upper
+            let record = snapshot.record
+            guard filter.allows(labels: record.config.labels ?? [:], created: record.created) else { continue }
+            let upper = ContainerPaths(world.configuration, id: record.id).upper
             let size = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
             // One that was started or removed meanwhile is left alone.
-            guard (try? await remove(snapshot.record.id, force: false, volumes: false)) != nil else { continue }
-            result.deleted.append(snapshot.record.id)
+            guard (try? await remove(record.id, force: false, volumes: false)) != nil else { continue }
+            result.deleted.append(record.id)
             result.spaceReclaimed += size
         }
         return result
@@ -349,9 +349,7 @@ struct ContainerFilter {
     private let since: String?
 
     static func check(_ filters: [String: [String]]) throws {
-        for key in filters.keys where !known.contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
+        try Filter.check(filters, known: known)
         for status in filters["status"] ?? [] where ContainerRecord.State.Status(rawValue: status) == nil {
             throw EngineError(.invalidParameter, "invalid filter 'status=\(status)'")
         }

@@ -132,9 +132,7 @@ package actor ImageStore {
     /// Images that match `filters` (`reference`, `dangling`, `label`, `before`, `since`), newest first.
     package func list(filters: [String: [String]] = [:]) async throws -> [ImageSnapshot] {
         try await load()
-        for key in filters.keys where !["reference", "dangling", "label", "before", "since"].contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
+        try Filter.check(filters, known: ["reference", "dangling", "label", "before", "since"])
         let before = try filters["before"]?.first.map { try record($0).config.created ?? "" }
         let since = try filters["since"]?.first.map { try record($0).config.created ?? "" }
         return images.values.map(snapshot).filter { image in
@@ -321,11 +319,15 @@ package actor ImageStore {
     /// failed or were interrupted have left for their next try.
     package func prune(filters: [String: [String]]) async throws -> (removed: [RemovedImage], spaceReclaimed: Int64) {
         try await load()
-        let all = filters["dangling"].map { !Filter.isTrue($0) } ?? false
+        let filter = try PruneFilter(filters, known: ["dangling", "until", "label", "label!"])
+        let all = try !Filter.truth(filters, "dangling", default: true)
         var removed: [RemovedImage] = []
         var freed: Int64 = 0
-        for image in try await list(filters: filters.filter { $0.key == "label" })
-        where (users[image.record.id] ?? []).isEmpty && (all || image.repoTags.isEmpty) {
+        for image in try await list()
+        where (users[image.record.id] ?? []).isEmpty && (all || image.repoTags.isEmpty)
+            && filter.allows(
+                labels: image.record.config.config?.labels ?? [:], created: image.record.config.created)
+        {
             let names = tags.filter { $0.value == image.record.id }.keys.sorted()
             let digests = repoDigests.filter { $0.value == image.record.id }.keys.sorted()
             removed += try await untag(image.record, names: names, digestNames: digests, deletes: true)

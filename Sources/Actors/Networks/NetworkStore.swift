@@ -157,16 +157,10 @@ package actor NetworkStore {
     ///
     /// - Returns: their names.
     package func prune(filters: [String: [String]]) async throws -> [String] {
-        for key in filters.keys where !["until", "label", "label!"].contains(key) {
-            throw EngineError.invalid("invalid filter '\(key.printable)'")
-        }
-        let limit = try filters["until"]?.first.map { try PruneAge.time($0) }
+        let filter = try PruneFilter(filters, known: ["until", "label", "label!"])
         var removed: [String] = []
         for record in records.values.sorted(by: { $0.name < $1.name }) where !record.isPredefined {
-            guard Filter.labels(filters["label"], record.labels),
-                filters["label!"].map({ !Filter.labels($0, record.labels) }) ?? true,
-                limit.map({ (Timestamp(record.created) ?? .now()) < $0 }) ?? true
-            else { continue }
+            guard filter.allows(labels: record.labels, created: record.created) else { continue }
             // One that came into use meanwhile stays.
             guard (try? await remove(record.id)) != nil else { continue }
             removed.append(record.name)

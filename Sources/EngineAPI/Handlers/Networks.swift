@@ -7,9 +7,7 @@ enum Networks {
 
     static func list(_ call: Call) async throws -> Response {
         let filters = try call.filters()
-        for key in filters.keys where !Self.filters.contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
+        try Filter.check(filters, known: Self.filters)
         for type in filters["type"] ?? [] where !["builtin", "custom"].contains(type) {
             throw EngineError(.invalidParameter, "invalid filter: 'type'='\(type)'")
         }

@@ -60,16 +60,13 @@ enum System {
         }
     }
 
-    static func notInSwarm(_ call: Call) async throws -> Response {
-        throw EngineError(
-            .unavailable,
-            "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to swarm and try again."
-        )
-    }
-
     static func login(_ call: Call) async throws -> Response {
         let bytes = try await call.request.body.collect(bytesMax: 64 << 10)
-        guard let credentials = try Credentials.decode(json: Array(bytes.readableBytesView)) else {
+        let decoded: Credentials?
+        do throws(RegistryError) { decoded = try Credentials.decode(json: Array(bytes.readableBytesView)) } catch {
+            throw EngineError(.invalidParameter, "invalid JSON: credentials are an object of strings")
+        }
+        guard let credentials = decoded else {
             throw EngineError(.invalidParameter, "no username or password was given")
         }
         let token = try await call.engine.images.checkAuth(

@@ -37,9 +37,7 @@ struct EventFilter: Sendable {
     private let filters: [String: [String]]
 
     init(_ filters: [String: [String]]) throws {
-        for key in filters.keys where !Self.known.contains(key) {
-            throw EngineError(.invalidParameter, "invalid filter '\(key)'")
-        }
+        try Filter.check(filters, known: Self.known)
         self.filters = filters
     }
 
