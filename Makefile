@@ -13,7 +13,7 @@ deps: ## The Debian packages that building and testing need.
 	apt-get update -q
 	apt-get install -y -q --no-install-recommends $(BUILD_PACKAGES) $(TEST_PACKAGES)
 
-build: ## Release binaries in .build/release: docker, dockerd, docker-monitor.
+build: ## Release binaries in .build/release: docker, dockerd, docker-monitor, docker-tls.
 	$(SWIFT) build $(RELEASE)
 
 test: ## Every test, as root: real mounts, namespaces, registries.
@@ -39,7 +39,7 @@ lint:
 install: build ## Into PREFIX, never over a docker that is there.
 	install -d $(PREFIX)/bin $(PREFIX)/libexec/docker-swift
 	install .build/release/docker $(PREFIX)/libexec/docker-swift/docker
-	install .build/release/dockerd .build/release/docker-monitor $(PREFIX)/libexec/docker-swift/
+	install .build/release/dockerd .build/release/docker-monitor .build/release/docker-tls $(PREFIX)/libexec/docker-swift/
 	@if [ -e $(PREFIX)/bin/docker ]; then echo "$(PREFIX)/bin/docker exists: run $(PREFIX)/libexec/docker-swift/docker"; \
 	else ln -s ../libexec/docker-swift/docker $(PREFIX)/bin/docker; fi
 

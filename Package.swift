@@ -30,6 +30,7 @@ let package = Package(
         .executable(name: "docker", targets: ["docker"]),
         .executable(name: "dockerd", targets: ["dockerd"]),
         .executable(name: "docker-monitor", targets: ["docker-monitor"]),
+        .executable(name: "docker-tls", targets: ["docker-tls"]),
         .library(name: "LayerFS", targets: ["LayerFS"]),
     ],
     dependencies: [
@@ -79,6 +80,10 @@ let package = Package(
             name: "docker",
             swiftSettings: settings,
             linkerSettings: [.unsafeFlags(["-static-executable"], .when(configuration: .release))]),
+        // Started by docker for a daemon that wants TLS, which few do: NIO and BoringSSL would be most of the client.
+        .executableTarget(
+            name: "docker-tls",
+            dependencies: [nio, nioPosix, .product(name: "NIOSSL", package: "swift-nio-ssl")], swiftSettings: settings),
         .executableTarget(
             name: "dockerd",
             dependencies: [
@@ -93,7 +98,7 @@ let package = Package(
         tests("IsolationTests", ["Isolation", "Kernel", "OCI"]),
         tests("VolumesTests", ["Volumes", "Kernel"]),
         tests(
-            "CLITests", ["docker"], data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),
+            "CLITests", ["docker", "docker-tls"], data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),
         tests("NetlinkTests", ["Netlink", "Kernel"]),
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),

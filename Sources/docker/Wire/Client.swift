@@ -71,7 +71,8 @@ final class Client {
             try connection.send(request.encoded())
             return try Response(from: connection, method: request.method)
         } catch {
-            guard let reason = connection.endOfProxy() else { throw error }
+            guard connection.isProxied else { throw error }
+            guard let reason = connection.endOfProxy() else { throw .unreachable(host.description) }
             let method = request.method.prefix(1) + request.method.dropFirst().lowercased()
             let url = "\(endpoint.address)\(request.path)"
             throw CLIError("error during connect: \(method) \"\(url)\": \(reason.message)")

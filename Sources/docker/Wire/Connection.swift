@@ -35,13 +35,16 @@ final class Connection {
                 socket = try Self.connectTCP(name, port)
                 return
             }
-            (proxy, socket) = try ConnectionProxy.start(ConnectionProxy.tls(name, port, files))
+            (proxy, socket) = try ConnectionProxy.start(ConnectionProxy.tls(name, port, files), isTLS: true)
         case .ssh(let address): (proxy, socket) = try ConnectionProxy.start(address.command)
         }
     }
 
     /// Why the other end is gone, when it is a program that says so.
     func endOfProxy() -> CLIError? { proxy?.failure() }
+
+    /// Whether a program connects for us, of which only its end tells that it cannot.
+    var isProxied: Bool { proxy != nil }
 
     /// The errno of a failed connect(2), or why a program that connects could not be started.
     struct ConnectFailure: Error {

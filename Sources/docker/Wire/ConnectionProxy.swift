@@ -4,23 +4,28 @@
 /// TLS. The client itself is thin, and most daemons are at a socket of the same machine.
 final class ConnectionProxy {
     private let words: [String]
+    /// Whether the program speaks TLS: then what it says is what is to be told.
+    private let isTLS: Bool
     private let process: pid_t
     /// What the program says on its standard error.
     private let errors: Descriptor
+    /// What the program that speaks TLS ends with when nobody listens.
+    private static let unreachable: CInt = 2
     /// The most that is shown of it.
     private static let bytesShown = 4096
 
-    private init(words: [String], process: pid_t, errors: Descriptor) {
+    private init(words: [String], isTLS: Bool, process: pid_t, errors: Descriptor) {
         self.words = words
+        self.isTLS = isTLS
         self.process = process
         self.errors = errors
     }
 
     deinit {
-        // It ends when its streams do; one that has not been told anything yet must not be left behind.
+        // It ends when its streams do; one that still connects is told to. Nobody waits for it.
         kill(process, SIGTERM)
         var status: CInt = 0
-        while waitpid(process, &status, 0) < 0, errno == EINTR {}
+        waitpid(process, &status, WNOHANG)
     }
 
     /// The command that speaks TLS with a daemon.
@@ -34,7 +39,7 @@ final class ConnectionProxy {
 
     /// Starts a program in a process group of its own, so that the terminal's signals do not reach it.
     static func start(
-        _ words: [String]
+        _ words: [String], isTLS: Bool = false
     ) throws(Connection.ConnectFailure) -> (proxy: ConnectionProxy, socket: Descriptor) {
         var ends: [CInt] = [-1, -1]
         guard socketpair(AF_UNIX, CInt(SOCK_STREAM.rawValue) | CInt(SOCK_CLOEXEC.rawValue), 0, &ends) == 0 else {
@@ -51,7 +56,15 @@ final class ConnectionProxy {
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }
-        posix_spawnattr_setflags(&attributes, Int16(POSIX_SPAWN_SETPGROUP))
+        // What this client does with signals is not the program's business.
+        var (none, pipes) = (sigset_t(), sigset_t())
+        sigemptyset(&none)
+        sigemptyset(&pipes)
+        sigaddset(&pipes, SIGPIPE)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &pipes)
+        let flags = POSIX_SPAWN_SETPGROUP | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF
+        posix_spawnattr_setflags(&attributes, Int16(flags))
         let pointers = words.map { strdup($0) }
         defer { pointers.forEach { free($0) } }
         var process: pid_t = 0
@@ -61,7 +74,7 @@ final class ConnectionProxy {
             throw Connection.ConnectFailure(code: code, message: "exec: \(words[0].goQuoted): \(reason)")
         }
         withExtendedLifetime(other) {}
-        return (ConnectionProxy(words: words, process: process, errors: errors), own)
+        return (ConnectionProxy(words: words, isTLS: isTLS, process: process, errors: errors), own)
     }
 
     private static func fileWithoutName() throws(Connection.ConnectFailure) -> Descriptor {
@@ -72,7 +85,7 @@ final class ConnectionProxy {
         return Descriptor(adopting: copy)
     }
 
-    /// What the program ended with, in Docker's words; nil while it runs.
+    /// What the program ended with, in Docker's words; nil while it runs, and when there is nobody to connect to.
     func failure() -> CLIError? {
         var info = siginfo_t()
         // Its streams are closed already: it is about to end, if it is not the daemon that closed.
@@ -88,6 +101,7 @@ final class ConnectionProxy {
         var bytes = [UInt8](repeating: 0, count: Self.bytesShown)
         let count = max(0, pread(errors.raw, &bytes, bytes.count, 0))
         let said = String(decoding: bytes[..<count], as: UTF8.self)
+        guard !isTLS else { return code == Self.unreachable ? nil : CLIError(said.trimmed) }
         return CLIError(
             "command [\(words.joined(separator: " "))] has exited with exit status \(code), make sure the URL is valid, "
                 + "and Docker 18.09 or later is installed on the remote host: stderr=\(said)")
