@@ -58,7 +58,7 @@ package struct Engine: Sendable {
         let events = EventLog()
         let layers = try await LayerStore(configuration, database, logger: logger)
         let images = ImageStore(configuration, database, layers, events, logger: logger)
-        let volumes = try await VolumeRegistry(configuration, database, events)
+        let volumes = try await VolumeRegistry(configuration, database, events, logger: logger)
         let networks = try await NetworkStore(configuration, database, events, logger: logger)
         let containers = ContainerStore(
             try ContainerStore.Surroundings(

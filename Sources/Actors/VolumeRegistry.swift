@@ -1,5 +1,6 @@
 import Glibc
 import Kernel
+import Logging
 import Volumes
 
 /// Owns `volumes/`: names, labels and who refers to what. A volume is never removed while a container refers to it.
@@ -10,18 +11,24 @@ package actor VolumeRegistry {
     let disk: LocalVolumes
     private let database: StateDatabase
     private let events: EventLog
+    private let logger: Logger
     private var volumes: [String: VolumeRecord] = [:]
     /// Containers, running or not, by the volume they refer to.
     private var users: [String: Set<String>] = [:]
     /// Volumes without a name that were made for a container which is not stored yet.
     private var unsettled: [String: Set<String>] = [:]
+    /// Who has volumes mounted that are mounted only while somebody uses them.
+    private var mounters: [String: Set<String>] = [:]
     /// Names that are being changed, with who waits for that in order.
     private var held: [String: [CheckedContinuation<Void, Never>]] = [:]
 
-    init(_ configuration: EngineConfiguration, _ database: StateDatabase, _ events: EventLog) async throws {
+    init(_ configuration: EngineConfiguration, _ database: StateDatabase, _ events: EventLog, logger: Logger)
+        async throws
+    {
         disk = LocalVolumes(directory: configuration.dataRoot + "/volumes")
         self.database = database
         self.events = events
+        self.logger = logger
         try disk.sweep()
         for record in try await database.read({ try $0.all(.volumes, as: VolumeRecord.self) { _ in } }) {
             volumes[record.name] = record
@@ -88,14 +95,14 @@ package actor VolumeRegistry {
                 if let container { users[name, default: []].insert(container) }
                 return known
             }
-            if let option = options.keys.sorted().first {
-                throw EngineError(
-                    .invalidParameter, "create \(name): invalid option: \"\(option)\": the local driver takes none yet")
+            let parsed: LocalOptions
+            do throws(VolumeError) { parsed = try LocalOptions(options) } catch {
+                throw EngineError(.invalidParameter, "create \(name): \(error.message)")
             }
             let record = VolumeRecord(
                 name: name, driver: Self.local, mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
                 labels: labels, options: options, anonymous: anonymous)
-            try await make(record, volume)
+            try await make(record, volume, parsed)
             volumes[name] = record
             if let container {
                 users[name, default: []].insert(container)
@@ -106,9 +113,9 @@ package actor VolumeRegistry {
         }
     }
 
-    private func make(_ record: VolumeRecord, _ volume: VolumeName) async throws {
+    private func make(_ record: VolumeRecord, _ volume: VolumeName, _ options: LocalOptions) async throws {
         let disk = disk
-        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.create(volume) }
+        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.create(volume, options) }
         do { try await database.write { try $0.put(.volumes, record.name, record) } } catch {
             // Empty, and nobody knows it: the next start would find it.
             try? await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }
@@ -162,12 +169,16 @@ package actor VolumeRegistry {
         let disk = disk
         let volume = try VolumeName(name)
         let path = point.destination
-        do {
-            _ = try await BlockingPool.shared.run {
-                try disk.copyUp(volume, from: try OwnedFD.open(image, O_RDONLY | O_DIRECTORY), path: path)
+        try await holding(name) {
+            let inUse = (users[name] ?? []).count > 1
+            do {
+                _ = try await BlockingPool.shared.run {
+                    try disk.copyUp(
+                        volume, from: try OwnedFD.open(image, O_RDONLY | O_DIRECTORY), path: path, inUse: inUse)
+                }
+            } catch let error as VolumeError {
+                throw EngineError(.system, "failed to populate volume \(name): \(error.message)")
             }
-        } catch let error as VolumeError {
-            throw EngineError(.system, "failed to populate volume \(name): \(error.message)")
         }
     }
 
@@ -188,6 +199,75 @@ package actor VolumeRegistry {
         for name in names where volumes[name] != nil { try? await remove(name) }
     }
 
+    // MARK: Mounts
+
+    /// Mounts those volumes that are mounted only while somebody uses them.
+    ///
+    /// - Parameter user: a container's id, or another name for whoever unmounts them again.
+    /// - Throws: ``EngineError`` in Docker's words; what was mounted is unmounted again then.
+    func mount(_ points: [ContainerRecord.MountPoint], for user: String) async throws {
+        do {
+            for point in points {
+                guard let name = point.name, let options = try mountOptions(name) else { continue }
+                let (disk, volume) = (disk, try VolumeName(name))
+                try await holding(name) {
+                    do {
+                        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.mount(volume, options) }
+                    } catch let error as VolumeError { throw EngineError(.system, error.message) }
+                    mounters[name, default: []].insert(user)
+                }
+            }
+        } catch {
+            await unmount(points, for: user)
+            throw error
+        }
+    }
+
+    /// Options of a volume that is mounted only while it is used; nil for every other.
+    private func mountOptions(_ name: String) throws -> LocalOptions? {
+        guard let record = volumes[name], !record.options.isEmpty else { return nil }
+        do throws(VolumeError) {
+            let options = try LocalOptions(record.options)
+            return options.isMounted ? options : nil
+        } catch { throw EngineError(.system, "volume \(name): \(error.message)") }
+    }
+
+    /// The container of `points` runs since before the daemon did, and has its volumes mounted.
+    func adopt(_ points: [ContainerRecord.MountPoint], for container: String) {
+        for point in points {
+            guard let name = point.name, (try? mountOptions(name)) != nil else { continue }
+            mounters[name, default: []].insert(container)
+        }
+    }
+
+    /// Ends what ``mount(_:for:)`` began; the last user's end unmounts a volume.
+    func unmount(_ points: [ContainerRecord.MountPoint], for user: String) async {
+        for point in points {
+            guard let name = point.name, mounters[name]?.contains(user) == true else { continue }
+            await holding(name) {
+                mounters[name]?.remove(user)
+                guard mounters[name]?.isEmpty == true else { return }
+                mounters[name] = nil
+                await detach(name)
+            }
+        }
+    }
+
+    /// Unmounts what a killed daemon left mounted for nobody. For the start, when what runs has been adopted.
+    func unmountUnused() async {
+        for name in volumes.keys.sorted() where (try? mountOptions(name)) != nil && mounters[name] == nil {
+            await holding(name) { if mounters[name] == nil { await detach(name) } }
+        }
+    }
+
+    private func detach(_ name: String) async {
+        let disk = disk
+        guard let volume = try? VolumeName(name) else { return }
+        do {
+            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.unmount(volume) }
+        } catch { logger.warning("cannot unmount volume", metadata: ["volume": "\(name)", "error": "\(error)"]) }
+    }
+
     // MARK: Remove
 
     /// Removes a volume and its data.
@@ -206,6 +286,12 @@ package actor VolumeRegistry {
             }
             let disk = disk
             let volume = try VolumeName(name)
+            // Left mounted by a daemon that was killed.
+            if (try? mountOptions(name)) != nil { await detach(name) }
+            if let mounted = try? disk.isMounted(volume), mounted {
+                throw EngineError(
+                    .conflict, "remove \(name): something is mounted at \(record.mountpoint): unmount it first")
+            }
             try await database.write(makesRoom: true) { try $0.remove(.volumes, name) }
             volumes[name] = nil
             try await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(volume) }

@@ -1,7 +1,7 @@
 import CLinux
 import Glibc
 
-/// A read-only loop device (loop(4)) over a file; it frees itself when its last user is gone.
+/// A loop device (loop(4)) over a file; it frees itself when its last user is gone.
 package struct LoopDevice: ~Copyable {
     private let device: OwnedFD
     /// `/dev/loopN`, valid as long as this value or a mount of the device lives.
@@ -13,24 +13,37 @@ package struct LoopDevice: ~Copyable {
     private static let configBytes = 304
     private static let blockSizeOffset = 4
     private static let flagsOffset = 60
-    private static let flags: UInt32 = 1 | 4  // LO_FLAGS_READ_ONLY | LO_FLAGS_AUTOCLEAR
+    private static let readOnlyFlag: UInt32 = 1  // LO_FLAGS_READ_ONLY
+    private static let autoClearFlag: UInt32 = 4  // LO_FLAGS_AUTOCLEAR
+
+    /// The device that is over `file` already; nil when there is none. A file system that can be written must not be mounted
+    /// by two devices at once.
+    package static func path(over file: String) throws(SystemError) -> String? {
+        for name in try Files.list("/sys/block") where name.hasPrefix("loop") {
+            // Gone meanwhile, or over nothing: no file.
+            guard let bytes = try? Files.read("/sys/block/\(name)/loop/backing_file") else { continue }
+            if String(decoding: bytes, as: UTF8.self) == file + "\n" { return "/dev/" + name }
+        }
+        return nil
+    }
 
     /// Takes a free device for `file`.
     ///
     /// - Parameter blockBytes: logical block size, a power of two from 512.
     /// - Throws: `SystemError`; EBUSY when others take every free device first.
-    package init(_ file: String, blockBytes: UInt32) throws(SystemError) {
-        let backing = try OwnedFD.open(file, O_RDONLY)
+    package init(_ file: String, blockBytes: UInt32, isReadOnly: Bool = true) throws(SystemError) {
+        let access = isReadOnly ? O_RDONLY : O_RDWR
+        let backing = try OwnedFD.open(file, access)
         let control = try OwnedFD.open("/dev/loop-control", O_RDWR)
         var attempts = 64  // others may take the device between the two calls
         while true {
             let number = try checked("LOOP_CTL_GET_FREE") { cl_ioctl_int(control.raw, Self.getFree, 0) }
             let path = "/dev/loop\(number)"
-            let device = try OwnedFD.open(path, O_RDONLY)
+            let device = try OwnedFD.open(path, access)
             var config = [UInt32](repeating: 0, count: Self.configBytes / 4)
             config[0] = UInt32(bitPattern: backing.raw)
             config[Self.blockSizeOffset / 4] = blockBytes
-            config[Self.flagsOffset / 4] = Self.flags
+            config[Self.flagsOffset / 4] = Self.autoClearFlag | (isReadOnly ? Self.readOnlyFlag : 0)
             if config.withUnsafeMutableBytes({ cl_ioctl_pointer(device.raw, Self.configure, $0.baseAddress) }) == 0 {
                 self.device = device
                 self.path = path

@@ -5,6 +5,8 @@ package import Kernel
 package struct LocalVolumes: Sendable {
     /// What is being made or removed has such a name, which no volume can have.
     private static let stagingPrefix = ".staging-"
+    /// Content that is to be moved into the volume named behind it.
+    private static let fillingPrefix = ".filling-"
 
     /// Absolute path of the directory that holds the volumes.
     package let directory: String
@@ -30,33 +32,56 @@ package struct LocalVolumes: Sendable {
     }
 
     /// Makes an empty volume; when this returns it survives a power cut. One that exists is left as it is.
-    package func create(_ name: VolumeName) throws(VolumeError) {
+    package func create(_ name: VolumeName, _ options: LocalOptions? = nil) throws(VolumeError) {
         if exists(name) { return }
-        try VolumeError.wrapping("creating volume \(name)") { () throws(SystemError) in
+        let doing = "creating volume \(name)"
+        let staging = Self.stagingName()
+        try VolumeError.wrapping(doing) { () throws(SystemError) in
             try Files.makeDirectories(directory, mode: 0o711)
             let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
-            let staging = Self.stagingName()
-            do throws(SystemError) {
-                try parent.makeDirectory(staging, mode: 0o711)
-                let volume = try parent.open(node: staging, NodeAccess.directory)
-                try volume.makeDirectory(Array("_data".utf8), mode: 0o755)
-                let data = try volume.open(node: Array("_data".utf8), NodeAccess.directory)
-                // Whatever the umask is.
-                try data.setMode(0o755)
-                try volume.sync()
+            try parent.makeDirectory(staging, mode: 0o711)
+        }
+        do throws(VolumeError) {
+            try fill(staging: staging, options)
+            try VolumeError.wrapping(doing) { () throws(SystemError) in
+                let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
                 try parent.rename(staging, to: Array(name.text.utf8), in: parent, replaces: false)
-            } catch {
-                // Best effort: `sweep` removes it at the next start.
-                try? parent.removeTree(staging)
-                if error.code == EEXIST { return }
-                throw error
+                try parent.sync()
             }
-            try parent.sync()
+        } catch {
+            // Best effort: `sweep` removes it at the next start.
+            try? Files.removeTree("\(directory)/\(NodeName.text(staging))")
+            if error.cause?.code == EEXIST, exists(name) { return }
+            throw error
         }
     }
 
+    /// Makes what is in an empty volume's directory.
+    private func fill(staging: [UInt8], _ options: LocalOptions?) throws(VolumeError) {
+        let path = "\(directory)/\(NodeName.text(staging))"
+        try VolumeError.wrapping("creating a volume in \(directory)") { () throws(SystemError) in
+            let volume = try OwnedFD.open(path, O_RDONLY | O_DIRECTORY)
+            try volume.makeDirectory(Self.dataName, mode: 0o755)
+            let data = try volume.open(node: Self.dataName, NodeAccess.directory)
+            // Whatever the umask is.
+            if let options { try Self.setOwner(data, options) } else { try data.setMode(0o755) }
+        }
+        if let options { try makeImage(in: path, options) }
+        try VolumeError.wrapping("syncing \(path)") { () throws(SystemError) in
+            try OwnedFD.open(path, O_RDONLY | O_DIRECTORY).sync()
+        }
+    }
+
+    private static let dataName = Array("_data".utf8)
+
     /// Removes a volume and its content. It is gone for good when this returns, even if removing the content takes longer.
+    ///
+    /// - Throws: `VolumeError` `.conflict` while something is mounted there: its content is not the volume's to remove.
     package func remove(_ name: VolumeName) throws(VolumeError) {
+        guard !(try isMounted(name)) else {
+            throw VolumeError(
+                .conflict, "remove \(name): something is mounted at \(dataPath(of: name)): unmount it first")
+        }
         try VolumeError.wrapping("removing volume \(name)") { () throws(SystemError) in
             let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
             let staging = Self.stagingName()
@@ -71,20 +96,32 @@ package struct LocalVolumes: Sendable {
         }
     }
 
-    /// Removes what a crash left of unfinished creations, removals and copies. For start-up, before anything else is called.
+    /// Removes what a crash left of unfinished creations, removals and copies, and ends copies that were whole. For start-up, before anything else is called.
     package func sweep() throws(VolumeError) {
         try VolumeError.wrapping("sweeping \(directory)") { () throws(SystemError) in
             guard Files.exists(directory) else { return }
             let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
-            for name in try parent.names() where name.starts(with: Array(Self.stagingPrefix.utf8)) {
-                try parent.removeTree(name)
+            for name in try parent.names() {
+                if name.starts(with: Array(Self.stagingPrefix.utf8)) {
+                    try Mounts.detach("\(directory)/\(NodeName.text(name))/_data")
+                    try parent.removeTree(name)
+                } else if name.starts(with: Array(Self.fillingPrefix.utf8)) {
+                    let volume = NodeName.text(Array(name.dropFirst(Self.fillingPrefix.utf8.count)))
+                    if Files.exists("\(directory)/\(volume)/_data") {
+                        try Self.moveContent(
+                            of: name, in: parent, to: try parent.resolve("\(volume)/_data", NodeAccess.directory))
+                    } else {
+                        try parent.removeTree(name)
+                    }
+                }
             }
         }
     }
 
     /// Bytes of a volume's files, each hard link once, as `docker system df` counts.
     package func usage(of name: VolumeName) throws(VolumeError) -> Int64 {
-        try VolumeError.wrapping("measuring volume \(name)") { () throws(SystemError) in
+        if let bytes = imageUsage(of: name) { return bytes }
+        return try VolumeError.wrapping("measuring volume \(name)") { () throws(SystemError) in
             let data = try OwnedFD.open(dataPath(of: name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
             var tree = try TreeWalk(data)
             var seen: Set<NodeStatus.Identity> = []
@@ -110,14 +147,17 @@ package struct LocalVolumes: Sendable {
 
     /// Fills an empty volume with what an image has at a mount point: all of it or, after any failure or crash, nothing.
     ///
-    /// The copy is made in a staging directory, synced, and renamed over the volume's directory, which the kernel does only
-    /// while that is empty. So the volume must not be mounted in a running container: it would keep the old, empty directory.
+    /// The copy is made in a staging directory and synced. It is renamed over the volume's directory, which the kernel does only
+    /// while that is empty; or, when a container may have that directory mounted, moved into it name by name, which ``sweep()``
+    /// ends after a crash. A file system that is mounted there is filled in place.
     /// - Parameters:
     ///   - image: root of the image or container; `path` is resolved once inside it, links and all.
     ///   - path: the mount point in the container.
+    ///   - inUse: others may have the volume mounted.
     package func copyUp(
-        _ name: VolumeName, from image: borrowing OwnedFD, path: String
+        _ name: VolumeName, from image: borrowing OwnedFD, path: String, inUse: Bool = false
     ) throws(VolumeError) -> CopyUp {
+        let isMounted = try isMounted(name)
         do throws(SystemError) {
             let source: OwnedFD
             do throws(SystemError) { source = try image.resolve(path, O_RDONLY | O_DIRECTORY) } catch {
@@ -126,22 +166,51 @@ package struct LocalVolumes: Sendable {
             }
             let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
             let volume = try parent.open(node: Array(name.text.utf8), NodeAccess.directory)
-            let dataName = Array("_data".utf8)
-            guard try volume.open(node: dataName, NodeAccess.directory).names().isEmpty else { return .notEmpty }
+            let data = try volume.open(node: Self.dataName, NodeAccess.directory)
+            guard try data.names().isEmpty else { return .notEmpty }
+            if isMounted {
+                do throws(SystemError) { try TreeCopy.copy(from: source, to: data) } catch {
+                    // Best effort: nothing rather than a part.
+                    try? data.removeContents()
+                    throw error
+                }
+                return .copied
+            }
             let staging = Self.stagingName()
             do throws(SystemError) {
                 try parent.makeDirectory(staging, mode: 0o700)
                 try TreeCopy.copy(from: source, to: try parent.open(node: staging, NodeAccess.directory))
-                try parent.rename(staging, to: dataName, in: volume, replaces: true)
+                if !inUse { try parent.rename(staging, to: Self.dataName, in: volume, replaces: true) }
             } catch {
                 // Best effort: `sweep` removes it at the next start.
                 try? parent.removeTree(staging)
                 if error.code == ENOTEMPTY || error.code == EEXIST { return .notEmpty }
                 throw error
             }
+            if inUse {
+                let filling = Array((Self.fillingPrefix + name.text).utf8)
+                try parent.rename(staging, to: filling, in: parent, replaces: false)
+                try parent.sync()
+                try Self.moveContent(of: filling, in: parent, to: data)
+            }
             try volume.sync()
             return .copied
         } catch { throw VolumeError(error, "copying \(path) of the image into volume \(name)") }
+    }
+
+    /// Moves everything in the directory `name` to `target`, whose own files win, and removes the directory.
+    private static func moveContent(
+        of name: [UInt8], in parent: borrowing OwnedFD, to target: borrowing OwnedFD
+    ) throws(SystemError) {
+        let source = try parent.open(node: name, NodeAccess.directory)
+        for entry in try source.names() {
+            do throws(SystemError) { try source.rename(entry, to: entry, in: target, replaces: false) } catch {
+                if error.code != EEXIST { throw error }
+            }
+        }
+        try TreeCopy.attributes(from: source, to: target)
+        try target.sync()
+        try parent.removeTree(name)
     }
 
     private static func stagingName() -> [UInt8] {

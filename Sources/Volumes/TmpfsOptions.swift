@@ -87,13 +87,14 @@ package struct TmpfsOptions: Sendable, Hashable {
         return count(text).map { .bytes($0) }
     }
 
-    /// A number with the suffixes k, m, g that tmpfs knows, in powers of 1024.
-    private static func count(_ text: String) -> UInt64? {
+    /// A number with the suffixes k, m, g and t that tmpfs knows, in powers of 1024.
+    static func count(_ text: String) -> UInt64? {
         let shift: UInt64
         switch text.last {
         case "k", "K": shift = 10
         case "m", "M": shift = 20
         case "g", "G": shift = 30
+        case "t", "T": shift = 40
         default: return UInt64(text)
         }
         guard let number = UInt64(text.dropLast()) else { return nil }

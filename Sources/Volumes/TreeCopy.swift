@@ -95,6 +95,12 @@ package struct TreeCopy: Sendable {
         return nil
     }
 
+    /// Gives a directory the owner, mode, times and attributes of another.
+    static func attributes(from source: borrowing OwnedFD, to target: borrowing OwnedFD) throws(SystemError) {
+        try copyAttributes(from: source, to: target)
+        try setMetadata(target, try source.nodeStatus())
+    }
+
     private static func finish(_ made: borrowing OwnedFD, like node: borrowing TreeWalk.Node) throws(SystemError) {
         // The owner first: changing it drops file capabilities and set-id bits.
         try made.setOwner(uid: node.status.uid, gid: node.status.gid)

@@ -26,6 +26,9 @@ extension Container {
             var source = holder.source
             if let image = holder.image { source = try await world.layers.acquire(image.diffIDs) }
             let directory = source
+            let user = "files-\(Identifier.random())"
+            try await world.volumes.mount([holder], for: user)
+            defer { Task { await world.volumes.unmount([holder], for: user) } }
             defer { if let image = holder.image { Task { await world.layers.release(image.diffIDs) } } }
             return try await BlockingPool.shared.run {
                 let root = try OwnedFD.open(directory, NodeAccess.handleOfDirectory)

@@ -234,6 +234,7 @@ package actor Container {
             }
         }
         for image in record.images { await world.layers.release(image.diffIDs) }
+        await world.volumes.unmount(record.mounts, for: record.id)
         if let empty { await world.networks.empty.retire(empty) }
         empty = nil
         await world.networks.detach(record)

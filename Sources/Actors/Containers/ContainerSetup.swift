@@ -32,6 +32,7 @@ struct ContainerSetup: Sendable {
     func prepare(_ record: ContainerRecord) async throws -> Result {
         let roots = try await acquire(record.images)
         do {
+            try await world.volumes.mount(record.mounts, for: record.id)
             for point in record.mounts { try MountSources.check(point, root: world.configuration.dataRoot) }
             try Files.makeDirectories(paths.run)
             var record = record
@@ -48,6 +49,7 @@ struct ContainerSetup: Sendable {
             return Result(connection: connection, networks: place.networks, ports: place.ports, empty: place.empty)
         } catch {
             await world.networks.detach(record)
+            await world.volumes.unmount(record.mounts, for: record.id)
             for image in record.images { await world.layers.release(image.diffIDs) }
             throw error
         }

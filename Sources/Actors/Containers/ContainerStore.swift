@@ -272,7 +272,6 @@ package actor ContainerStore {
         ContainerPaths.clearLeftovers(world.configuration, known: Set(containers.keys), logger) { id in
             Cgroup(hierarchies: launcher.hierarchies, parent: parent, id: id)
         }
-        guard !records.isEmpty else { return }
         await adopt(records)
     }
 
@@ -294,6 +293,7 @@ package actor ContainerStore {
         for record in records {
             guard let container = containers[record.id] else { continue }
             if case .process = found[record.id] {
+                await world.volumes.adopt(record.mounts, for: record.id)
                 do { for image in record.images { _ = try await world.layers.acquire(image.diffIDs) } } catch {
                     world.logger.error(
                         "cannot mount image", metadata: ["container": "\(record.id)", "error": "\(error)"])
@@ -301,6 +301,7 @@ package actor ContainerStore {
             }
             await container.adopt(found[record.id] ?? .nothing)
         }
+        await world.volumes.unmountUnused()
     }
 
     func shutdown() async {
