@@ -27,6 +27,8 @@ package struct EngineConfiguration: Sendable {
     /// Compressed layers are kept after a pull so that a push sends the same bytes.
     package var keepBlobs = true
     package var labels: [String] = []
+    /// Of containers that ask for no log driver, or for this one.
+    package var logDefaults = LogConfig()
     package var debug = false
 
     package init(registry: RegistryConfiguration) { self.registry = registry }
@@ -51,6 +53,9 @@ package struct Engine: Sendable {
     /// - Throws: ``EngineError`` when a store cannot be opened.
     package static func open(_ configuration: EngineConfiguration, logger: Logger) async throws -> Engine {
         let start = Timestamp.now()
+        do { _ = try LogDriver(configuration.logDefaults) } catch {
+            throw EngineError(.invalidParameter, "failed to set log opts: \(error)")
+        }
         try Files.makeDirectories(configuration.dataRoot, mode: 0o711)
         try Files.makeDirectories(configuration.execRoot, mode: 0o700)
         let lock = try StoreLock.take(configuration.dataRoot)

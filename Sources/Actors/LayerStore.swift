@@ -109,6 +109,16 @@ package actor LayerStore {
 
     package func record(_ diffID: Digest) -> LayerRecord? { layers[diffID] }
 
+    /// Bytes of every layer, and of those that several of `images` have, by image.
+    package func sizes(of images: [[Digest]]) -> (total: Int64, shared: [Int64]) {
+        var users: [Digest: Int] = [:]
+        for image in images { for diffID in Set(image) { users[diffID, default: 0] += 1 } }
+        let shared = images.map { image in
+            image.reduce(Int64(0)) { $0 + (users[$1] ?? 0 > 1 ? layers[$1]?.size ?? 0 : 0) }
+        }
+        return (layers.values.reduce(0) { $0 + $1.size }, shared)
+    }
+
     /// The layer `diffID`, made by `work` when it is not here yet. Callers of one layer share one piece of work;
     /// cancelling one caller spares the others, and cancelling the last ends the work.
     ///

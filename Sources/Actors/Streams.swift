@@ -23,3 +23,9 @@ package struct OutgoingStream: Sendable {
         return OutgoingStream(reader: reader, completion: completion)
     }
 }
+
+/// A descriptor shared by a reader's copies.
+final class DescriptorBoxed: Sendable {
+    let descriptor: OwnedFD
+    init(_ descriptor: consuming OwnedFD) { self.descriptor = descriptor }
+}

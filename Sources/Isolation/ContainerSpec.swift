@@ -1,3 +1,4 @@
+import CLinux
 /// Everything the kernel must be told to run one container: the engine's decisions, with nothing left to look up but
 /// what lies in the container's own root file system (users, working directory, the program).
 package struct ContainerSpec: Sendable {
@@ -49,7 +50,8 @@ package struct ContainerSpec: Sendable {
     package var useInit = false
     package var oomScoreAdj = 0
     package var cgroup = CgroupSpec()
-    package var log = LogSpec.none
+    /// Nil writes none.
+    package var log: LogSpec?
     /// How long an attached client may stop reading before it is dropped; the container waits for it meanwhile.
     package var attachStall = Duration.seconds(300)
 
@@ -242,8 +244,29 @@ package struct ResourceLimits: Sendable, Hashable {
 }
 
 /// Where a container's output is kept besides the attached clients.
-package enum LogSpec: Sendable, Hashable {
-    case none
-    /// Docker's json-file form; a file larger than `maxSize` bytes is renamed to `path.1`, at most `maxFiles` in all.
-    case jsonFile(path: String, maxSize: Int64 = 10_000_000, maxFiles: Int = 3)
+package struct LogSpec: Sendable, Hashable {
+    package enum Format: Sendable {
+        /// Docker's json-file form.
+        case json
+        /// Frames of launch_plan.h.
+        case frames
+    }
+    package var path: String
+    package var format: Format
+    /// A file that would get longer is renamed to `path.N`, and at most `filesMax` are kept.
+    package var bytesMax: Int64 = 10_000_000
+    package var filesMax = 3
+    /// The first N.
+    package var sequence: UInt32 = 1
+    /// A JSON object that is part of every JSON record, or nothing.
+    package var attributes = ""
+
+    /// Longest piece of a line that one record has, in bytes, and longest ``attributes``.
+    package static let pieceBytesMax = Int(LP_LOG_PIECE_BYTES_MAX)
+    package static let attributesBytesMax = Int(LP_LOG_ATTRIBUTES_BYTES_MAX)
+
+    package init(path: String, format: Format = .json) {
+        self.path = path
+        self.format = format
+    }
 }

@@ -11,7 +11,8 @@ package struct Launcher: Sendable {
 
     /// A sealed copy of the monitor in memory: containers never see, and cannot change, the file it came from.
     private let program: SharedFD
-    private let poller: Poller
+    /// Waits for everything that the monitors say.
+    package let poller: Poller
     private let compiler = SeccompCompiler()
     private let pool: BlockingPool
     /// Where this machine keeps control groups.

@@ -25,6 +25,7 @@ package final class MonitorConnection: Sendable {
         var starters: [CheckedContinuation<Result<StartedProcess, LaunchError>, Never>] = []
         var waiters: [CheckedContinuation<ExitRecord, Never>] = []
         var leavers: [CheckedContinuation<Void, Never>] = []
+        var onRotation: (@Sendable () -> Void)?
     }
 
     private let control: OwnedFD
@@ -200,12 +201,18 @@ package final class MonitorConnection: Sendable {
         }
         switch Int(event.kind) {
         case LP_EVENT_STARTED, LP_EVENT_RUNNING: noteStarted(event.pid, attached)
+        case LP_EVENT_LOG_ROTATED: noteRotation()
         case LP_EVENT_FAILED: noteFailed(LaunchFailure.error(event, isExec: isExec))
         case LP_EVENT_EXITED:
             noteExited(ExitRecord(waitStatus: event.status, oomKilled: event.oom != 0, finishedAt: event.finished))
         default: break
         }
     }
+
+    /// Calls `handler` on the poll thread whenever the log has begun a new file from now on.
+    package func onLogRotation(_ handler: @escaping @Sendable () -> Void) { state.withLock { $0.onRotation = handler } }
+
+    private func noteRotation() { state.withLock { $0.onRotation }?() }
 
     private func noteStarted(_ pid: Int32, _ pidfd: CInt) {
         let process = StartedProcess(pid: pid, startTime: Launcher.startTime(of: pid) ?? 0)

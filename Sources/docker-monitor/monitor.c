@@ -63,6 +63,11 @@ static void tell_all(struct lp_event *event, int attached) {
         if (peers[i].fd >= 0 && peers[i].control) send_event(peers[i].fd, event, attached);
 }
 
+void tell_log_rotated(void) {
+    struct lp_event event = {.kind = LP_EVENT_LOG_ROTATED};
+    tell_all(&event, -1);
+}
+
 static void fill_exit(struct lp_event *event) {
     *event = (struct lp_event){.kind = LP_EVENT_EXITED, .status = exit_status, .oom = exit_oom, .finished = exit_time};
 }
@@ -357,7 +362,7 @@ int main(void) {
     if (!plan_load(LP_FD_PLAN)) fail(0, EPROTO, LP_FAIL_ERRNO, "launch plan");
     wanted_rows = plan->rows;
     wanted_columns = plan->columns;
-    if (plan->log_path && !log_open(plan_string(plan->log_path), plan->log_bytes_max, plan->log_files_max))
+    if (!log_open())
         fail(0, errno, LP_FAIL_ERRNO, "log");
     while (!announced || relay_pending()) {
         turn();

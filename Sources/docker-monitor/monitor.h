@@ -2,7 +2,7 @@
 //
 //   monitor.c  start-up, the event loop, control connections        child.c   the operations of the new process
 //   relay.c    standard streams and attached clients                rootfs.c  mounts and paths inside the new root
-//   log.c      the json-file log                                    user.c    passwd and group of the container
+//   log.c      the log and its files                                user.c    passwd and group of the container
 //   record.c   the exit record    plan.c  the plan's checks         program.c capabilities, search, execve, init
 #ifndef DOCKER_MONITOR_H
 #define DOCKER_MONITOR_H
@@ -120,10 +120,14 @@ void relay_end(void);
 
 #define RELAY_DESCRIPTORS_MAX 72
 
-bool log_open(const char *path, uint64_t bytes_max, uint32_t files_max);
+// Opens the log the plan asks for; true where it asks for none.
+bool log_open(void);
 // stream: 0 standard output, 1 standard error.
 void log_append(int stream, const char *bytes, size_t count);
 void log_finish(void);
+
+// Tells the daemon that the log has begun a new file: the one before may be compressed.
+void tell_log_rotated(void);
 
 int64_t time_now(void);
 // Writes the exit record into the monitor's directory; false when it could not. `record_sync` makes it durable.

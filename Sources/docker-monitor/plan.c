@@ -41,6 +41,7 @@ bool plan_load(int fd) {
     if (plan->ops_offset + (uint64_t)plan->op_count * sizeof(struct lp_op) > plan->total_bytes) return false;
     for (uint32_t i = 0; i < plan->op_count; i++)
         if (!op_valid(plan_op(i))) return false;
-    if (plan->argument_count == 0 || !string_inside(plan->log_path)) return false;
+    if (plan->argument_count == 0 || !string_inside(plan->log_path) || !string_inside(plan->log_attributes)) return false;
+    if (strlen(plan_string(plan->log_attributes)) > LP_LOG_ATTRIBUTES_BYTES_MAX) return false;
     return list_inside(plan->arguments, plan->argument_count) && list_inside(plan->environment, plan->environment_count);
 }

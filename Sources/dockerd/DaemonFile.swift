@@ -27,6 +27,8 @@ struct DaemonFile: Decodable {
     var maxConcurrentUploads: Int?
     var keepBlobs: String?
     var labels: [String]?
+    var logDriver: String?
+    var logOptions: [String: String]?
     var debug: Bool?
     var pidfile: String?
     var group: String?
@@ -48,6 +50,8 @@ struct DaemonFile: Decodable {
         case maxConcurrentDownloads = "max-concurrent-downloads"
         case maxConcurrentUploads = "max-concurrent-uploads"
         case keepBlobs = "keep-blobs"
+        case logDriver = "log-driver"
+        case logOptions = "log-opts"
     }
 
     init() {}
@@ -84,8 +88,8 @@ struct DaemonFile: Decodable {
         "default-runtime", "default-shm-size", "default-ulimits", "exec-opts",
         "experimental", "features", "firewall-backend", "graph", "host-gateway-ip",
         "host-gateway-ips", "http-proxy", "https-proxy", "init", "init-path", "ip-forward",
-        "ip-forward-no-drop", "ip6tables", "iptables", "live-restore", "log-driver", "log-format",
-        "log-level", "log-opts", "max-download-attempts", "metrics-addr", "network-control-plane-mtu",
+        "ip-forward-no-drop", "ip6tables", "iptables", "live-restore", "log-format",
+        "log-level", "max-download-attempts", "metrics-addr", "network-control-plane-mtu",
         "no-new-privileges", "no-proxy", "node-generic-resources", "oom-score-adjust", "proxies", "raw-logs",
         "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts",
         "swarm-default-advertise-addr",

@@ -37,6 +37,10 @@ struct Options: ParsableArguments {
     var maxConcurrentUploads: Int?
     @Option(name: .customLong("keep-blobs"), help: "Keep compressed layers for pushing: auto or never")
     var keepBlobs: String?
+    @Option(name: .customLong("log-driver"), help: "Default driver for container logs: json-file, local or none")
+    var logDriver: String?
+    @Option(name: .customLong("log-opt"), help: "Default log driver option key=value (repeatable)")
+    var logOptions: [String] = []
     @Option(name: .customLong("monitor"), help: "Path of docker-monitor; beside this executable by default")
     var monitor: String?
     @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
@@ -69,12 +73,26 @@ struct Options: ParsableArguments {
         engine.concurrentUploads = maxConcurrentUploads ?? file.maxConcurrentUploads ?? engine.concurrentUploads
         engine.keepBlobs = (keepBlobs ?? file.keepBlobs) != "never"
         engine.labels = file.labels ?? []
+        engine.logDefaults = try logs(file)
         engine.debug = debug || file.debug == true
         engine.monitorPath = try monitor ?? Self.beside("docker-monitor")
         let listening = hosts + (file.hosts ?? [])
         return Resolved(
             engine: engine, sockets: try (listening.isEmpty ? [Self.hostDefault] : listening).map(Self.socket),
             pidfile: pidfile ?? file.pidfile, group: group ?? file.group ?? "docker")
+    }
+
+    private func logs(_ file: DaemonFile) throws -> LogConfig {
+        var config = LogConfig()
+        config.type = logDriver ?? file.logDriver
+        var options = file.logOptions ?? [:]
+        for option in logOptions {
+            let parts = option.split(separator: "=", maxSplits: 1, omittingEmptySubsequences: false).map(String.init)
+            guard parts.count == 2 else { throw DaemonFailure("invalid key/value pair format in '\(option)'") }
+            options[parts[0]] = parts[1]
+        }
+        config.config = options
+        return config
     }
 
     private static func absolute(_ path: String) throws -> String {

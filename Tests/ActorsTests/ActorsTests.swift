@@ -21,14 +21,6 @@ struct RecordTests {
         #expect(Timestamp(text).map { $0.nanosecondsSince1970 / 1_000_000_000 } == seconds)
     }
 
-    @Test func `a log line comes back as it was written`() throws {
-        let line = Array(#"{"log":"a\"b\n\u00e9\ud83d\ude00","stream":"stderr","time":"2023-11-14T22:13:20Z"}"#.utf8)
-        let record = try #require(LogLine.parse(line[...]))
-        #expect(record.stream == .stderr)
-        #expect(String(decoding: record.bytes, as: UTF8.self) == "a\"b\né😀")
-        #expect(LogLine.parse(Array(#"{"log":"torn"#.utf8)[...]) == nil)
-    }
-
     @Test func `the request's variables take the image's places`() {
         #expect(ConfigMerge.environment(["A=1", "B=2"], ["B=3", "C=4", "A"]) == ["B=3", "C=4"])
     }

@@ -231,12 +231,20 @@ enum ContainerRefusals {
             #""LogConfig": {"Config": {"max-file": "2147483647"}}"#
         ),
         (
-            #""LogConfig": {"Config": {"compress": "true"}}"#, "log opt 'compress' is not supported",
-            #""LogConfig": {"Config": {"compress": "false"}}"#
+            #""LogConfig": {"Config": {"compress": "true", "max-file": "1"}}"#,
+            "compress cannot be true when max-file is less than 2", #""LogConfig": {"Config": {"compress": "true"}}"#
         ),
         (
             #""LogConfig": {"Config": {"mode": "non-blocking"}}"#, "logging mode not supported: non-blocking",
-            #""LogConfig": {"Config": {"tag": ""}}"#
+            #""LogConfig": {"Config": {"tag": "{{.Name}}"}}"#
+        ),
+        (
+            #""LogConfig": {"Type": "local", "Config": {"tag": "x"}}"#, "unknown log opt 'tag' for local log driver",
+            #""LogConfig": {"Type": "local", "Config": {"max-size": "1m", "max-file": "2", "compress": "0"}}"#
+        ),
+        (
+            #""LogConfig": {"Config": {"labels-regex": "("}}"#, "error parsing regexp",
+            #""LogConfig": {"Config": {"labels-regex": "^a"}}"#
         ),
     ]
 

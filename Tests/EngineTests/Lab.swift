@@ -46,7 +46,7 @@ final class Lab: Sendable {
         self.bridge = bridge
         self.dataRoot = dataRoot ?? directory + "/root"
         try FileManager.default.createDirectory(atPath: directory + "/registry", withIntermediateDirectories: true)
-        registry = "127.0.0.1:\(Int.random(in: 20_000...39_999))"
+        registry = "127.0.0.1:\(try Self.freePort())"
         let registryConfiguration = """
             version: 0.1
             log: {level: error, accesslog: {disabled: true}}
@@ -64,6 +64,26 @@ final class Lab: Sendable {
         try registryProcess.run()
         daemon = Mutex(nil)
         try startDaemon()
+    }
+
+    /// A port on loopback that nobody has, below those that the kernel gives to whoever asks for any.
+    private static func freePort() throws -> Int {
+        for _ in 0..<100 {
+            let port = Int.random(in: 10_000..<32_000)
+            let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
+            defer { close(descriptor) }
+            var address = sockaddr_in()
+            address.sin_family = sa_family_t(AF_INET)
+            address.sin_port = in_port_t(port).bigEndian
+            address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
+            let isFree = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(descriptor, $0, socklen_t(MemoryLayout<sockaddr_in>.size)) == 0
+                }
+            }
+            if isFree { return port }
+        }
+        throw LabFailure("no port is free")
     }
 
     deinit {
@@ -99,7 +119,8 @@ final class Lab: Sendable {
         process.standardError = log
         try process.run()
         daemon.withLock { $0 = process }
-        for _ in 0..<200 {
+        // A loaded machine may take long; a daemon that has ended answers never.
+        for _ in 0..<1200 where process.isRunning {
             if try docker("version").code == 0 { return }
             usleep(50_000)
         }

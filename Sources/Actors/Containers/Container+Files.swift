@@ -92,6 +92,8 @@ extension Container {
         {
             throw EngineError(.forbidden, "container rootfs is marked read-only")
         }
+        noteWrites()
+        defer { noteWrites() }
         let source = DescriptorBoxed(reader)
         let scratch = world.layers.temporaryPath()
         let options = ExtractOptions(noOverwriteDirNonDir: noOverwriteDirNonDir)
@@ -170,13 +172,33 @@ extension Container {
         }
     }
 
-    /// Bytes of the writable layer, and with the image's.
+    /// Bytes of the writable layer, and of everything.
     package func sizes() async throws -> (rw: Int64, rootFs: Int64) {
-        let upper = paths.upper
-        let rw = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
+        let rw = await writableBytes()
         var image: Int64 = 0
         for diffID in record.diffIDs { image += await world.layers.record(diffID)?.size ?? 0 }
         return (rw, rw + image)
+    }
+
+    /// Bytes of the writable layer. That of a container that does not run is measured once, until something may have written.
+    func writableBytes() async -> Int64 {
+        if let measuredBytes { return measuredBytes }
+        let before = writes
+        // What it has started is gone with this.
+        if isIdle { await teardown?.value }
+        let wasIdle = isIdle
+        let upper = paths.upper
+        let bytes = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
+        if wasIdle, isIdle, before == writes { measuredBytes = bytes }
+        return bytes
+    }
+
+    private var isIdle: Bool { if case .idle = phase { true } else { false } }
+
+    /// Something may write to the writable layer from now on, or has done so.
+    func noteWrites() {
+        writes += 1
+        measuredBytes = nil
     }
 }
 

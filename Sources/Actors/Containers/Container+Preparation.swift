@@ -27,6 +27,7 @@ extension Container {
             return try await setup.prepare(record)
         }
         phase = .preparing(task)
+        noteWrites()
         do {
             let result = try await task.value
             empty = result.empty

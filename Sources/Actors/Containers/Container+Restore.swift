@@ -8,6 +8,7 @@ extension Container {
         switch found {
         case .process(let connection, let process):
             phase = .running(connection, process)
+            compressLog(of: connection)
             if record.state.status != .paused { record.state.status = .running }
             record.state.pid = process.pid
             // The daemon before ended before it could store the start, which was a moment before.

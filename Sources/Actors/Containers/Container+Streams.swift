@@ -33,17 +33,6 @@ extension Container {
         try running().connection.resize(rows: size.rows, columns: size.columns)
     }
 
-    /// The written log.
-    ///
-    /// - Throws: ``EngineError`` `.notImplemented` for a log driver that cannot be read.
-    package func logs(_ options: LogOptions) async throws -> LogReader {
-        let driver = record.hostConfig.logConfig?.type ?? ""
-        guard driver != "none" else {
-            throw EngineError(.notImplemented, "configured logging driver does not support reading")
-        }
-        return try await LogReader(path: paths.log, options: options) { [weak self] in await self?.isRunning ?? false }
-    }
-
     // MARK: Exec
 
     func makeExec(_ config: ExecConfig) throws -> Exec {

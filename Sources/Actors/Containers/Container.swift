@@ -50,8 +50,13 @@ package actor Container {
     /// The exec of the check that runs now.
     var probeID: String?
     var isPersistPending = false
+    /// The log's full files are being compressed.
+    var compressing: Task<Void, Never>?
     /// Why the container could not be prepared for a client that attached before the start.
     var failedPreparation: (any Error)?
+    /// Bytes of the writable layer as they are for certain, and how often it may have begun to change.
+    var measuredBytes: Int64?
+    var writes = 0
     private var startedAt = ContinuousClock.now
     var waiters: [Int: (WaitCondition, AsyncStream<WaitResult>.Continuation)] = [:]
     var nextWaiter = 0
@@ -66,7 +71,7 @@ package actor Container {
 
     package func snapshot() -> ContainerSnapshot {
         ContainerSnapshot(
-            record: record, logPath: record.hostConfig.logConfig?.type == "none" ? "" : paths.log,
+            record: record, logPath: logDriver?.kind == .jsonFile ? paths.logFiles(.jsonFile)?.path ?? "" : "",
             directory: paths.directory, execIDs: (Array(execs.keys) + (probeID.map { [$0] } ?? [])).sorted())
     }
 
@@ -126,6 +131,7 @@ package actor Container {
         }
         if case .running = phase { throw EngineError(.notModified, "") }
         phase = .running(ready.connection, process)
+        compressLog(of: ready.connection)
         Task { await self.finished(await ready.connection.exited()) }
         // Stopped in the very moment: it was not to start, so it ends, and as any other end does.
         if isRestart, Task.isCancelled { try signal(9, ready.connection) }

@@ -18,6 +18,8 @@ struct ContainerFactory: Sendable {
         if config.networkDisabled == true, ["", "default", "bridge"].contains(request.hostConfig.networkMode ?? "") {
             request.hostConfig.networkMode = "none"
         }
+        request.hostConfig.logConfig = (request.hostConfig.logConfig ?? LogConfig())
+            .over(world.configuration.logDefaults)
         let warnings = try await check(request, config)
         let networks = try await RequestedNetworks(world.networks)
             .settings(request, mode: request.hostConfig.networkMode ?? "")
@@ -74,12 +76,6 @@ extension HostConfig {
     /// Fills in what Docker shows for members that were left out.
     mutating func normalize() {
         if (networkMode ?? "").isEmpty { networkMode = "default" }
-        if (logConfig?.type ?? "").isEmpty {
-            var config = LogConfig()
-            config.type = "json-file"
-            config.config = logConfig?.config ?? [:]
-            logConfig = config
-        }
         if (restartPolicy?.name ?? "").isEmpty {
             var policy = RestartPolicy()
             policy.name = "no"

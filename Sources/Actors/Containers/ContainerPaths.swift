@@ -21,7 +21,15 @@ struct ContainerPaths: Sendable {
 
     var upper: String { directory + "/upper" }
     var work: String { directory + "/work" }
-    var log: String { "\(directory)/\(directory.split(separator: "/").last ?? "")-json.log" }
+    /// The log's files; nil where a driver keeps none.
+    func logFiles(_ kind: LogDriver.Kind) -> LogFiles? {
+        switch kind {
+        case .jsonFile:
+            LogFiles(path: "\(directory)/\(directory.split(separator: "/").last ?? "")-json.log", kind: kind)
+        case .local: LogFiles(path: "\(directory)/container.log", kind: kind)
+        case .none: nil
+        }
+    }
     var hosts: String { directory + "/hosts" }
     var hostname: String { directory + "/hostname" }
     var resolvConf: String { directory + "/resolv.conf" }

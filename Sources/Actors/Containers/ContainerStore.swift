@@ -29,6 +29,7 @@ package actor ContainerStore {
         let logger: Logger
         let lock: StoreLock
         let launcher: Launcher
+        let directoryWatch: DirectoryWatch
         /// Containers whose monitors may wait for a start at once.
         let ahead = Allowance(16)
         /// Removes a container that asked for it (`--rm`) when it has ended.
@@ -50,6 +51,7 @@ package actor ContainerStore {
             self.logger = logger
             self.lock = lock
             launcher = try Launcher(monitorPath: configuration.monitorPath)
+            directoryWatch = try DirectoryWatch(launcher.poller)
         }
     }
 
@@ -209,8 +211,7 @@ package actor ContainerStore {
         {
             let record = snapshot.record
             guard filter.allows(labels: record.config.labels ?? [:], created: record.created) else { continue }
-            let upper = ContainerPaths(world.configuration, id: record.id).upper
-            let size = await BlockingPool.shared.run { DiskUsage.bytes(below: upper) }
+            let size = await containers[record.id]?.writableBytes() ?? 0
             // One that was started or removed meanwhile is left alone.
             guard (try? await remove(record.id, force: false, volumes: false)) != nil else { continue }
             result.deleted.append(record.id)

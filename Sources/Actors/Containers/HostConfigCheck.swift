@@ -13,7 +13,7 @@ enum HostConfigCheck {
         try modes(host)
         try restart(host)
         if let signal = config.stopSignal, !signal.isEmpty { _ = try SignalName.number(signal) }
-        try log(host.logConfig)
+        _ = try LogDriver(host.logConfig)
         try NetworkCheck.check(host)
         try names(host)
         try unsupported(host)
@@ -77,50 +77,6 @@ enum HostConfigCheck {
                 "invalid restart policy: unknown policy '\(name)'; "
                     + "use one of 'no', 'always', 'on-failure', or 'unless-stopped'"
             )
-        }
-    }
-
-    // MARK: Logs
-
-    private static func log(_ config: LogConfig?) throws {
-        let type = config?.type ?? ""
-        guard ["", "json-file", "none"].contains(type) else {
-            throw EngineError.invalid("logger: no log driver named '\(type)' is registered: use json-file or none")
-        }
-        let driver = type.isEmpty ? "json-file" : type
-        for (key, value) in (config?.config ?? [:]).sorted(by: { $0.key < $1.key }) {
-            if key == "mode" {
-                guard ["", "blocking"].contains(value) else {
-                    throw EngineError.invalid("logger: logging mode not supported: \(value): use blocking")
-                }
-                continue
-            }
-            guard driver == "json-file" else {
-                throw EngineError.invalid("unknown log opt '\(key)' for \(driver) log driver")
-            }
-            try jsonFileOption(key, value)
-        }
-    }
-
-    private static func jsonFileOption(_ key: String, _ value: String) throws {
-        switch key {
-        case "max-size":
-            guard let size = ByteCount.parse(value) else { throw EngineError.invalid("invalid size: '\(value)'") }
-            guard size > 0 else { throw EngineError.invalid("max-size must be a positive number") }
-        case "max-file":
-            guard let count = Int32(value) else {
-                throw EngineError.invalid("invalid value \"\(value)\" for log opt 'max-file': must be a whole number")
-            }
-            guard count >= 1 else { throw EngineError.invalid("max-file cannot be less than 1") }
-        case "compress":
-            guard let compress = GoBool.parse(value) else {
-                throw EngineError.invalid("invalid value \"\(value)\" for log opt 'compress': must be true or false")
-            }
-            guard !compress else { throw EngineError.invalid("log opt 'compress' is not supported: leave it out") }
-        case "labels", "labels-regex", "env", "env-regex", "tag":
-            guard value.isEmpty else { throw EngineError.invalid("log opt '\(key)' is not supported: leave it out") }
-        default:
-            throw EngineError.invalid("unknown log opt '\(key)' for json-file log driver")
         }
     }
 

@@ -75,7 +75,7 @@ struct LaunchSpec {
         spec.useInit = host.usesInit ?? false
         spec.oomScoreAdj = host.oomScoreAdj ?? 0
         spec.cgroup = Self.cgroup(host, world.configuration)
-        spec.log = log(host)
+        spec.log = try log(record)
         return spec
     }
 
@@ -220,30 +220,29 @@ struct LaunchSpec {
         return spec
     }
 
-    private func log(_ host: HostConfig) -> LogSpec {
-        guard host.logConfig?.type != "none" else { return .none }
-        let options = host.logConfig?.config ?? [:]
-        return .jsonFile(
-            path: paths.log, maxSize: options["max-size"].flatMap(ByteCount.parse) ?? Self.logBytesMax,
-            maxFiles: options["max-file"].flatMap(Int.init) ?? Self.logFilesMax)
+    private func log(_ record: ContainerRecord) throws -> LogSpec? {
+        let driver = try LogDriver(record.hostConfig.logConfig)
+        guard let files = paths.logFiles(driver.kind) else { return nil }
+        var spec = LogSpec(path: files.path, format: driver.kind == .local ? .frames : .json)
+        spec.bytesMax = driver.fileBytesMax
+        spec.filesMax = driver.filesMax
+        spec.sequence = files.nextNumber()
+        spec.attributes = try driver.attributes.json(record)
+        return spec
     }
-
-    /// Logs are bounded unless asked otherwise: ten megabytes, three files.
-    private static let logBytesMax: Int64 = 10_000_000
-    private static let logFilesMax = 3
 }
 
 /// Sizes as users write them.
 package enum ByteCount {
-    /// `10m`, `1g`, `512k`, `100` with binary units; -1 for no limit; nil for anything else.
-    package static func parse(_ text: String) -> Int64? {
+    /// `10m`, `1g`, `512k`, `100` with decimal units; `-1` for no limit; nil for anything else.
+    package static func parseDecimal(_ text: String) -> Int64? {
         if text == "-1" { return Int64.max }
         let digits = text.prefix { $0.isNumber || $0 == "." }
-        let unit = text.dropFirst(digits.count).lowercased()
-        let factors: [String: Double] = [
-            "": 1, "b": 1, "k": 1024, "kb": 1024, "m": 0x1p20, "mb": 0x1p20, "g": 0x1p30, "gb": 0x1p30, "t": 0x1p40,
-            "tb": 0x1p40,
-        ]
+        var unit = text.dropFirst(digits.count).lowercased()
+        if unit.hasPrefix(" ") { unit.removeFirst() }
+        if unit.count > 1, unit.hasSuffix("b") { unit.removeLast() }
+        if unit.count > 1, unit.hasSuffix("i") { unit.removeLast() }
+        let factors: [String: Double] = ["": 1, "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15]
         guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else {
             return nil
         }

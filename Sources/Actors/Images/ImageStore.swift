@@ -252,7 +252,7 @@ package actor ImageStore {
             entry.value == record.id
                 && (isLast || !names.contains { !doomed.contains($0) && Self.sameRepository($0, entry.key) })
         }.keys.sorted()
-        return try await untag(record, names: doomed, digestNames: digestNames, deletes: isLast)
+        return try await untag(record, names: doomed, digestNames: digestNames, deletes: isLast).removed
     }
 
     private static func sameRepository(_ tag: String, _ digest: String) -> Bool {
@@ -269,7 +269,7 @@ package actor ImageStore {
 
     private func untag(
         _ record: ImageRecord, names: [String], digestNames: [String], deletes: Bool
-    ) async throws -> [RemovedImage] {
+    ) async throws -> (removed: [RemovedImage], layerBytes: Int64) {
         try await database.write(makesRoom: true) { transaction in
             for name in names { try transaction.removeName(.tags, name) }
             for name in digestNames { try transaction.removeName(.repoDigests, name) }
@@ -283,12 +283,11 @@ package actor ImageStore {
             removed.append(.untagged(familiar))
             await events.publish(.image, "untag", record.id.description, ["name": familiar])
         }
-        guard deletes else { return removed }
+        guard deletes else { return (removed, 0) }
         images[record.id] = nil
         removed.append(.deleted(record.id))
         await events.publish(.image, "delete", record.id.description, ["name": record.id.description])
-        try await collect()
-        return removed
+        return (removed, try await collect())
     }
 
     /// Removes what a daemon that was killed has left, some time after the start: nobody waits for it.
@@ -330,8 +329,9 @@ package actor ImageStore {
         {
             let names = tags.filter { $0.value == image.record.id }.keys.sorted()
             let digests = repoDigests.filter { $0.value == image.record.id }.keys.sorted()
-            removed += try await untag(image.record, names: names, digestNames: digests, deletes: true)
-            freed += image.record.size
+            let result = try await untag(image.record, names: names, digestNames: digests, deletes: true)
+            removed += result.removed
+            freed += result.layerBytes
         }
         freed += try await collect()
         let partials = configuration.dataRoot + "/blobs/partial"

@@ -28,6 +28,19 @@ enum {
     LP_EXEC = 16,       // joins a container that runs
 };
 
+// LP_LOG_JSON: one JSON object a line, as Docker's json-file. LP_LOG_LOCAL: struct lp_log_frame, then its bytes.
+enum { LP_LOG_JSON, LP_LOG_LOCAL };
+// All little-endian. `kind` tells a torn frame from a whole one.
+enum { LP_LOG_FRAME = 0xa0, LP_LOG_STDERR = 1, LP_LOG_LINE_ENDED = 2 };
+struct lp_log_frame {
+    uint8_t kind;      // LP_LOG_FRAME and the flags above
+    uint8_t length[3]; // bytes that follow; a line feed that ended them is not among them
+    uint8_t time[8];   // nanoseconds since 1970
+};
+// Longest piece of a line, and the longest log_attributes.
+#define LP_LOG_PIECE_BYTES_MAX 16384u
+#define LP_LOG_ATTRIBUTES_BYTES_MAX 16384u
+
 struct lp_header {
     uint32_t magic, version, total_bytes, flags;
     uint32_t ops_offset, op_count;
@@ -40,6 +53,9 @@ struct lp_header {
     uint32_t log_path;          // string offset, 0: no log
     uint64_t log_bytes_max;
     uint32_t log_files_max;
+    uint32_t log_format;        // LP_LOG_
+    uint32_t log_sequence;      // number of the next rotated file
+    uint32_t log_attributes;    // string offset of a JSON object that is part of each JSON record, or 0
     uint32_t arguments, argument_count, environment, environment_count;
     uint32_t reserved;
 };
@@ -99,7 +115,8 @@ struct lp_request {
 };
 
 // What the monitor says on a control connection. STARTED and RUNNING carry a pidfd of the first process.
-enum { LP_EVENT_STARTED = 1, LP_EVENT_FAILED, LP_EVENT_RUNNING, LP_EVENT_EXITED, LP_EVENT_WAITING };
+enum { LP_EVENT_STARTED = 1, LP_EVENT_FAILED, LP_EVENT_RUNNING, LP_EVENT_EXITED, LP_EVENT_WAITING,
+       LP_EVENT_LOG_ROTATED };
 // More precise than errno: why a program or user could not be found.
 enum { LP_FAIL_ERRNO = 0, LP_FAIL_NOT_IN_PATH, LP_FAIL_STAT, LP_FAIL_DIRECTORY, LP_FAIL_PERMISSION, LP_FAIL_EXECUTE,
        LP_FAIL_NO_USER, LP_FAIL_NO_GROUP, LP_FAIL_ID_RANGE, LP_FAIL_OUTSIDE };

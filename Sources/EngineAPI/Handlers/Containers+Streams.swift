@@ -71,6 +71,7 @@ extension Containers {
             throw EngineError(.invalidParameter, "Bad parameters: you must choose at least one stream")
         }
         options.follow = call.flag("follow")
+        options.details = call.flag("details")
         // "all", or anything that is no number, means everything, as in Docker.
         options.tail = call.text("tail").flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
         options.since = try call.time("since")
@@ -91,19 +92,38 @@ extension Containers {
         _ reader: LogReader, tty: Bool, showsTime: Bool = false, _ write: (ByteBuffer) async throws -> Void
     ) async throws {
         var reader = reader
-        while let records = try await reader.next() {
+        let frameBytes = 8
+        while let batch = try await reader.next() {
             var block = ByteBuffer()
-            block.reserveCapacity(records.reduce(0) { $0 + $1.bytes.count + 48 })
-            for record in records {
-                let bytes = showsTime ? Array("\(LogTime.text(record.time)) ".utf8) + record.bytes : record.bytes
-                if tty {
-                    block.writeBytes(bytes)
-                } else {
-                    StreamFrame.append(record.stream.rawValue, bytes, to: &block)
+            block.reserveCapacity(batch.bytes.count + batch.records.count * frameBytes)
+            for record in batch.records {
+                let head = head(of: record, showsTime: showsTime)
+                if !tty {
+                    block.writeInteger(UInt32(record.stream.rawValue) << 24)
+                    block.writeInteger(UInt32(head.utf8.count + record.range.count))
                 }
+                if !head.isEmpty { block.writeString(head) }
+                block.writeBytes(batch.bytes[record.range])
             }
             try await write(block)
         }
+    }
+
+    /// What is shown before a line: its time, and what was written beside it.
+    private static func head(of record: LogBatch.Record, showsTime: Bool) -> String {
+        var head = showsTime ? LogTime.text(record.time) + " " : ""
+        guard let json = record.attributes,
+            let attributes = try? JSONDecoder().decode([String: String].self, from: Data(json.utf8))
+        else { return head }
+        // As Go's QueryEscape.
+        let unreserved = CharacterSet(
+            charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~ ")
+        func escaped(_ text: String) -> String {
+            (text.addingPercentEncoding(withAllowedCharacters: unreserved) ?? "").replacing(" ", with: "+")
+        }
+        let pairs = attributes.sorted { $0.key < $1.key }.map { "\(escaped($0.key))=\(escaped($0.value))" }
+        head += pairs.joined(separator: ",") + " "
+        return head
     }
 
     // MARK: Terminal size
@@ -146,17 +166,5 @@ extension Containers {
                     try await Task.sleep(for: .seconds(1))
                 }
             })
-    }
-}
-
-/// Times in log lines: always nine digits of fraction, so that columns line up.
-enum LogTime {
-    static func text(_ time: Timestamp) -> String {
-        var text = time.text
-        guard text.hasSuffix("Z") else { return text }
-        text.removeLast()
-        let fraction = text.firstIndex(of: ".").map { text.distance(from: $0, to: text.endIndex) - 1 }
-        if fraction == nil { text += "." }
-        return text + String(repeating: "0", count: max(0, 9 - (fraction ?? 0))) + "Z"
     }
 }

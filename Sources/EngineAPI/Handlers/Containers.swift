@@ -19,18 +19,22 @@ enum Containers {
         return Call.json(.array(snapshots.map { ContainerSummary.value($0, networks: networks) }))
     }
 
-    /// With the sizes, which cost a walk over each writable layer.
+    /// With the sizes: those of containers that run cost a walk over each writable layer.
     static func sized(_ snapshots: [ContainerSnapshot], _ engine: Engine) async throws -> [ContainerSnapshot] {
-        var result: [ContainerSnapshot] = []
-        for var snapshot in snapshots {
-            // One that was removed meanwhile is listed without.
-            if let sizes = try? await engine.containers.container(snapshot.record.id).sizes() {
-                snapshot.sizeRw = sizes.rw
-                snapshot.sizeRootFs = sizes.rootFs
+        await withTaskGroup(of: (Int, (rw: Int64, rootFs: Int64)?).self) { group in
+            for (index, snapshot) in snapshots.enumerated() {
+                group.addTask {
+                    // One that was removed meanwhile is listed without.
+                    (index, try? await engine.containers.container(snapshot.record.id).sizes())
+                }
             }
-            result.append(snapshot)
+            var result = snapshots
+            for await (index, sizes) in group {
+                result[index].sizeRw = sizes?.rw
+                result[index].sizeRootFs = sizes?.rootFs
+            }
+            return result
         }
-        return result
     }
 
     static func inspect(_ call: Call) async throws -> Response {

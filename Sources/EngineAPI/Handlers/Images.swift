@@ -8,7 +8,9 @@ import Registry
 enum Images {
     static func list(_ call: Call) async throws -> Response {
         let images = try await call.engine.images.list(filters: try call.filters())
-        return Call.json(.array(images.map(ImageWire.summary)))
+        guard call.flag("shared-size") else { return Call.json(.array(images.map { ImageWire.summary($0) })) }
+        let shared = await call.engine.layers.sizes(of: images.map(\.record.config.rootfs.diffIDs)).shared
+        return Call.json(.array(zip(images, shared).map { ImageWire.summary($0, shared: $1) }))
     }
 
     static func inspect(_ call: Call) async throws -> Response {

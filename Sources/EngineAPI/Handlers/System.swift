@@ -2,6 +2,7 @@ import Actors
 import Foundation
 import HTTP
 import NIOCore
+import OCI
 import Registry
 
 /// The engine as a whole.
@@ -130,9 +131,11 @@ enum System {
             volumes.append(Volumes.wire(volume, usage: await call.engine.volumes.usage(volume.name)))
         }
         let networks = await networkIDs(call.engine)
+        let sizes = await call.engine.layers.sizes(of: images.map(\.record.config.rootfs.diffIDs))
         return Call.json([
-            "LayersSize": .int(images.reduce(0) { $0 + $1.record.size }),
-            "Images": wants("image") ? .array(images.map(ImageWire.summary)) : nil,
+            "LayersSize": .int(sizes.total),
+            "Images": wants("image")
+                ? .array(zip(images, sizes.shared).map { ImageWire.summary($0, shared: $1) }) : nil,
             "Containers": wants("container")
                 ? .array(containers.map { ContainerSummary.value($0, networks: networks) }) : nil,
             "Volumes": wants("volume") ? .array(volumes) : nil,

@@ -4,12 +4,13 @@ import OCI
 
 /// Images as the API shows them.
 enum ImageWire {
-    static func summary(_ image: ImageSnapshot) -> JSON {
+    /// - Parameter shared: bytes of layers that other images have, too; -1 where it was not asked for.
+    static func summary(_ image: ImageSnapshot, shared: Int64 = -1) -> JSON {
         let record = image.record
         return [
             "Containers": JSON(image.containers), "Created": .int(created(record)), "Id": .string("\(record.id)"),
             "Labels": record.config.config?.labels.map { JSON($0) } ?? nil, "ParentId": "",
-            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(image.repoTags), "SharedSize": -1,
+            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(image.repoTags), "SharedSize": .int(shared),
             "Size": .int(record.size),
         ]
     }

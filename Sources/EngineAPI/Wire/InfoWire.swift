@@ -44,7 +44,8 @@ enum InfoWire {
     private static func machine(_ engine: Engine) -> [(String, JSON)] {
         let host = engine.host
         return [
-            ("SystemTime", .string(Timestamp.now().text)), ("LoggingDriver", "json-file"),
+            ("SystemTime", .string(Timestamp.now().text)),
+            ("LoggingDriver", .string(engine.configuration.logDefaults.type ?? "json-file")),
             ("CgroupDriver", .string(host.cgroupDriver)), ("CgroupVersion", .string(host.cgroupVersion)),
             ("NEventsListener", 0), ("KernelVersion", .string(host.kernelVersion)),
             ("OperatingSystem", .string(host.operatingSystem)), ("OSVersion", .string(host.osVersion)),

@@ -97,9 +97,7 @@ struct ContainerPlan {
         plan.header.rows = spec.terminalSize.rows
         plan.header.columns = spec.terminalSize.columns
         plan.header.stall_seconds = UInt32(clamping: spec.attachStall.components.seconds)
-        if case .jsonFile(let path, let bytesMax, let filesMax) = spec.log {
-            plan.setLog(path: path, bytesMax: bytesMax, filesMax: filesMax)
-        }
+        if let log = spec.log { plan.setLog(log) }
         plan.setProgram(arguments: spec.args, environment: spec.env)
     }
 

@@ -13,6 +13,7 @@ struct LaunchPlan {
     private var arguments: [UInt32] = []
     private var environment: [UInt32] = []
     private var logPath: UInt32 = 0
+    private var logAttributes: UInt32 = 0
 
     init() {
         header.magic = LP_MAGIC
@@ -59,10 +60,13 @@ struct LaunchPlan {
         self.environment = environment.map { intern($0) }
     }
 
-    mutating func setLog(path: String, bytesMax: Int64, filesMax: Int) {
-        logPath = intern(path)
-        header.log_bytes_max = UInt64(clamping: bytesMax)
-        header.log_files_max = UInt32(clamping: max(1, filesMax))
+    mutating func setLog(_ log: LogSpec) {
+        logPath = intern(log.path)
+        if !log.attributes.isEmpty { logAttributes = intern(log.attributes) }
+        header.log_bytes_max = UInt64(clamping: log.bytesMax)
+        header.log_files_max = UInt32(clamping: max(1, log.filesMax))
+        header.log_format = UInt32(log.format == .frames ? LP_LOG_LOCAL : LP_LOG_JSON)
+        header.log_sequence = log.sequence
     }
 
     /// The block, in the order: header, operations, lists, filter, strings.
@@ -107,6 +111,7 @@ struct LaunchPlan {
         header.environment = listOffsets[lists.count - 1]
         header.environment_count = UInt32(environment.count)
         header.log_path = real(logPath)
+        header.log_attributes = real(logAttributes)
         var block: [UInt8] = []
         block.reserveCapacity(total)
         withUnsafeBytes(of: header) { block.append(contentsOf: $0) }
