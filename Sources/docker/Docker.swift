@@ -93,6 +93,9 @@ enum Docker {
 
     /// Runs a command line without the program's name.
     static func dispatch(_ words: [String]) throws(CLIError) {
+        if let first = words.first, ["__complete", "__completeNoDesc"].contains(first) {
+            return say(Completion(Array(words.dropFirst())).text(describes: first == "__complete"))
+        }
         if let arguments = DaemonStarter.heritage(words) { return try DaemonStarter.become(arguments) }
         let program = Program()
         let outcome = try program.parse(words)

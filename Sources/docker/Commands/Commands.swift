@@ -24,6 +24,9 @@ enum Commands {
         .init("attach", Attach.self, "Attach local standard input, output, and error streams to a running container"),
         .init("commit", Commit.self, "Create a new image from a container's changes"),
         .init(
+            "completion", CompletionCommand.self, "Generate the autocompletion script for the specified shell",
+            isHidden: true),
+        .init(
             "cp", Copy.self, "Copy files/folders between a container and the local filesystem",
             description: """
                 Copy files/folders between a container and the local filesystem

@@ -56,6 +56,23 @@ final class FlagSet {
         return .run
     }
 
+    /// How many words of an unfinished command line are positional.
+    func positionalCount(_ words: [String], stopsAtPositional: Bool) -> Int {
+        var count = 0
+        var rest = words[...]
+        while let word = rest.popFirst() {
+            if word == "--" { return count + rest.count }
+            guard word.hasPrefix("-"), word != "-" else {
+                count += 1
+                if stopsAtPositional { return count + rest.count }
+                continue
+            }
+            // What cannot be read is passed over.
+            _ = try? word.hasPrefix("--") ? long(word, &rest) : short(word, &rest)
+        }
+        return count
+    }
+
     private func long(_ word: String, _ rest: inout ArraySlice<String>) throws(FlagError) -> Outcome {
         let (name, value) = word.cut("=")
         guard let flag = flags.first(where: { $0.isNamed(name) }) else {

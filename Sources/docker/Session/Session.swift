@@ -49,7 +49,8 @@ struct Session {
     mutating func run(started: () throws(CLIError) -> Void = {}) throws(CLIError) -> End {
         let raw = options.tty && options.input
         let signals: Descriptor? =
-            options.proxiesSignals ? try SignalPipe.open() : options.tty ? try SignalPipe.open(only: [SIGWINCH]) : nil
+            options.proxiesSignals
+            ? try SignalPipe.open() : options.tty ? try SignalPipe.open(only: [SIGWINCH] + Self.endings) : nil
         let terminal = Terminal(0)
         if raw { terminal.makeRaw() }
         defer { terminal.restore() }
@@ -86,6 +87,9 @@ struct Session {
             }
         }
     }
+
+    /// Signals that end a client whose terminal is to be as it was before.
+    private static let endings = [SIGTERM, SIGHUP, SIGINT, SIGQUIT]
 
     private enum Input { case open, ended, detached }
 
@@ -127,6 +131,8 @@ struct Session {
                 if let size = Terminal.size(1) ?? Terminal.size(0) { resize(size) }
             } else if options.proxiesSignals {
                 self.signal(SignalPipe.name(CInt(number)))
+            } else if Self.endings.contains(CInt(number)) {
+                throw .silent(128 + CInt(number))
             }
         }
     }

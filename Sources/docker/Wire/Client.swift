@@ -11,8 +11,11 @@ final class Client {
     private var idle: [Connection] = []
     private var prefix = "/v\(Client.apiVersion)"
 
-    init(_ settings: Settings) throws(CLIError) {
-        endpoint = try Endpoint(settings)
+    /// - Parameter mayStart: a daemon may be started where nobody says where one is.
+    init(_ settings: Settings, mayStart: Bool = true) throws(CLIError) {
+        var endpoint = try Endpoint(settings)
+        endpoint.isImplied = endpoint.isImplied && mayStart
+        self.endpoint = endpoint
         extraHeaders = settings.config.httpHeaders
     }
 
