@@ -214,7 +214,7 @@ struct `servers that are not as they should be` {
         let served = try await Served([bad.endpoint, good.endpoint])
         let start = ContinuousClock.now
         #expect(try served.dig("+short", "a.example") == "192.0.2.1\n")
-        #expect(ContinuousClock.now - start < .seconds(1))
+        #expect(ContinuousClock.now - start < .milliseconds(1900))
         await served.resolver.update("c1", ClientConfiguration(names: Served.names, upstream: [bad.endpoint]))
         #expect(try served.ask(TestMessage.query("a.example")).map(TestMessage.code) == 2)
         #expect(bad.queries.count == 2 && good.queries.count == 1)
@@ -233,12 +233,12 @@ struct `servers that are not as they should be` {
         let start = ContinuousClock.now
         #expect(try served.dig("+short", "a.example") == "192.0.2.1\n")
         #expect(try served.dig("+short", "+tcp", "b.example") == "192.0.2.1\n")
-        #expect(ContinuousClock.now - start < .seconds(1))
+        #expect(ContinuousClock.now - start < .milliseconds(1900))
         await served.resolver.update(
             "c1", ClientConfiguration(names: Served.names, upstream: [silent.endpoint, good.endpoint]))
         let second = ContinuousClock.now
         #expect(try served.dig("+short", "c.example") == "192.0.2.1\n")
-        #expect((1.9...3.0).contains((ContinuousClock.now - second) / .seconds(1)))
+        #expect((1.9...8.0).contains((ContinuousClock.now - second) / .seconds(1)))
         await served.resolver.close()
         await silent.close()
         await good.close()
