@@ -5,13 +5,17 @@ RELEASE = -c release --static-swift-stdlib -Xswiftc -Osize
 BUILD_PACKAGES = liburing-dev libisal-dev libzstd-dev libbz2-dev liblzma-dev libseccomp-dev libsqlite3-dev zlib1g-dev
 TEST_PACKAGES = docker-compose curl busybox-static docker-registry skopeo iproute2 nftables e2fsprogs apache2-utils procps python3 openssl zstd xz-utils bzip2 \
 	pigz isal bind9-dnsutils bind9-host dnsmasq-base dnsperf
+# Clients that nobody here wrote, from PyPI; the tests find them there.
+PYTHON_CLIENTS = docker==7.1.0 testcontainers==4.9.2
 export DEBIAN_FRONTEND = noninteractive
 
 .PHONY: deps build test quickstart bench-peers bench-names bench-rules install lint clean
 
-deps: ## The Debian packages that building and testing need.
+deps: ## The Debian packages that building and testing need, and clients for the tests.
 	apt-get update -q
 	apt-get install -y -q --no-install-recommends $(BUILD_PACKAGES) $(TEST_PACKAGES)
+	[ -x .build/python/bin/python3 ] || /usr/bin/python3 -m venv .build/python
+	.build/python/bin/pip install -q --disable-pip-version-check $(PYTHON_CLIENTS)
 
 build: ## Release binaries in .build/release: docker, dockerd, docker-monitor, docker-tls.
 	$(SWIFT) build $(RELEASE)

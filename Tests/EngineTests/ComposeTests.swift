@@ -76,4 +76,65 @@ struct ComposeTests {
         #expect(try net.must("network", "ls", "--filter", "type=custom", "-q") == "")
         #expect(try net.must("volume", "ls", "-q") == "")
     }
+
+    private static let ordered = """
+        version: "2.4"
+        services:
+          db:
+            image: box
+            command: ["sh", "-c", "sleep 1; echo ready > /state; sleep 600"]
+            network_mode: none
+            healthcheck: {test: ["CMD", "test", "-e", "/state"], interval: 100ms, timeout: 60s, retries: 600}
+          cache:
+            image: box
+            command: ["sh", "-c", "echo cache is up; cat /etc/passwd > /dev/null; sleep 600"]
+            network_mode: none
+            depends_on: {db: {condition: service_healthy}}
+          web:
+            image: box
+            command: ["sh", "-c", "echo web is up; sleep 600"]
+            network_mode: none
+            logging: {driver: local, options: {max-size: 1m}}
+            depends_on: {cache: {condition: service_started}, db: {condition: service_healthy}}
+
+        """
+
+    @Test func `services start when those they depend on are healthy, and stop, start, log and execute`() throws {
+        let lab = try Lab()
+        _ = try lab.loadedImage()
+        try Self.ordered.write(toFile: lab.directory + "/compose.yml", atomically: true, encoding: .utf8)
+        func compose(_ arguments: String...) throws -> Lab.Output {
+            var environment = lab.environment
+            environment["HOME"] = lab.directory
+            return try Lab.run(
+                "/usr/bin/docker-compose",
+                ["--no-ansi", "-p", "order", "-f", lab.directory + "/compose.yml"] + arguments,
+                environment: environment)
+        }
+        func started(_ service: String) throws -> String {
+            try lab.docker("inspect", "-f", ["{{.State.StartedAt}}", "order_\(service)_1"]).text
+        }
+        let up = try compose("up", "-d")
+        #expect(up.code == 0, "\(up.err)")
+        #expect(try lab.docker("inspect", "-f", ["{{.State.Health.Status}}", "order_db_1"]).text == "healthy")
+        // A second and more apart.
+        #expect(try started("db") < started("cache"))
+        let services = ["db", "cache", "web"]
+        let listed = try compose("ps").out
+        for service in services { #expect(listed.contains("order_\(service)_1"), "\(listed)") }
+        let logs = try compose("logs", "--tail=10").out
+        #expect(logs.contains("cache is up") && logs.contains("web is up"), "\(logs)")
+        #expect(try compose("exec", "-T", "web", "sh", "-c", "echo inside; exit 3").code == 3)
+        let stopped = try compose("stop", "-t", "0")
+        #expect(stopped.code == 0, "\(stopped.err)")
+        #expect(try lab.docker("ps", "-q").text == "")
+        let start = try compose("start")
+        #expect(start.code == 0, "\(start.err)")
+        #expect(try lab.docker("ps", "-q").text.split(separator: "\n").count == services.count)
+        for _ in 0..<300 where try lab.docker("logs", "order_web_1").out != "web is up\nweb is up\n" { usleep(100_000) }
+        #expect(try compose("logs", "web").out.components(separatedBy: "web is up").count == 3)
+        let down = try compose("down", "-t", "0")
+        #expect(down.code == 0, "\(down.err)")
+        #expect(try lab.docker("ps", "-aq").text == "")
+    }
 }

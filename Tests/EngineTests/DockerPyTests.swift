@@ -1,29 +1,42 @@
 import Foundation
 import Testing
 
-/// docker-py, which many programs talk to Docker by.
+/// Clients from PyPI that nobody here wrote: docker-py, which many programs talk to Docker by, and testcontainers.
 @Suite struct DockerPyTests {
-    static let isInstalled = (try? Lab.run("/usr/bin/env", ["python3", "-c", "import docker"]).code == 0) ?? false
+    /// Where `make deps` has put clients.
+    private static let python =
+        [Lab.root.path + "/.build/python/bin/python3", "/usr/bin/python3"]
+        .first { FileManager.default.isExecutableFile(atPath: $0) } ?? "python3"
 
-    @Test(.enabled(if: isInstalled, "the Python package docker is not installed: pip install docker"))
-    func `docker-py finds everything as Docker has it`() throws {
+    static func has(_ package: String) -> Bool {
+        (try? Lab.run(python, ["-c", "import \(package)"]).code == 0) ?? false
+    }
+
+    private func run(_ script: String) throws -> Lab.Output {
         let lab = try Lab()
         try lab.makeImage()
-        let script = Lab.root.path + "/Tests/Support/docker-py-client"
-        // Python finds its packages by the caller's own environment.
-        let environment = ProcessInfo.processInfo.environment.merging(lab.environment) { own, lab in
-            own == lab ? own : lab
-        }
-        let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
-        let ran = try Lab.run(
-            "/usr/bin/env", ["PATH=\(path)", "python3", script, lab.registry + "/box"], environment: environment)
+        if script != "docker-py-client" { try lab.docker("pull", lab.registry + "/box") }
+        return try Lab.run(
+            Self.python, [Lab.root.path + "/Tests/Support/" + script, lab.registry + "/box"],
+            environment: lab.environment)
+    }
+
+    @Test(.enabled(if: has("testcontainers"), "the Python package testcontainers is not installed: make deps"))
+    func `testcontainers starts a container, waits for its words, executes and removes it`() throws {
+        let ran = try run("testcontainers-client")
+        #expect(ran.code == 0, "\(ran.err)")
+    }
+
+    @Test(.enabled(if: has("docker"), "the Python package docker is not installed: make deps"))
+    func `docker-py finds everything as Docker has it`() throws {
+        let ran = try run("docker-py-client")
         #expect(ran.code == 0, "\(ran.err)")
         let steps = ran.out.split(separator: "\n").map { String($0.dropFirst("ok ".count)) }
         #expect(
             steps == [
                 "ping", "version", "pull", "run_to_end", "run_detached", "execute", "attach", "archive", "life",
                 "events", "volumes",
-                "networks", "commit", "prune",
+                "networks", "commit", "low_level", "push", "prune",
             ])
     }
 }
