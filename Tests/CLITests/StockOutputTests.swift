@@ -3,7 +3,8 @@ import Testing
 
 /// What a command line says and ends with, beside what Docker's own client (28.2) says. `StockOutputs.jsonl` holds that,
 /// captured from it while it talked to a daemon with the answers of `RecordedAnswers.jsonl`: those of Docker 20.10 to the
-/// same requests, reduced to what is shown, with the EnableIPv4 that later versions send.
+/// same requests, reduced to what is shown, with the EnableIPv4 that later versions send, and some made up to have everything
+/// in them that can be shown, with times far ahead so that they are always as long ago.
 @Suite(.serialized)
 final class StockOutputTests {
     /// One line of the table.

@@ -4,9 +4,9 @@ struct ShowVersion: Command {
     @Option("-f --format", Help.format) var format: String?
 
     #if arch(arm64)
-        private static let architecture = "arm64"
+        static let architecture = "arm64"
     #else
-        private static let architecture = "amd64"
+        static let architecture = "amd64"
     #endif
 
     func run(_ settings: Settings) throws(CLIError) {
@@ -92,7 +92,9 @@ struct Info: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let client: JSON = [
-            "Debug": false, "Version": .string(Version.client), "GitCommit": .string(Version.build),
+            "Debug": .bool(settings.options.debug), "Version": .string(Version.client),
+            "DefaultAPIVersion": .string(Client.apiVersion), "GitCommit": .string(Version.build), "Os": "linux",
+            "Arch": .string(ShowVersion.architecture),
             "Context": .string(settings.contextName),
             "Plugins": [], "Warnings": .null,
         ]
@@ -104,7 +106,7 @@ struct Info: Command {
             say(try Template(format == "json" ? "{{json .}}" : format).render(whole, missingKeysFail: failure == nil))
         } else {
             say(
-                "Client:\n Version:    \(Version.client)\n Context:    \(settings.contextName)\n Debug Mode: false\n\nServer:"
+                "Client:\n Version:    \(Version.client)\n Context:    \(settings.contextName)\n Debug Mode: \(settings.options.debug)\n\nServer:"
             )
             if failure == nil {
                 say((Self.head(info) + Self.machine(info) + Self.registries(info)).joined(separator: "\n") + "\n")
@@ -131,10 +133,19 @@ struct Info: Command {
         }
         let plugins = info["Plugins"]
         lines.append(" Plugins:")
-        for name in ["Volume", "Network", "Log"] { lines.append("  \(name): \(list(plugins?[name]))") }
+        for name in ["Volume", "Network", "Authorization", "Log"] {
+            let names = list(plugins?[name])
+            if name != "Authorization" || !names.isEmpty { lines.append("  \(name): \(names)") }
+        }
+        let folders = (info["CDISpecDirs"]?.elements ?? []).compactMap(\.string)
+        if !folders.isEmpty { lines += [" CDI spec directories:"] + folders.map { "  \($0)" } }
         lines.append(" Swarm: \(info["Swarm"]?.text("LocalNodeState") ?? "inactive")")
         lines.append(" Runtimes: " + (info["Runtimes"]?.members ?? []).map(\.name).sorted().joined(separator: " "))
-        return lines + [" Default Runtime: \(info.text("DefaultRuntime"))", " Init Binary: \(info.text("InitBinary"))"]
+        lines += [" Default Runtime: \(info.text("DefaultRuntime"))", " Init Binary: \(info.text("InitBinary"))"]
+        for (title, name) in [("containerd", "ContainerdCommit"), ("runc", "RuncCommit"), ("init", "InitCommit")] {
+            if let commit = info[name] { lines.append(" \(title) version: \(commit.text("ID"))") }
+        }
+        return lines
     }
 
     private static func machine(_ info: JSON) -> [String] {
@@ -148,7 +159,7 @@ struct Info: Command {
                 lines.append(index == 0 ? "  \(value ?? name)" : "   \(title): \(value ?? "")")
             }
         }
-        return lines + [
+        lines += [
             " Kernel Version: \(info.text("KernelVersion"))", " Operating System: \(info.text("OperatingSystem"))",
             " OSType: \(info.text("OSType"))", " Architecture: \(info.text("Architecture"))",
             " CPUs: \(info.int("NCPU"))",
@@ -156,6 +167,17 @@ struct Info: Command {
             " ID: \(info.text("ID"))", " Docker Root Dir: \(info.text("DockerRootDir"))",
             " Debug Mode: \(info.flag("Debug"))",
         ]
+        if info.flag("Debug") {
+            lines += [
+                "  File Descriptors: \(info.int("NFd"))", "  Goroutines: \(info.int("NGoroutines"))",
+                "  System Time: \(info.text("SystemTime"))", "  EventsListeners: \(info.int("NEventsListener"))",
+            ]
+        }
+        for (title, name) in [("HTTP Proxy", "HttpProxy"), ("HTTPS Proxy", "HttpsProxy"), ("No Proxy", "NoProxy")] {
+            let value = info.text(name)
+            if !value.isEmpty { lines.append(" \(title): \(value)") }
+        }
+        return lines
     }
 
     private static func registries(_ info: JSON) -> [String] {
@@ -170,7 +192,11 @@ struct Info: Command {
         if !insecure.isEmpty { lines += [" Insecure Registries:"] + insecure.map { "  \($0)" } }
         let mirrors = (config?["Mirrors"]?.elements ?? []).compactMap(\.string)
         if !mirrors.isEmpty { lines += [" Registry Mirrors:"] + mirrors.map { "  \($0)" } }
-        return lines + [" Live Restore Enabled: \(info.flag("LiveRestoreEnabled"))"]
+        lines.append(" Live Restore Enabled: \(info.flag("LiveRestoreEnabled"))")
+        if !info.text("ProductLicense").isEmpty { lines.append(" Product License: \(info.text("ProductLicense"))") }
+        let pools = info["DefaultAddressPools"]?.elements ?? []
+        if !pools.isEmpty { lines.append(" Default Address Pools:") }
+        return lines + pools.map { "   Base: \($0.text("Base")), Size: \($0.int("Size"))" }
     }
 
     private static func list(_ value: JSON?) -> String {
