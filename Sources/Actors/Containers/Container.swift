@@ -75,6 +75,11 @@ package actor Container {
             directory: paths.directory, execIDs: (Array(execs.keys) + (probeID.map { [$0] } ?? [])).sorted())
     }
 
+    /// What a list without `all` shows of it: nothing when it has ended or never began.
+    func snapshotIfActive() -> ContainerSnapshot? {
+        [.running, .paused, .restarting].contains(record.state.status) ? snapshot() : nil
+    }
+
     var name: String { record.name }
 
     package var isRunning: Bool {

@@ -11,9 +11,11 @@ struct ContainerPaths: Sendable {
     let directory: String
     /// Of this boot: the monitor's socket and the exit record.
     let run: String
+    private let id: String
     private let trash: String
 
     init(_ configuration: EngineConfiguration, id: String) {
+        self.id = id
         directory = "\(configuration.dataRoot)/containers/\(id)"
         run = "\(configuration.execRoot)/containers/\(id)"
         trash = "\(configuration.dataRoot)/trash"
@@ -25,7 +27,7 @@ struct ContainerPaths: Sendable {
     func logFiles(_ kind: LogDriver.Kind) -> LogFiles? {
         switch kind {
         case .jsonFile:
-            LogFiles(path: "\(directory)/\(directory.split(separator: "/").last ?? "")-json.log", kind: kind)
+            LogFiles(path: "\(directory)/\(id)-json.log", kind: kind)
         case .local: LogFiles(path: "\(directory)/container.log", kind: kind)
         case .none: nil
         }

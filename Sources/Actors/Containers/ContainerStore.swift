@@ -91,17 +91,30 @@ package actor ContainerStore {
     /// Containers that match, newest first.
     package func list(_ options: ListOptions = ListOptions()) async throws -> [ContainerSnapshot] {
         try ContainerFilter.check(options.filters)
-        var snapshots: [ContainerSnapshot] = []
-        for container in containers.values { snapshots.append(await container.snapshot()) }
-        snapshots.sort { ($0.record.created, $0.record.id) > ($1.record.created, $1.record.id) }
         let showsAll =
             options.all || options.limit != nil || options.filters["status"] != nil || options.filters["exited"] != nil
+        // Filters by time are relative to containers that need not run.
+        let needsAll = showsAll || options.filters["before"] != nil || options.filters["since"] != nil
+        var snapshots: [ContainerSnapshot] = []
+        for container in containers.values {
+            if needsAll {
+                snapshots.append(await container.snapshot())
+            } else if let active = await container.snapshotIfActive() {
+                snapshots.append(active)
+            }
+        }
         let filter = ContainerFilter(options.filters, all: snapshots)
-        let matching = snapshots.filter { snapshot in
+        let matching = Self.newestFirst(snapshots).filter { snapshot in
             (showsAll || [.running, .paused, .restarting].contains(snapshot.record.state.status))
                 && filter.matches(snapshot)
         }
         return options.limit.map { Array(matching.prefix(max(0, $0))) } ?? matching
+    }
+
+    /// Sorts places, not snapshots: those are large.
+    private static func newestFirst(_ snapshots: [ContainerSnapshot]) -> [ContainerSnapshot] {
+        snapshots.enumerated().map { ($1.record.created, $1.record.id, $0) }.sorted { ($0.0, $0.1) > ($1.0, $1.1) }
+            .map { snapshots[$0.2] }
     }
 
     // MARK: Create
