@@ -11,6 +11,7 @@ let settings: [SwiftSetting] = [
 let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
+let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
@@ -57,11 +58,11 @@ let package = Package(
         module("Isolation", ["OCI", "Kernel", "CLinux", "CSeccomp"]),
         module("Volumes", ["Kernel", "CLinux"]),
         module("DNS", ["Kernel", nio, nioPosix, log]),
-        module("HTTP", [nio, nioPosix, nioHTTP1]),
+        module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module(
             "Registry",
             [
-                "OCI", "Kernel", "CLinux", crypto, nio, nioPosix, nioHTTP1, .product(name: "NIOSSL", package: "swift-nio-ssl"),
+                "OCI", "Kernel", "CLinux", crypto, nio, nioPosix, nioHTTP1, nioSSL,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
         module(

@@ -1,4 +1,4 @@
-import Glibc
+package import Glibc
 package import NIOCore
 import Synchronization
 
@@ -16,10 +16,13 @@ package final class ListeningSocket: Sendable {
     package let address: String
     /// True for a unix socket.
     package let isLocal: Bool
+    /// What clients must come with; nil for none.
+    let tls: ServerTLS?
     private let handle: Mutex<NIOBSDSocket.Handle>
 
     /// Takes over a socket that somebody else bound, such as a service manager.
-    package init(adopting handle: NIOBSDSocket.Handle, address: String, isLocal: Bool) {
+    package init(adopting handle: NIOBSDSocket.Handle, address: String, isLocal: Bool, tls: ServerTLS? = nil) {
+        self.tls = tls
         self.address = address
         self.isLocal = isLocal
         self.handle = Mutex(handle)
@@ -37,9 +40,15 @@ package final class ListeningSocket: Sendable {
         }
     }
 
-    /// A unix socket at `path`, mode 0660, of `group` where that group exists. A socket file that nobody answers on is
-    /// replaced; one that somebody does is an error, as is any other file.
-    package static func unix(_ path: String, group: String?) throws(Failure) -> ListeningSocket {
+    /// A unix socket at `path`. A socket file that nobody answers on is replaced; one that somebody does is an error, as is
+    /// any other file.
+    ///
+    /// - Parameters:
+    ///   - group: a number; nil for root's.
+    ///   - mode: of the file: who may connect.
+    package static func unix(_ path: String, group: gid_t? = nil, mode: mode_t = 0o660) throws(Failure)
+        -> ListeningSocket
+    {
         let address = try unixAddress(path)
         try makeParents(of: path)
         try removeStale(path, address)
@@ -47,28 +56,35 @@ package final class ListeningSocket: Sendable {
         let result = ListeningSocket(adopting: socket, address: path, isLocal: true)
         try bind(socket, address, path)
         // Nobody can connect before listen(2), so the file never offers more than this.
-        guard chmod(path, 0o660) == 0 else { throw failure("chmod", path) }
-        if let group, let entry = getgrnam(group) { _ = chown(path, 0, entry.pointee.gr_gid) }
+        if let group, chown(path, 0, group) != 0 { throw failure("chown", path) }
+        guard chmod(path, mode) == 0 else { throw failure("chmod", path) }
         try listen(socket, path)
         return result
     }
 
-    /// A TCP socket on a loopback address.
+    /// A TCP socket on an address of this host: the API gives whoever gets through it the machine.
     ///
-    /// - Throws: ``Failure`` for any other address: the API gives whoever reaches it the machine.
-    package static func loopback(port: UInt16) throws(Failure) -> ListeningSocket {
-        let text = "127.0.0.1:\(port)"
-        let socket = try make(AF_INET)
-        let result = ListeningSocket(adopting: socket, address: text, isLocal: false)
+    /// - Parameters:
+    ///   - host: a name or an address; empty for every address.
+    ///   - port: where clients connect.
+    package static func tcp(host: String, port: UInt16, tls: ServerTLS?) throws(Failure) -> ListeningSocket {
+        let text = host.contains(":") ? "[\(host)]:\(port)" : "\(host):\(port)"
+        var hints = addrinfo()
+        hints.ai_socktype = CInt(SOCK_STREAM.rawValue)
+        hints.ai_flags = AI_PASSIVE
+        var found: UnsafeMutablePointer<addrinfo>?
+        let result = getaddrinfo(host.isEmpty ? nil : host, "\(port)", &hints, &found)
+        guard result == 0, let info = found?.pointee else {
+            throw Failure(description: "cannot listen on \(text): \(String(cString: gai_strerror(result)))")
+        }
+        defer { freeaddrinfo(found) }
+        let socket = try make(info.ai_family)
+        let listening = ListeningSocket(adopting: socket, address: text, isLocal: false, tls: tls)
         var reuse: CInt = 1
         setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &reuse, socklen_t(MemoryLayout<CInt>.size))
-        var address = sockaddr_in()
-        address.sin_family = sa_family_t(AF_INET)
-        address.sin_port = port.bigEndian
-        address.sin_addr.s_addr = UInt32(0x7f00_0001).bigEndian
-        try bind(socket, address, text)
+        guard Glibc.bind(socket, info.ai_addr, info.ai_addrlen) == 0 else { throw failure("bind", text) }
         try listen(socket, text)
-        return result
+        return listening
     }
 
     private static func make(_ family: CInt) throws(Failure) -> CInt {

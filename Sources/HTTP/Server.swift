@@ -1,5 +1,6 @@
 package import NIOCore
 import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// What a server does with requests.
@@ -63,7 +64,7 @@ package final class HTTPServer: Sendable {
 
     private func listen(_ socket: ListeningSocket) async throws -> NIOAsyncChannel<Transport, Never> {
         let limits = limits
-        let isLocal = socket.isLocal
+        let (isLocal, tls) = (socket.isLocal, socket.tls)
         let channel = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: ListeningSocket.backlog)
             .childChannelOption(.autoRead, value: false)
@@ -76,8 +77,13 @@ package final class HTTPServer: Sendable {
             .bind(socket.release()) { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if !isLocal { try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
+                    if let tls {
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.context))
+                    }
                     let transport = Transport(channel, endOfInputIsDisconnect: !isLocal)
                     try channel.pipeline.syncOperations.addHandler(transport)
+                    // Whoever can reach the network can connect and say nothing: until the first head this ends it.
+                    if !isLocal { transport.setDeadline(limits.headTimeout) }
                     return transport
                 }
             }

@@ -32,6 +32,13 @@ struct DaemonFile: Decodable {
     var debug: Bool?
     var pidfile: String?
     var group: String?
+    var socketMode: String?
+    var tls: Bool?
+    var tlsVerify: Bool?
+    var tlsAuthority: String?
+    var tlsCertificate: String?
+    var tlsKey: String?
+    var insecureTCP: Bool?
 
     enum CodingKeys: String, CodingKey, CaseIterable {
         case dataRoot = "data-root"
@@ -52,6 +59,13 @@ struct DaemonFile: Decodable {
         case keepBlobs = "keep-blobs"
         case logDriver = "log-driver"
         case logOptions = "log-opts"
+        case socketMode = "socket-mode"
+        case tls
+        case tlsVerify = "tlsverify"
+        case tlsAuthority = "tlscacert"
+        case tlsCertificate = "tlscert"
+        case tlsKey = "tlskey"
+        case insecureTCP = "insecure-tcp"
     }
 
     init() {}
@@ -93,7 +107,7 @@ struct DaemonFile: Decodable {
         "no-new-privileges", "no-proxy", "node-generic-resources", "oom-score-adjust", "proxies", "raw-logs",
         "runtimes", "seccomp-profile", "selinux-enabled", "shutdown-timeout", "storage-opts",
         "swarm-default-advertise-addr",
-        "tls", "tlscacert", "tlscert", "tlskey", "tlsverify", "userland-proxy", "userland-proxy-path", "userns-remap",
+        "userland-proxy", "userland-proxy-path", "userns-remap",
     ]
 
     private static func check(_ names: [String]) throws(DaemonFailure) {

@@ -32,21 +32,27 @@ struct Dockerd: AsyncParsableCommand {
 
     private func serve() async throws {
         guard getuid() == 0 else { throw DaemonFailure("dockerd needs to be started with root privileges: use sudo") }
+        var service = ServiceManager()
         let resolved = try options.resolve()
         var logger = Logger(label: "dockerd")
         logger.logLevel = resolved.engine.debug ? .debug : .info
+        // Before anything is touched: a daemon that cannot listen, or that runs already, leaves all as it is.
+        let sockets = try resolved.listeners.flatMap { try $0.open(&service) }
         let engine = try await Engine.open(resolved.engine, logger: logger)
         let api = EngineAPI(engine, logger: logger)
-        let server = HTTPServer(
-            try resolved.sockets.map { try ListeningSocket.unix($0, group: resolved.group) }, service: api.service)
+        let server = HTTPServer(sockets, service: api.service)
         let pidfile = resolved.pidfile
         if let pidfile { try Files.replace(pidfile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
         let signals = try SignalWatch()
+        // Clients are queued from here on.
+        service.notify("READY=1")
+        let manager = service
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { await engine.networks.warmUp() }
             group.addTask {
                 await signals.wait()
+                manager.notify("STOPPING=1")
                 await server.shutdown(grace: Self.grace)
             }
             // The network's warm-up ends at once; the server or a signal ends the daemon.

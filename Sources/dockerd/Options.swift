@@ -6,8 +6,10 @@ import Registry
 /// The daemon's flags, with Docker's names.
 struct Options: ParsableArguments {
     @Option(
-        name: [.customShort("H"), .customLong("host")], help: "Daemon socket to listen on: unix:///path (repeatable)")
+        name: [.customShort("H"), .customLong("host")],
+        help: "Daemon socket to listen on: unix:///path, fd:// or tcp://host:port (repeatable)")
     var hosts: [String] = []
+    @OptionGroup var listeners: ListenerOptions
     @Option(name: .customLong("config-file"), help: "Daemon configuration file")
     var configFile: String?
     @Option(name: .customLong("data-root"), help: "Directory of persistent state")
@@ -16,8 +18,6 @@ struct Options: ParsableArguments {
     var execRoot: String?
     @Option(name: [.customShort("p"), .customLong("pidfile")], help: "Path of the process id file")
     var pidfile: String?
-    @Option(name: [.customShort("G"), .customLong("group")], help: "Group of the unix socket")
-    var group: String?
     @Option(name: [.customShort("b"), .customLong("bridge")], help: "Bridge of the default network, or none")
     var bridge: String?
     @OptionGroup var network: NetworkOptions
@@ -78,8 +78,9 @@ struct Options: ParsableArguments {
         engine.monitorPath = try monitor ?? Self.beside("docker-monitor")
         let listening = hosts + (file.hosts ?? [])
         return Resolved(
-            engine: engine, sockets: try (listening.isEmpty ? [Self.hostDefault] : listening).map(Self.socket),
-            pidfile: pidfile ?? file.pidfile, group: group ?? file.group ?? "docker")
+            engine: engine,
+            listeners: try listeners.resolve(file, hosts: listening.isEmpty ? [Self.hostDefault] : listening),
+            pidfile: pidfile ?? file.pidfile)
     }
 
     private func logs(_ file: DaemonFile) throws -> LogConfig {
@@ -102,16 +103,6 @@ struct Options: ParsableArguments {
         return path
     }
 
-    private static func socket(_ host: String) throws -> String {
-        let prefix = "unix://"
-        guard host.hasPrefix(prefix + "/") else {
-            throw DaemonFailure(
-                "cannot listen on \(host): only unix:///path is served; reach the daemon from afar with ssh and a unix socket"
-            )
-        }
-        return String(host.dropFirst(prefix.count))
-    }
-
     /// A file in the directory of this executable.
     private static func beside(_ name: String) throws -> String {
         var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -126,8 +117,6 @@ struct Options: ParsableArguments {
 /// What the daemon runs with.
 struct Resolved {
     let engine: EngineConfiguration
-    /// Paths of unix sockets.
-    let sockets: [String]
+    let listeners: [Listener]
     let pidfile: String?
-    let group: String
 }
