@@ -9,12 +9,12 @@ import Volumes
 /// and those of others do not wait.
 package actor VolumeRegistry {
     let disk: LocalVolumes
-    private let database: StateDatabase
-    private let events: EventLog
+    let database: StateDatabase
+    let events: EventLog
     private let logger: Logger
-    private var volumes: [String: VolumeRecord] = [:]
+    var volumes: [String: VolumeRecord] = [:]
     /// Containers, running or not, by the volume they refer to.
-    private var users: [String: Set<String>] = [:]
+    var users: [String: Set<String>] = [:]
     /// Volumes without a name that were made for a container which is not stored yet.
     private var unsettled: [String: Set<String>] = [:]
     /// Who has volumes mounted that are mounted only while somebody uses them.
@@ -33,6 +33,7 @@ package actor VolumeRegistry {
         for record in try await database.read({ try $0.all(.volumes, as: VolumeRecord.self) { _ in } }) {
             volumes[record.name] = record
         }
+        try await endRenames()
         try await adoptUnknown()
     }
 
@@ -57,7 +58,7 @@ package actor VolumeRegistry {
     // MARK: One at a time
 
     /// Runs `body` while nobody else changes the volume `name`.
-    private func holding<Value: Sendable>(
+    func holding<Value: Sendable>(
         _ name: String, _ body: () async throws -> Value
     ) async rethrows -> Value {
         if held[name] == nil {
@@ -284,6 +285,7 @@ package actor VolumeRegistry {
                 throw EngineError(
                     .conflict, "remove \(name): volume is in use - [\(holders.joined(separator: ", "))]")
             }
+            try checkUnprotected(record)
             let disk = disk
             let volume = try VolumeName(name)
             // Left mounted by a daemon that was killed.
@@ -307,7 +309,7 @@ package actor VolumeRegistry {
         let all = try Filter.truth(filters, "all", default: false)
         var result = PruneResult()
         for record in try list()
-        where (users[record.name] ?? []).isEmpty && (all || record.anonymous)
+        where (users[record.name] ?? []).isEmpty && (all || record.anonymous) && !record.isProtected
             && filter.allows(labels: record.shownLabels, created: record.created)
         {
             let size = await usage(record.name)?.size ?? 0

@@ -76,6 +76,10 @@ enum Endpoints {
         .init(.post, "/volumes/prune", lasting(Volumes.prune)),
         .init(.get, "/volumes/{name}", Volumes.inspect),
         .init(.delete, "/volumes/{name}", lasting(Volumes.remove)),
+        // Beyond Docker's: see ARCHITECTURE.md.
+        .init(.put, "/volumes/{name}", lasting(Volumes.update)),
+        .init(.post, "/volumes/{name}/clone", lasting(Volumes.clone)),
+        .init(.post, "/volumes/{name}/rename", lasting(Volumes.rename)),
     ]
 
     static let networks: [Endpoint] = [

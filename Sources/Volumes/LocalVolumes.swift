@@ -34,6 +34,41 @@ package struct LocalVolumes: Sendable {
     /// Makes an empty volume; when this returns it survives a power cut. One that exists is left as it is.
     package func create(_ name: VolumeName, _ options: LocalOptions? = nil) throws(VolumeError) {
         if exists(name) { return }
+        do throws(VolumeError) {
+            try make(name) { (path) throws(VolumeError) in try fill(staging: path, options) }
+        } catch {
+            if error.cause?.code == EEXIST, exists(name) { return }
+            throw error
+        }
+    }
+
+    /// Makes the new volume `target` with what `source` holds; when this returns it survives a power cut.
+    ///
+    /// - Throws: `VolumeError`; there is no `target` then.
+    package func clone(_ source: VolumeName, to target: VolumeName) throws(VolumeError) {
+        try make(target) { (path) throws(VolumeError) in
+            try fill(staging: path, nil)
+            try VolumeError.wrapping("copying volume \(source)") { () throws(SystemError) in
+                let from = try OwnedFD.open(dataPath(of: source), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+                try TreeCopy.copy(from: from, to: try OwnedFD.open(path + "/_data", O_RDONLY | O_DIRECTORY))
+            }
+        }
+    }
+
+    /// Gives a volume another name; one that has it already is left as it is.
+    package func rename(_ name: VolumeName, to target: VolumeName) throws(VolumeError) {
+        if !exists(name), exists(target) { return }
+        try VolumeError.wrapping("renaming volume \(name)") { () throws(SystemError) in
+            let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
+            try parent.rename(Array(name.text.utf8), to: Array(target.text.utf8), in: parent, replaces: false)
+            try parent.sync()
+        }
+    }
+
+    /// Makes a volume's directory by `body` under a name that no volume has, and then gives it its own.
+    private func make(
+        _ name: VolumeName, _ body: (String) throws(VolumeError) -> Void
+    ) throws(VolumeError) {
         let doing = "creating volume \(name)"
         let staging = Self.stagingName()
         try VolumeError.wrapping(doing) { () throws(SystemError) in
@@ -42,7 +77,7 @@ package struct LocalVolumes: Sendable {
             try parent.makeDirectory(staging, mode: 0o711)
         }
         do throws(VolumeError) {
-            try fill(staging: staging, options)
+            try body("\(directory)/\(NodeName.text(staging))")
             try VolumeError.wrapping(doing) { () throws(SystemError) in
                 let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
                 try parent.rename(staging, to: Array(name.text.utf8), in: parent, replaces: false)
@@ -51,14 +86,12 @@ package struct LocalVolumes: Sendable {
         } catch {
             // Best effort: `sweep` removes it at the next start.
             try? Files.removeTree("\(directory)/\(NodeName.text(staging))")
-            if error.cause?.code == EEXIST, exists(name) { return }
             throw error
         }
     }
 
     /// Makes what is in an empty volume's directory.
-    private func fill(staging: [UInt8], _ options: LocalOptions?) throws(VolumeError) {
-        let path = "\(directory)/\(NodeName.text(staging))"
+    private func fill(staging path: String, _ options: LocalOptions?) throws(VolumeError) {
         try VolumeError.wrapping("creating a volume in \(directory)") { () throws(SystemError) in
             let volume = try OwnedFD.open(path, O_RDONLY | O_DIRECTORY)
             try volume.makeDirectory(Self.dataName, mode: 0o755)

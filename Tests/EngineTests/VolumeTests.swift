@@ -182,4 +182,58 @@ final class VolumeTests {
                 ), "\(late.err)")
         #expect(try lab.docker("ps", "-aq").code == 0)
     }
+
+    // MARK: Beyond Docker's
+
+    @Test func `a volume is copied whole, beside a container that writes to it`() throws {
+        let script =
+            "i=0; while true; do i=$((i+1)); for f in a b; do echo $i > /data/t; busybox mv /data/t /data/$f; done; done"
+        try lab.docker(
+            "run", "-d",
+            [
+                "--name", "writer", "--network", "none", "-v", "data:/data", "-v", "data:/seed", image, "sh", "-c",
+                script,
+            ])
+        for _ in 0..<1500 where try lab.docker("exec", "writer", ["test", "-e", "/data/b"]).code != 0 { usleep(20_000) }
+        for copy in 0..<5 {
+            let made = try lab.api("POST", "/volumes/data/clone?name=copy\(copy)", #"{"Labels": {"n": "\#(copy)"}}"#)
+            #expect(made.status == 201 && made.body.contains("copy\(copy)"), "\(made.body)")
+            let seen = try sh(["-v", "copy\(copy):/x"], "cat /x/a /x/b /x/sub/file").text.split(separator: "\n")
+            // Written one after the other: the second is the first or its predecessor, and neither is cut.
+            let numbers = seen.compactMap { Int($0) }
+            #expect(seen.last == "seeded" && numbers.count == 2 && [0, 1].contains(numbers[0] - numbers[1]), "\(seen)")
+        }
+        #expect(try lab.docker("inspect", "-f", ["{{.State.Status}}", "writer"]).text == "running")
+        #expect(try lab.api("POST", "/volumes/data/clone?name=copy0").status == 409)
+        let quick = try lab.docker("volume", "clone", ["--no-pause", "--label", "a=b", "copy0", "copy8"])
+        #expect(quick.text == "copy8", "\(quick.err)")
+        #expect(try lab.docker("volume", "inspect", ["-f", "{{.Labels.a}}", "copy8"]).text == "b")
+        #expect(try lab.api("POST", "/volumes/data/clone?name=../x").status == 400)
+        #expect(try lab.api("POST", "/volumes/nosuch/clone?name=copy9").status == 404)
+        #expect(try lab.api("POST", "/volumes/data/clone").status == 400)
+        try lab.docker("rm", "-f", ["writer"])
+        #expect(try lab.docker("volume", "ls", "-q").text.split(separator: "\n").count == 7)
+    }
+
+    @Test func `a volume gets another name and other labels, and a protected one stays`() throws {
+        try sh(["-v", "old:/x"], "echo kept > /x/file")
+        try lab.docker("create", "--name", ["user", "--network", "none", "-v", "old:/x", image])
+        let busy = try lab.api("POST", "/volumes/old/rename?name=new")
+        #expect(busy.status == 409 && busy.message.contains("volume is in use"), "\(busy.body)")
+        try lab.docker("rm", "user")
+        #expect(try lab.docker("volume", "rename", ["old", "new"]).code == 0)
+        #expect(try sh(["-v", "new:/x"], "cat /x/file").text == "kept")
+        #expect(try lab.docker("volume", "ls", "-q").text == "new")
+        #expect(try lab.api("POST", "/volumes/new/rename?name=new").status == 400)
+        let label = #"{"Labels": {"docker-swift.protected": "yes"}}"#
+        #expect(try lab.api("PUT", "/volumes/new", label).status == 200)
+        lab.killDaemon()
+        try lab.startDaemon()
+        let refused = try lab.docker("volume", "rm", ["new"])
+        #expect(refused.code != 0 && refused.err.contains("volume is protected"), "\(refused.err)")
+        #expect(try lab.docker("volume", "prune", ["-a", "-f"]).code == 0)
+        #expect(try lab.docker("volume", "ls", "-q").text == "new")
+        #expect(try lab.api("PUT", "/volumes/new", #"{"Labels": {}}"#).status == 200)
+        #expect(try lab.docker("volume", "rm", ["new"]).code == 0)
+    }
 }

@@ -55,7 +55,7 @@ package actor ContainerStore {
         }
     }
 
-    private var world: Surroundings
+    var world: Surroundings
     private var containers: [String: Container] = [:]
     /// Name → id, reserved before anything is awaited.
     private var names: [String: String] = [:]

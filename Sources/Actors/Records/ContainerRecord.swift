@@ -144,4 +144,6 @@ package struct VolumeRecord: Sendable, Codable, Hashable {
     package var labels: [String: String]
     package var options: [String: String]
     package var anonymous: Bool
+    /// The name whose directory becomes this volume's: a rename that has begun.
+    var renamedFrom: String?
 }

@@ -26,6 +26,36 @@ enum Volumes {
         return Response(204)
     }
 
+    // MARK: Beyond Docker's
+
+    static func update(_ call: Call) async throws -> Response {
+        let body = try await call.body(VolumeLabelsBody.self)
+        guard let labels = body.labels else {
+            throw EngineError(.invalidParameter, "update \(call.id): can only update labels: give Labels")
+        }
+        return Call.json(wire(try await call.engine.volumes.update(call.id, labels: labels)))
+    }
+
+    static func clone(_ call: Call) async throws -> Response {
+        let body = try await call.optionalBody(VolumeLabelsBody.self)
+        let volume = try await call.engine.containers.cloneVolume(
+            call.id, to: try target(call), labels: body?.labels, pause: call.flag("pause", default: true))
+        return Call.json(wire(volume), status: 201)
+    }
+
+    static func rename(_ call: Call) async throws -> Response {
+        try await call.engine.volumes.rename(call.id, to: try target(call))
+        return Response(204)
+    }
+
+    /// The query's `name`: what the new volume is called.
+    private static func target(_ call: Call) throws -> String {
+        guard let name = call.text("name") else {
+            throw EngineError(.invalidParameter, "bad parameter: 'name' cannot be empty")
+        }
+        return name
+    }
+
     static func prune(_ call: Call) async throws -> Response {
         var filters = try call.filters()
         // Before 1.42 named volumes went too.

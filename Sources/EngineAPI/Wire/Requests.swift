@@ -83,6 +83,13 @@ struct ExecStartBody: Decodable {
     init() {}
 }
 
+/// Body of `PUT /volumes/NAME` and `POST /volumes/NAME/clone`.
+struct VolumeLabelsBody: Decodable {
+    let labels: [String: String]?
+
+    enum CodingKeys: String, CodingKey { case labels = "Labels" }
+}
+
 /// Body of `POST /volumes/create`.
 struct VolumeCreateBody: Decodable {
     let name: String?

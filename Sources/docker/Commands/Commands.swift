@@ -117,6 +117,9 @@ enum Commands {
                         "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
                     aliases: ["remove"]),
                 .init("update", UpdateVolume.self, "Update a volume (cluster volumes only)"),
+                // Docker has none of these; its lists are left as they are.
+                .init("clone", CloneVolume.self, "Create a volume with the content of another", isHidden: true),
+                .init("rename", RenameVolume.self, "Rename a volume", isHidden: true),
             ]),
     ]
 

@@ -83,3 +83,30 @@ struct RemoveVolumes: Command {
         }
     }
 }
+
+/// `docker volume clone`.
+struct CloneVolume: Command {
+    static let usage = "volume clone [OPTIONS] SOURCE VOLUME"
+    @Option("--label", "Set metadata for the new volume instead of the source's") var label = CheckedList<LabelRule>()
+    @Flag("--no-pause", "Let containers that use the source go on meanwhile") var noPause = false
+    @Argument var source: String
+    @Argument var target: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        let path =
+            "/volumes/\(escaped(source))/clone" + query([("name", target), ("pause", noPause ? "0" : nil)])
+        let body: JSON? = label.values.isEmpty ? nil : ["Labels": JSON(map: KeyValues.map(label.values))]
+        say(try settings.client().call("POST", path, body).text("Name"))
+    }
+}
+
+/// `docker volume rename`.
+struct RenameVolume: Command {
+    static let usage = "volume rename VOLUME NEW_NAME"
+    @Argument var name: String
+    @Argument var target: String
+
+    func run(_ settings: Settings) throws(CLIError) {
+        try settings.client().call("POST", "/volumes/\(escaped(name))/rename" + query([("name", target)]))
+    }
+}
