@@ -55,7 +55,8 @@ final class BadInputTests {
         "/containers/{id}/attach": ("?stream=1&stdout=1", ""), "/exec/{id}/resize": ("?h=1&w=1", ""),
         "/networks/{id}/connect": ("", #"{"Container": "still"}"#),
         "/networks/{id}/disconnect": ("", #"{"Container": "still"}"#), "/images/{name:.*}/tag": ("?repo=other", ""),
-        "/containers/{id}/stats": ("?stream=0", ""),
+        "/containers/{id}/stats": ("?stream=0", ""), "/volumes/{name}": ("", #"{"Labels": {}}"#),
+        "/volumes/{name}/clone": ("?name=other", "{}"), "/volumes/{name}/rename": ("?name=other", ""),
     ]
 
     /// Operations on one object. Those that ask a registry are left out: what is not here may be there.
