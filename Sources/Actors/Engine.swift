@@ -63,23 +63,29 @@ package struct Engine: Sendable {
         let events = EventLog()
         let layers = try await LayerStore(configuration, database, logger: logger)
         let images = ImageStore(configuration, database, layers, events, logger: logger)
-        let volumes = try await VolumeRegistry(configuration, database, events, logger: logger)
-        let networks = try await NetworkStore(configuration, database, events, logger: logger)
-        let containers = ContainerStore(
-            try ContainerStore.Surroundings(
-                configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,
-                networks: networks, events: events, logger: logger, lock: lock))
-        let engine = Engine(
-            configuration: configuration, containers: containers, images: images, layers: layers, volumes: volumes,
-            networks: networks, events: events, host: HostFacts(configuration, driver: layers.driverName))
-        try await containers.restore()
-        Task(priority: .background) { await images.sweep(before: start) }
-        return engine
+        do {
+            let volumes = try await VolumeRegistry(configuration, database, events, logger: logger)
+            let networks = try await NetworkStore(configuration, database, events, logger: logger)
+            let containers = ContainerStore(
+                try ContainerStore.Surroundings(
+                    configuration: configuration, database: database, images: images, layers: layers, volumes: volumes,
+                    networks: networks, events: events, logger: logger, lock: lock))
+            let engine = Engine(
+                configuration: configuration, containers: containers, images: images, layers: layers, volumes: volumes,
+                networks: networks, events: events, host: HostFacts(configuration, driver: layers.driverName))
+            try await containers.restore()
+            Task(priority: .background) { await images.sweep(before: start) }
+            return engine
+        } catch {
+            await images.shutdown()
+            throw error
+        }
     }
 
     /// Ends what belongs to the daemon alone; containers and their monitors go on.
     package func shutdown() async {
         await containers.shutdown()
         await networks.shutdown()
+        await images.shutdown()
     }
 }

@@ -96,6 +96,29 @@ void cl_tune_malloc(int arenas, int threshold) {
 }
 int cl_socket_pair(int ends[2]) { return socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends); }
 int cl_pipe(int ends[2]) { return pipe2(ends, O_CLOEXEC); }
+
+static int signal_pipe = -1;
+
+static void tell_signal(int number) {
+    int before = errno;
+    unsigned char byte = (unsigned char)number;
+    ssize_t written = write(signal_pipe, &byte, 1);
+    (void)written;  // a full pipe has told enough
+    errno = before;
+}
+
+int cl_signal_pipe(const int *signals, int count) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) return -1;
+    fcntl(ends[1], F_SETFL, O_NONBLOCK);
+    signal_pipe = ends[1];
+    struct sigaction action = {.sa_handler = tell_signal, .sa_flags = SA_RESTART};
+    sigemptyset(&action.sa_mask);
+    for (int index = 0; index < count; index++)
+        if (sigaction(signals[index], &action, NULL) < 0) return -1;
+    return ends[0];
+}
+
 int cl_setns(int fd, int type) { return setns(fd, type); }
 int cl_unshare(int flags) { return unshare(flags); }
 int cl_ignore_netlink_port(int fd, uint32_t port) {

@@ -8,8 +8,8 @@ enum Progress {
     typealias Events = AsyncThrowingStream<TransferEvent, any Error>
 
     /// Holds an iterator while its first event is awaited outside of the response's closure.
+    // @unchecked Sendable: an iterator is not Sendable; one task makes this and gives it to the closure, which runs once.
     private struct Begun: @unchecked Sendable {
-        // Sendable without checking: made by one task, then given to the response's closure, which runs once.
         let first: TransferEvent?
         var rest: Events.AsyncIterator
     }

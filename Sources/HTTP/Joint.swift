@@ -3,8 +3,8 @@ import NIOPosix
 
 /// Carries bytes between a client's channel and another connected socket, on the client's event loop, without a task
 /// or a copy in between. Each side is read only while the other can take more.
+// @unchecked Sendable: NIO's handlers must be it; both channels share one event loop, and only that touches the variables.
 final class Joint: ChannelInboundHandler, @unchecked Sendable {
-    // Sendable without checking: both channels share one event loop, and only it touches the variables.
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 

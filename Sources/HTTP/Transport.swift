@@ -4,8 +4,8 @@ import NIOCore
 ///
 /// Reads from the socket happen only when somebody asks, so a client can make the server hold one read's worth of bytes;
 /// a writer waits while the socket's queue is full.
+// @unchecked Sendable: other tasks hold it, but every stored variable is touched on the channel's event loop only.
 final class Transport: ChannelInboundHandler, @unchecked Sendable {
-    // Sendable without checking: every stored variable is touched on the channel's event loop only.
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 

@@ -32,7 +32,7 @@ struct Dockerd: AsyncParsableCommand {
 
     private func serve() async throws {
         guard getuid() == 0 else { throw DaemonFailure("dockerd needs to be started with root privileges: use sudo") }
-        var service = ServiceManager()
+        var service = Systemd()
         let resolved = try options.resolve()
         var logger = Logger(label: "dockerd")
         logger.logLevel = resolved.engine.debug ? .debug : .info
@@ -94,26 +94,32 @@ enum FileHandleText {
     }
 }
 
-/// Waits for a signal without a handler: signals are blocked and read by a thread (sigwait(3)).
+/// Waits for SIGTERM or SIGINT.
+///
+/// Its handler writes to a pipe. Blocking the signals and sigwait(3) is not enough: libdispatch's main thread lets every signal
+/// in while it waits (sigsuspend(2)), and the daemon would be killed there.
 struct SignalWatch: Sendable {
+    private static let numbers = [SIGTERM, SIGINT]
     private let stream: AsyncStream<Void>
 
-    /// SIGTERM and SIGINT.
     static var signals: sigset_t {
         var set = sigset_t()
         sigemptyset(&set)
-        sigaddset(&set, SIGTERM)
-        sigaddset(&set, SIGINT)
+        for number in numbers { sigaddset(&set, number) }
         return set
     }
 
     init() throws {
         let (stream, continuation) = AsyncStream<Void>.makeStream()
         self.stream = stream
+        // Open as long as the process.
+        let pipe = try checked("pipe", "signals") { cl_signal_pipe(Self.numbers, Int32(Self.numbers.count)) }
         try Threads.start("signals") {
+            // Here they arrive, whatever the other threads let in.
             var set = Self.signals
-            var number: Int32 = 0
-            while sigwait(&set, &number) == 0 { continuation.yield() }
+            pthread_sigmask(SIG_UNBLOCK, &set, nil)
+            var byte: UInt8 = 0
+            while read(pipe, &byte, 1) == 1 { continuation.yield() }
         }
     }
 

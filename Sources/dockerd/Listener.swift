@@ -20,7 +20,7 @@ enum Listener {
         }
     }
 
-    func open(_ service: inout ServiceManager) throws -> [ListeningSocket] {
+    func open(_ service: inout Systemd) throws -> [ListeningSocket] {
         switch self {
         case .unix(let path, let group, let mode): [try .unix(path, group: group, mode: mode)]
         case .tcp(let host, let port, let tls): [try .tcp(host: host, port: port, tls: try tls?.load())]

@@ -142,6 +142,16 @@ final class Lab: Sendable {
         }
     }
 
+    /// SIGTERM, as an operator ends it; how it ended, or nil when it has not within a minute.
+    func endDaemon() -> (reason: Process.TerminationReason, status: Int32)? {
+        guard let process = daemon.withLock({ $0 }) else { return nil }
+        process.terminate()
+        for _ in 0..<1200 where process.isRunning { usleep(50_000) }
+        guard !process.isRunning else { return nil }
+        daemon.withLock { $0 = nil }
+        return (process.terminationReason, process.terminationStatus)
+    }
+
     // MARK: Commands
 
     /// Our CLI against this lab's daemon.

@@ -69,6 +69,9 @@ package actor ImageStore {
         uploads = Permits(configuration.concurrentUploads)
     }
 
+    /// Closes the connections to registries; pulls and pushes under way fail.
+    func shutdown() async { await client.close() }
+
     /// Reads the index at first use: a daemon with thousands of images still starts at once.
     private func load() async throws {
         guard !loaded else { return }

@@ -50,6 +50,8 @@ int cl_renameat2(int from_dir, const char *from, int to_dir, const char *to, uns
 void cl_tune_malloc(int arenas, int threshold);
 int cl_socket_pair(int ends[2]);  // socketpair(2), unix stream, close-on-exec
 int cl_pipe(int ends[2]);  // pipe2(2), close-on-exec
+// The reading end of a pipe (close-on-exec) that gets a byte whenever one of the signals arrives. Once in a process.
+int cl_signal_pipe(const int *signals, int count);
 int cl_setns(int fd, int type);
 int cl_unshare(int flags);
 // A netlink(7) socket no longer receives what the socket numbered `port` has caused (SO_ATTACH_FILTER).

@@ -2,7 +2,7 @@ import Glibc
 import HTTP
 
 /// systemd's side of a service (sd_listen_fds(3), sd_notify(3)): sockets it hands over, and where it wants to be told.
-struct ServiceManager: Sendable {
+struct Systemd: Sendable {
     /// The first descriptor handed over.
     private static let firstDescriptor: CInt = 3
 
