@@ -4,17 +4,12 @@ import Testing
 /// What shells offer on a tab.
 @Suite(.serialized)
 final class CompletionTests {
-    private let folder: String
-    private let daemon: RecordingDaemon
+    private let answered: AnsweredFolder
+    private var folder: String { answered.path }
+    private var daemon: RecordingDaemon { answered.daemon }
 
     init() throws {
-        folder = try StockClient.folder("tab")
-        daemon = try RecordingDaemon(folder + "/s", answers: RecordingDaemon.recorded)
-    }
-
-    deinit {
-        daemon.close()
-        try? FileManager.default.removeItem(atPath: folder)
+        answered = try AnsweredFolder("tab")
     }
 
     private func run(_ line: String) throws -> StockClient.Result {

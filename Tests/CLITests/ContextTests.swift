@@ -4,21 +4,16 @@ import Testing
 /// Contexts: the files of Docker's own client, and what a daemon is spoken to through.
 @Suite(.serialized)
 final class ContextTests {
-    private let folder: String
-    private let daemon: RecordingDaemon
+    private let answered: AnsweredFolder
+    private var folder: String { answered.path }
+    private var daemon: RecordingDaemon { answered.daemon }
 
     init() throws {
-        folder = try StockClient.folder("contexts")
-        daemon = try RecordingDaemon(folder + "/s", answers: RecordingDaemon.recorded)
+        answered = try AnsweredFolder("contexts")
         try TestCertificates.make(in: folder + "/cwd")
         try FileManager.default.createDirectory(atPath: folder + "/bin", withIntermediateDirectories: true)
         try FileManager.default.createSymbolicLink(
             atPath: folder + "/bin/docker", withDestinationPath: StockClient.ours)
-    }
-
-    deinit {
-        daemon.close()
-        try? FileManager.default.removeItem(atPath: folder)
     }
 
     /// Runs a command line without `DOCKER_HOST`, in the home that earlier ones left.

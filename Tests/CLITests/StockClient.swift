@@ -85,3 +85,19 @@ enum StockClient {
         return path
     }
 }
+
+/// A folder as ``StockClient/folder(_:)`` makes them, with a daemon that answers as recorded. Both go with it.
+final class AnsweredFolder {
+    let path: String
+    let daemon: RecordingDaemon
+
+    init(_ name: String) throws {
+        path = try StockClient.folder(name)
+        daemon = try RecordingDaemon(path + "/s", answers: RecordingDaemon.recorded)
+    }
+
+    deinit {
+        daemon.close()
+        try? FileManager.default.removeItem(atPath: path)
+    }
+}

@@ -20,17 +20,12 @@ final class StockOutputTests {
         return Case(line: line, result: .init(code: Int32(code), output: output, errors: errors))
     }
 
-    private let folder: String
-    private let daemon: RecordingDaemon
+    private let answered: AnsweredFolder
+    private var folder: String { answered.path }
+    private var daemon: RecordingDaemon { answered.daemon }
 
     init() throws {
-        folder = try StockClient.folder("outputs")
-        daemon = try RecordingDaemon(folder + "/s", answers: RecordingDaemon.recorded)
-    }
-
-    deinit {
-        daemon.close()
-        try? FileManager.default.removeItem(atPath: folder)
+        answered = try AnsweredFolder("outputs")
     }
 
     private func run(_ program: String, _ line: String) throws -> StockClient.Result {

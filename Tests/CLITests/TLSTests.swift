@@ -4,8 +4,9 @@ import Testing
 /// A daemon that wants TLS, and certificates of those who speak with it.
 @Suite(.serialized)
 final class TLSTests {
-    private let folder: String
-    private let daemon: RecordingDaemon
+    private let answered: AnsweredFolder
+    private var folder: String { answered.path }
+    private var daemon: RecordingDaemon { answered.daemon }
     private let server: Process
     private let port: Int
 
@@ -40,13 +41,12 @@ final class TLSTests {
         """
 
     init() throws {
-        folder = try StockClient.folder("tls")
-        daemon = try RecordingDaemon(folder + "/s", answers: RecordingDaemon.recorded)
-        try TestCertificates.make(in: folder + "/cwd")
+        answered = try AnsweredFolder("tls")
+        try TestCertificates.make(in: answered.path + "/cwd")
         server = Process()
         server.executableURL = URL(filePath: "/usr/bin/env")
-        server.arguments = ["python3", "-c", Self.script, daemon.path]
-        server.currentDirectoryURL = URL(filePath: folder + "/cwd")
+        server.arguments = ["python3", "-c", Self.script, answered.daemon.path]
+        server.currentDirectoryURL = URL(filePath: answered.path + "/cwd")
         let output = Pipe()
         server.standardOutput = output
         server.standardError = FileHandle.nullDevice
@@ -59,8 +59,6 @@ final class TLSTests {
         // A child of a thread of the pool has its mask of signals, in which all that can be are blocked.
         kill(server.processIdentifier, SIGKILL)
         server.waitUntilExit()
-        daemon.close()
-        try? FileManager.default.removeItem(atPath: folder)
     }
 
     private func run(_ line: String, environment: [String: String] = [:]) throws -> StockClient.Result {

@@ -10,14 +10,8 @@ final class ContainerConfigTests {
 
     init() throws {
         lab = try Lab()
-        let root = lab.directory + "/odd"
         let script = """
-            set -e
-            mkdir -p \(root)/bin \(root)/etc \(root)/tmp
-            cd \(root)
-            cp /bin/busybox bin/busybox
-            for applet in $(busybox --list); do [ $applet = busybox ] || ln -s busybox bin/$applet; done
-            printf 'root:x:0:0::/root:/bin/sh\\nuser:x:1000:1000::/home/user:/bin/sh\\n1001:x:0:0::/:/bin/sh\\n' > etc/passwd
+            printf 'user:x:1000:1000::/home/user:/bin/sh\\n1001:x:0:0::/:/bin/sh\\n' >> etc/passwd
             printf 'root:x:0:\\nuser:x:1000:\\nmore:x:2000:user\\n' > etc/group
             printf 'echo hi\\n' > noshebang
             printf '#!/nonexistent\\n' > nointerpreter
@@ -27,10 +21,8 @@ final class ContainerConfigTests {
             chmod 755 noshebang nointerpreter badelf otherarch
             echo text > notexecutable
             ln -s ../../../../../etc outside
-            tar -c . | \(Lab.binaries)/docker import - odd
             """
-        let made = try Lab.run("/bin/sh", ["-c", script], environment: lab.environment)
-        guard made.code == 0 else { throw LabFailure("odd image: \(made.err)") }
+        try lab.makeImage(image, script)
     }
 
     @discardableResult

@@ -142,6 +142,29 @@ final class Lab: Sendable {
         }
     }
 
+    /// An image of busybox with all its applets and a user, and of what a shell script adds in its root.
+    ///
+    /// - Parameter options: of `docker import`.
+    func makeImage(_ name: String, _ script: String, _ options: String = "") throws {
+        let root = "\(directory)/\(name)"
+        let made = try Self.run(
+            "/bin/sh",
+            [
+                "-c",
+                """
+                set -e
+                mkdir -p \(root)/bin \(root)/etc \(root)/tmp
+                cd \(root)
+                cp /bin/busybox bin/busybox
+                for applet in $(busybox --list); do [ $applet = busybox ] || ln -s busybox bin/$applet; done
+                printf 'root:x:0:0::/root:/bin/sh\\n' > etc/passwd
+                \(script)
+                tar -c . | \(Self.binaries)/docker import \(options) - \(name)
+                """,
+            ], environment: environment)
+        guard made.code == 0 else { throw LabFailure("image \(name): \(made.err)") }
+    }
+
     /// SIGTERM, as an operator ends it; how it ended, or nil when it has not within a minute.
     func endDaemon() -> (reason: Process.TerminationReason, status: Int32)? {
         guard let process = daemon.withLock({ $0 }) else { return nil }
