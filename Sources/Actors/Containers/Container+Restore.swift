@@ -32,7 +32,7 @@ extension Container {
 
     /// - Parameter lost: how the last run ended is not known.
     private func startWithDaemon(lost: Bool) async {
-        let wasRunning = [.running, .paused, .restarting].contains(record.state.status)
+        let wasRunning = record.state.status.isActive
         if wasRunning {
             endHealthChecks()
             record.state.status = .exited

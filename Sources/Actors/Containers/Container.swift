@@ -77,7 +77,7 @@ package actor Container {
 
     /// What a list without `all` shows of it: nothing when it has ended or never began.
     func snapshotIfActive() -> ContainerSnapshot? {
-        [.running, .paused, .restarting].contains(record.state.status) ? snapshot() : nil
+        record.state.status.isActive ? snapshot() : nil
     }
 
     var name: String { record.name }

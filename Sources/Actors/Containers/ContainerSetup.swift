@@ -163,7 +163,7 @@ struct ContainerSetup: Sendable {
         for text in record.hostConfig.links ?? [] {
             let link = try ContainerLink(text)
             let target = try await resolve(link.target).snapshot().record
-            guard [.running, .paused].contains(target.state.status) else {
+            guard target.state.status.hasProcess else {
                 throw EngineError(
                     .conflict,
                     "Cannot link to a non running container: /\(target.name) AS /\(record.name)/\(link.alias)")

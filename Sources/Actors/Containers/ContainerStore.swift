@@ -105,8 +105,7 @@ package actor ContainerStore {
         }
         let filter = ContainerFilter(options.filters, all: snapshots)
         let matching = Self.newestFirst(snapshots).filter { snapshot in
-            (showsAll || [.running, .paused, .restarting].contains(snapshot.record.state.status))
-                && filter.matches(snapshot)
+            (showsAll || snapshot.record.state.status.isActive) && filter.matches(snapshot)
         }
         return options.limit.map { Array(matching.prefix(max(0, $0))) } ?? matching
     }

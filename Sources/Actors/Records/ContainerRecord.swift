@@ -34,6 +34,11 @@ package struct ContainerRecord: Sendable, Codable {
     package struct State: Sendable, Codable, Hashable {
         package enum Status: String, Sendable, Codable {
             case created, running, paused, restarting, removing, exited, dead
+
+            /// It has a process.
+            package var hasProcess: Bool { self == .running || self == .paused }
+            /// What Docker calls running, and lists without being asked for all: it has a process, or gets one again.
+            package var isActive: Bool { hasProcess || self == .restarting }
         }
         package var status: Status
         package var exitCode: Int

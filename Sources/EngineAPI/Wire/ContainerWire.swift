@@ -27,7 +27,7 @@ enum ContainerSummary {
     }
 
     private static func ports(_ record: ContainerRecord) -> JSON {
-        let isLive = [.running, .paused].contains(record.state.status)
+        let isLive = record.state.status.hasProcess
         var names = Set(record.ports.keys)
         names.formUnion((record.config.exposedPorts ?? [:]).keys)
         guard isLive else { return [] }
@@ -131,7 +131,7 @@ enum ContainerDetails {
     private static func state(_ state: ContainerRecord.State) -> JSON {
         var value: JSON = [
             "Status": .string(state.status.rawValue),
-            "Running": .bool([.running, .paused, .restarting].contains(state.status)),
+            "Running": .bool(state.status.isActive),
             "Paused": .bool(state.status == .paused), "Restarting": .bool(state.status == .restarting),
             "OOMKilled": .bool(state.oomKilled), "Dead": .bool(state.status == .dead), "Pid": JSON(state.pid),
             "ExitCode": JSON(state.exitCode), "Error": .string(state.error), "StartedAt": .string(state.startedAt),
@@ -169,7 +169,7 @@ enum ContainerDetails {
     /// `NetworkSettings`; the members of before there were several networks repeat the default bridge's.
     private static func network(_ record: ContainerRecord, networks: [String: String]) -> JSON {
         let bridge = record.networks["bridge"]
-        let isLive = [.running, .paused].contains(record.state.status)
+        let isLive = record.state.status.hasProcess
         var ports: [String: [PortBindingRequest]?] = [:]
         if isLive {
             for name in (record.config.exposedPorts ?? [:]).keys { ports[name] = .some(nil) }
