@@ -30,8 +30,22 @@ package struct EngineConfiguration: Sendable {
     /// Of containers that ask for no log driver, or for this one.
     package var logDefaults = LogConfig()
     package var debug = false
+    /// What containers get that ask for none; nil for the daemon's own.
+    package var descriptors: DescriptorLimit?
 
     package init(registry: RegistryConfiguration) { self.registry = registry }
+}
+
+/// Descriptors that a process may have open. A program may take a high soft limit as the number to try: it gets the daemon's
+/// first one, as from Docker, and not what the daemon has raised it to for itself.
+package struct DescriptorLimit: Sendable, Hashable {
+    package let soft: Int
+    package let hard: Int
+
+    package init(soft: Int, hard: Int) {
+        self.soft = soft
+        self.hard = hard
+    }
 }
 
 /// The engine: every store, wired. Actors own what each member names.

@@ -24,7 +24,8 @@ package struct EngineAPI: Sendable {
             noteBroken: { head, error in
                 logger.debug(
                     "answer was cut short", metadata: ["path": "\(head.path)", "error": "\(error)"])
-            })
+            },
+            noteLimit: { logger.warning("\($0.rawValue)") })
     }
 
     private func respond(_ request: Request) async throws -> Response {

@@ -1,6 +1,6 @@
 import NIOCore
 
-/// Serves one connection: requests in turn, each answered before the next head is read.
+/// Serves one request of a connection.
 struct Connection: Sendable {
     private enum Next { case request, close }
 
@@ -16,11 +16,12 @@ struct Connection: Sendable {
         input = ConnectionInput(transport, limits)
     }
 
+    /// Answers the request whose head is here; the connection then waits for the next one, or is closed.
     func serve() async {
         do {
-            while let head = try await input.nextHead() {
+            if let head = try await input.nextHead() {
                 transport.beginRequest()
-                guard try await exchange(head) == .request else { break }
+                if try await exchange(head) == .request { return transport.wait(try await input.takeEarly()) }
             }
             try await transport.flush()
         } catch let error as HTTPError {
@@ -33,7 +34,6 @@ struct Connection: Sendable {
 
     /// Answers a request that could not be read; the connection ends with it.
     private func refuse(_ error: HTTPError) async {
-        transport.clearDeadline()
         do {
             try await sendWhole(service.failure(error), ofHead: nil, closes: true)
             try await transport.flush()
@@ -107,7 +107,9 @@ struct Connection: Sendable {
         if !closes && head?.minorVersion == 0 { extra.append(("Connection", "keep-alive")) }
         var bytes = ResponseHead.bytes(response.status, headers: response.headers, extra: extra)
         if hasBody && head?.method != .head { bytes.writeImmutableBuffer(body) }
+        transport.setDeadline(limits.answerTimeout)
         try await transport.write(bytes)
+        transport.clearDeadline()
     }
 
     private func stream(
@@ -138,7 +140,7 @@ struct Connection: Sendable {
     private func takeOver(
         _ response: Response, _ head: RequestHead, _ use: @Sendable (RawStream) async throws -> Void
     ) async throws {
-        guard try await input.drain() else { throw HTTPError(413, "request body is too large") }
+        guard try await input.drain() else { throw HTTPError(413, "request body is too large, or does not end") }
         let bytes =
             head.wantsUpgrade
             ? ResponseHead.bytes(

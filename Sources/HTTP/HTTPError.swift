@@ -10,6 +10,9 @@ package struct HTTPError: Error, Sendable, Hashable, CustomStringConvertible {
 
     package var description: String { message }
 
+    /// The rest of a body did not come in time.
+    static let stalled = HTTPError(408, "the request body did not arrive in time: send it without pauses")
+
     static func badRequest(_ message: String) -> HTTPError { HTTPError(400, message) }
 }
 

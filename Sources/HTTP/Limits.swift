@@ -6,10 +6,23 @@ package struct Limits: Sendable {
     package var headBytesMax = 64 << 10
     /// Header lines of one request.
     package var headerCountMax = 128
-    /// From the first byte of a head to its last; an idle connection waits without end, as Docker's clients keep them.
+    /// From the first byte of a head to its last; on the network from the connection to the first head's last.
     package var headTimeout: TimeAmount = .seconds(10)
-    /// Connections at once; more are answered 503 and closed, so that descriptors remain for containers.
+    /// How long a connection may wait for its next request: longer than Docker's clients keep one they do not use.
+    package var idleTimeout: TimeAmount = .minutes(10)
+    /// For a body that is read as a whole, a few megabytes at most: from when it is asked for to its end.
+    package var bodyTimeout: TimeAmount = .minutes(1)
+    /// Without a byte of a body that is read as it comes, such as an archive, whose producer may have to think.
+    package var stallTimeout: TimeAmount = .minutes(10)
+    /// Until an answer of known size is with the kernel. Streams and connections that left HTTP have no limit.
+    package var answerTimeout: TimeAmount = .minutes(1)
+    /// How often time limits are looked at: what an expired one is late by.
+    package var sweepInterval: TimeAmount = .seconds(1)
+    /// Connections at once, over all listeners. For one more those that wait longest for a request go; it is answered 503
+    /// when none waits. A waiting one costs about 2 KiB and a descriptor.
     package var connectionsMax = 8192
+    /// Between two words about the same limit in the log.
+    package var noteInterval: TimeAmount = .minutes(1)
     /// Unread bytes of a request body that are skipped to keep a connection; with more it is closed.
     package var drainBytesMax = 256 << 10
     /// How long a closing connection still takes what the client sends, so that it can read the answer.
@@ -18,4 +31,8 @@ package struct Limits: Sendable {
     package var readBytesMax = 128 << 10
 
     package init() {}
+
+    /// - Parameter descriptors: that the process may have open. Connections get a third, since one that is attached to a
+    ///   container takes two, and containers, layers and the database need theirs.
+    package init(descriptors: Int) { connectionsMax = max(1, min(connectionsMax, descriptors / 3)) }
 }

@@ -31,6 +31,7 @@ package struct RequestBody: Sendable, AsyncSequence {
     /// - Throws: ``HTTPError`` 413 when it has more than `bytesMax` bytes.
     package func collect(bytesMax: Int) async throws -> ByteBuffer {
         var result = ByteBuffer()
+        input.limitBody()
         for try await var part in self {
             guard result.readableBytes + part.readableBytes <= bytesMax else {
                 throw HTTPError(413, "request body is larger than \(bytesMax) bytes")
@@ -53,6 +54,8 @@ final class ConnectionInput: Sendable {
     private let limits: Limits
     /// Taken out while a read is under way: a second reader finds nil.
     private let state = Mutex<State?>(State())
+    /// When the whole body has to be here, in nanoseconds of the monotonic clock; 0 for a body that is read as it comes.
+    private let bodyDeadline = Atomic<UInt64>(0)
 
     init(_ transport: Transport, _ limits: Limits) {
         self.transport = transport
@@ -69,59 +72,37 @@ final class ConnectionInput: Sendable {
         return try await body(&current)
     }
 
-    /// The next request's head; nil when the client ended its input between requests.
+    /// The request's head, of a connection that was found to have one; nil when the client ended its input.
     ///
     /// - Throws: ``HTTPError`` for what is not a request.
     func nextHead() async throws -> RequestHead? {
         try await exclusively { state in
-            var searched = 0
+            var search = HeadSearch()
             while true {
-                Self.skipEmptyLines(&state.bytes)
-                if let head = try takeHead(&state.bytes, &searched) {
-                    transport.clearDeadline()
+                search.skipEmptyLines(&state.bytes)
+                if let count = try search.end(in: state.bytes.readableBytesView, limits) {
+                    let bytes = state.bytes.readBytes(length: count) ?? []
+                    let head = try RequestHead(parsing: Array(bytes.dropLast(4)), headerCountMax: limits.headerCountMax)
                     state.body = BodyDecoder(head.framing)
                     state.continueIsOwed =
                         head.minorVersion == 1 && head.framing != .none
                         && head.headers.contains("expect", token: "100-continue")
                     return head
                 }
-                let isPartial = state.bytes.readableBytes > 0
-                if isPartial { transport.setDeadline(limits.headTimeout) } else { transport.noteIdle() }
                 guard var more = try await transport.read() else {
-                    guard isPartial else { return nil }
+                    guard state.bytes.readableBytes > 0 else { return nil }
                     throw HTTPError.badRequest("request head ends early")
                 }
-                if isPartial { state.bytes.writeBuffer(&more) } else { state.bytes = more }
+                if state.bytes.readableBytes > 0 { state.bytes.writeBuffer(&more) } else { state.bytes = more }
             }
         }
     }
 
-    /// RFC 9112 §2.2: a client may send an empty line before its request.
-    private static func skipEmptyLines(_ bytes: inout ByteBuffer) {
-        while bytes.readableBytesView.starts(with: [0x0d, 0x0a]) { bytes.moveReaderIndex(forwardBy: 2) }
-    }
+    /// The body is read as a whole, and has to be here in time.
+    func limitBody() { setBodyDeadline(limits.bodyTimeout) }
 
-    private func takeHead(_ bytes: inout ByteBuffer, _ searched: inout Int) throws -> RequestHead? {
-        let view = bytes.readableBytesView
-        // The end may lie across two reads: go back by less than its length.
-        var from = view.startIndex + max(0, searched - 3)
-        while let feed = view[from...].firstIndex(of: 0x0a) {
-            guard feed > view.startIndex, view[feed - 1] == 0x0d else {
-                throw HTTPError.badRequest("malformed header line ending")
-            }
-            let isEnd = feed - view.startIndex >= 3 && view[feed - 2] == 0x0a
-            let count = feed - view.startIndex + 1
-            guard count <= limits.headBytesMax else { throw HTTPError(431, "request head is too large") }
-            guard isEnd else {
-                from = feed + 1
-                continue
-            }
-            let head = bytes.readBytes(length: count) ?? []
-            return try RequestHead(parsing: Array(head.dropLast(4)), headerCountMax: limits.headerCountMax)
-        }
-        searched = view.count
-        guard searched < limits.headBytesMax else { throw HTTPError(431, "request head is too large") }
-        return nil
+    private func setBodyDeadline(_ after: TimeAmount) {
+        bodyDeadline.store((NIODeadline.now() + after).uptimeNanoseconds, ordering: .relaxed)
     }
 
     /// The next bytes of the body; nil at its end.
@@ -134,9 +115,15 @@ final class ConnectionInput: Sendable {
                     state.continueIsOwed = false
                     try await transport.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
                 }
-                guard var more = try await transport.read() else {
-                    throw HTTPError.badRequest("request body ends early")
+                let wholeBy = bodyDeadline.load(ordering: .relaxed)
+                if wholeBy > 0 {
+                    transport.setDeadline(at: wholeBy)
+                } else {
+                    transport.setDeadline(limits.stallTimeout)
                 }
+                let read = try await transport.read()
+                transport.clearDeadline()
+                guard var more = read else { throw HTTPError.badRequest("request body ends early") }
                 if state.bytes.readableBytes == 0 { state.bytes = more } else { state.bytes.writeBuffer(&more) }
             }
         }
@@ -148,15 +135,20 @@ final class ConnectionInput: Sendable {
     func drain() async throws -> Bool {
         // A client that still waits for "100 Continue" sends either the body or the next request: nobody can tell.
         if try await exclusively({ $0.continueIsOwed && !$0.body.isDone }) { return false }
+        setBodyDeadline(limits.lingerTimeout)
         var rest = limits.drainBytesMax
-        while rest >= 0 {
-            guard let part = try await nextBodyPart() else { return true }
-            rest -= part.readableBytes
+        do {
+            while rest >= 0 {
+                guard let part = try await nextBodyPart() else { return true }
+                rest -= part.readableBytes
+            }
+        } catch let error as HTTPError where error == .stalled {
+            // The answer does not wait for it.
         }
         return false
     }
 
-    /// Bytes received after the body: the start of a taken-over stream.
+    /// Bytes received after the body: the start of the next request, or of a taken-over stream.
     func takeEarly() async throws -> ByteBuffer {
         try await exclusively { state in
             defer { state.bytes = ByteBuffer() }

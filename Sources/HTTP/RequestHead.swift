@@ -1,3 +1,5 @@
+import NIOCore
+
 /// A parsed request line with its headers and how its body is framed (RFC 9112).
 ///
 /// The parser is strict where two readings of one message are possible: what a proxy and we could frame differently is
@@ -158,4 +160,43 @@ package struct Method: Sendable, Hashable, CustomStringConvertible {
     package static let post = Method("POST")
     package static let put = Method("PUT")
     package static let delete = Method("DELETE")
+}
+
+/// Looks for the end of a head in bytes that come piece by piece; what was looked at is not looked at again.
+struct HeadSearch {
+    private var searched = 0
+
+    /// RFC 9112 §2.2: a client may send an empty line before its request.
+    mutating func skipEmptyLines(_ bytes: inout ByteBuffer) {
+        guard searched < 2 else { return }
+        while bytes.readableBytesView.starts(with: [0x0d, 0x0a]) {
+            bytes.moveReaderIndex(forwardBy: 2)
+            searched = 0
+        }
+    }
+
+    /// Bytes of the head, its last empty line included; nil when that is not here yet.
+    ///
+    /// - Throws: ``HTTPError`` for what cannot become a head.
+    mutating func end(in view: ByteBufferView, _ limits: Limits) throws(HTTPError) -> Int? {
+        // The end may lie across two pieces: go back by less than its length.
+        var from = view.startIndex + max(0, searched - 3)
+        while let feed = view[from...].firstIndex(of: 0x0a) {
+            guard feed > view.startIndex, view[feed - 1] == 0x0d else {
+                throw .badRequest("malformed header line ending")
+            }
+            let count = feed - view.startIndex + 1
+            guard count <= limits.headBytesMax else { throw HTTPError(431, "request head is too large") }
+            if count >= 4, view[feed - 2] == 0x0a { return count }
+            from = feed + 1
+        }
+        searched = view.count
+        guard searched < limits.headBytesMax else { throw HTTPError(431, "request head is too large") }
+        return nil
+    }
+
+    /// Whether there is a whole head, or what cannot become one.
+    mutating func isDecided(_ view: ByteBufferView, _ limits: Limits) -> Bool {
+        do throws(HTTPError) { return try end(in: view, limits) != nil } catch { return true }
+    }
 }

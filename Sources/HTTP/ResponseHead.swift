@@ -46,6 +46,7 @@ enum ResponseHead {
         case 403: "Forbidden"
         case 404: "Not Found"
         case 405: "Method Not Allowed"
+        case 408: "Request Timeout"
         case 409: "Conflict"
         case 413: "Request Entity Too Large"
         case 431: "Request Header Fields Too Large"

@@ -1,3 +1,4 @@
+import Glibc
 package import NIOCore
 import NIOPosix
 import NIOSSL
@@ -11,26 +12,41 @@ package struct HTTPService: Sendable {
     package var failure: @Sendable (any Error) -> Response
     /// Told of an error after the head of an answer was sent, when the client can only be cut off.
     package var noteBroken: @Sendable (RequestHead, any Error) -> Void
+    /// Told of a limit that keeps clients out, now and then while it does.
+    package var noteLimit: @Sendable (ServerLimit) -> Void
 
     package init(
         respond: @escaping @Sendable (Request) async throws -> Response,
         failure: @escaping @Sendable (any Error) -> Response,
-        noteBroken: @escaping @Sendable (RequestHead, any Error) -> Void = { _, _ in }
+        noteBroken: @escaping @Sendable (RequestHead, any Error) -> Void = { _, _ in },
+        noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in }
     ) {
         self.respond = respond
         self.failure = failure
         self.noteBroken = noteBroken
+        self.noteLimit = noteLimit
     }
+}
+
+/// What keeps clients out, or ends their connections.
+package enum ServerLimit: String, Sendable, Hashable {
+    case connections = "too many connections: those that wait longest for a request are closed"
+    case busy = "too many connections, and all have a request under way: new ones are answered 503"
+    case resources = "connections cannot be accepted: the kernel has no more descriptors or memory for them"
+    case time = "connections were closed, since their requests did not arrive in time"
 }
 
 /// An HTTP/1.1 server on listening sockets.
 ///
-/// ``run()`` serves until ``shutdown(grace:)`` or cancellation; every connection is a child task of it.
+/// ``run()`` serves until ``shutdown(grace:)`` or cancellation; every request is a child task of it.
 package final class HTTPServer: Sendable {
     private struct State {
         var listeners: [any Channel] = []
         var connections: [ObjectIdentifier: Transport] = [:]
+        /// Connections of the table that were told to go.
+        var leaving: Set<ObjectIdentifier> = []
         var isEnding = false
+        var noted: [ServerLimit: NIODeadline] = [:]
     }
 
     private let sockets: [ListeningSocket]
@@ -38,6 +54,9 @@ package final class HTTPServer: Sendable {
     private let limits: Limits
     private let group: any EventLoopGroup
     private let state = Mutex(State())
+    /// Connections with a request. Each is in it at most once, so that the limit on connections is its limit, too.
+    private let requests: AsyncThrowingStream<Transport, any Error>
+    private let continuation: AsyncThrowingStream<Transport, any Error>.Continuation
 
     package init(
         _ sockets: [ListeningSocket], service: HTTPService, limits: Limits = Limits(),
@@ -47,96 +66,204 @@ package final class HTTPServer: Sendable {
         self.service = service
         self.limits = limits
         self.group = group
+        (requests, continuation) = AsyncThrowingStream.makeStream()
     }
 
     /// Accepts and serves.
     ///
     /// - Throws: the error that keeps a socket from being listened on.
     package func run() async throws {
-        try await withThrowingTaskGroup { tasks in
-            for socket in sockets {
-                let channel = try await listen(socket)
-                tasks.addTask { try await self.accept(channel, isLocal: socket.isLocal) }
+        defer { close() }
+        for socket in sockets { try await listen(socket) }
+        try await withThrowingTaskGroup { group in
+            group.addTask { try await self.sweep() }
+            try await withThrowingDiscardingTaskGroup { tasks in
+                for try await transport in requests {
+                    tasks.addTask { await Connection(transport, self.service, self.limits).serve() }
+                }
             }
-            try await tasks.waitForAll()
+            group.cancelAll()
         }
     }
 
-    private func listen(_ socket: ListeningSocket) async throws -> NIOAsyncChannel<Transport, Never> {
+    private func listen(_ socket: ListeningSocket) async throws {
         let limits = limits
         let (isLocal, tls) = (socket.isLocal, socket.tls)
-        let channel = try await ServerBootstrap(group: group)
+        let listener = try await ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: ListeningSocket.backlog)
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptFailures(self))
+                }
+            }
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelOption(
                 .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(
-                    minimum: 1024, initial: 4096, maximum: limits.readBytesMax)
+                value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: limits.readBytesMax)
             )
-            .bind(socket.release()) { channel in
+            .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
                     if !isLocal { try channel.syncOptions?.setOption(.tcpOption(.tcp_nodelay), value: 1) }
                     if let tls {
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.context))
                     }
-                    let transport = Transport(channel, endOfInputIsDisconnect: !isLocal)
-                    try channel.pipeline.syncOperations.addHandler(transport)
-                    // Whoever can reach the network can connect and say nothing: until the first head this ends it.
-                    if !isLocal { transport.setDeadline(limits.headTimeout) }
-                    return transport
+                    try channel.pipeline.syncOperations.addHandler(self.admit(channel, isLocal: isLocal))
                 }
             }
-        state.withLock { $0.listeners.append(channel.channel) }
-        return channel
-    }
-
-    private func accept(_ listener: NIOAsyncChannel<Transport, Never>, isLocal: Bool) async throws {
-        try await withThrowingDiscardingTaskGroup { tasks in
-            try await listener.executeThenClose { inbound in
-                for try await transport in inbound {
-                    guard admit(transport) else {
-                        tasks.addTask { await self.turnAway(transport) }
-                        continue
-                    }
-                    tasks.addTask {
-                        await Connection(transport, self.service, self.limits).serve()
-                        self.state.withLock { $0.connections[ObjectIdentifier(transport)] = nil }
-                    }
-                }
-            }
+            .withBoundSocket(socket.release()).get()
+        state.withLock { $0.listeners.append(listener) }
+        // A listener that ends by itself ends the server.
+        listener.closeFuture.whenComplete { _ in if !self.state.withLock({ $0.isEnding }) { self.continuation.finish() }
         }
     }
 
-    private func admit(_ transport: Transport) -> Bool {
-        state.withLock { state in
-            guard !state.isEnding, state.connections.count < limits.connectionsMax else { return false }
+    // MARK: Limits
+
+    /// What serves a new connection, or refuses it.
+    private func admit(_ channel: any Channel, isLocal: Bool) -> any ChannelInboundHandler & Sendable {
+        let transport = Transport(channel, endOfInputIsDisconnect: !isLocal, limits: limits, owner: self)
+        enum Verdict { case admitted, admittedForOthers, refused, ending }
+        let verdict: Verdict = state.withLock { state in
+            guard !state.isEnding else { return .ending }
+            let isFull = state.connections.count - state.leaving.count >= limits.connectionsMax
+            if isFull, !makeRoom(&state) { return .refused }
             state.connections[ObjectIdentifier(transport)] = transport
+            return isFull ? .admittedForOthers : .admitted
+        }
+        switch verdict {
+        case .admitted: return transport
+        case .admittedForOthers:
+            note(.connections)
+            return transport
+        case .refused:
+            note(.busy)
+            return Refusal(wholeAnswer(HTTPError(503, "too many connections: close some, or try again later")))
+        case .ending: return Refusal(wholeAnswer(HTTPError(503, "the daemon is shutting down")))
+        }
+    }
+
+    /// Ends those connections that wait longest for a request: some at once, since finding them takes a look at all.
+    ///
+    /// - Parameter age: since when they wait at least.
+    /// - Returns: whether there was one.
+    private func makeRoom(_ state: inout State, age: TimeAmount = .zero) -> Bool {
+        let newest = (NIODeadline.now() - age).uptimeNanoseconds
+        let waiting = state.connections.values.compactMap { transport in transport.waitsSince.map { (transport, $0) } }
+            .filter { $0.1 <= newest }.sorted { $0.1 < $1.1 }
+        let before = state.leaving.count
+        for (transport, _) in waiting.prefix(limits.connectionsMax / 64 + 1) where transport.giveUp() {
+            state.leaving.insert(ObjectIdentifier(transport))
+        }
+        return state.leaving.count > before
+    }
+
+    /// accept(2) found no descriptor or no memory; NIO tries again in a second. It looks for a descriptor before it looks for a
+    /// client: who has just got the last one is to keep it.
+    fileprivate func noteExhausted() {
+        _ = state.withLock { makeRoom(&$0, age: .seconds(1)) }
+        note(.resources)
+    }
+
+    /// Ends what is overdue, again and again.
+    private func sweep() async throws {
+        while true {
+            try await Task.sleep(nanoseconds: UInt64(limits.sweepInterval.nanoseconds))
+            let now = NIODeadline.now().uptimeNanoseconds
+            let overdue = state.withLock { $0.connections.values.filter { $0.isOverdue(now) } }
+            for transport in overdue { transport.expire() }
+        }
+    }
+
+    private func note(_ limit: ServerLimit) {
+        let now = NIODeadline.now()
+        let isDue = state.withLock { state in
+            if let last = state.noted[limit], now - last < limits.noteInterval { return false }
+            state.noted[limit] = now
             return true
         }
+        if isDue { service.noteLimit(limit) }
     }
 
-    private func turnAway(_ transport: Transport) async {
-        let head = ResponseHead.bytes(503, headers: ["Connection": "close", "Content-Length": "0"], extra: [])
-        // The client may be gone already, which is as good.
-        try? await transport.write(head)
-        transport.close()
+    private func wholeAnswer(_ error: HTTPError) -> ByteBuffer {
+        let response = service.failure(error)
+        guard case .bytes(let body) = response.body else { return ByteBuffer() }
+        var bytes = ResponseHead.bytes(
+            response.status, headers: response.headers,
+            extra: [("Connection", "close"), ("Content-Length", "\(body.readableBytes)")])
+        bytes.writeImmutableBuffer(body)
+        return bytes
     }
 
-    /// Stops accepting, closes idle connections, lets requests under way finish for `grace`, then cuts them off.
+    // MARK: End
+
+    /// Stops accepting, closes connections without a request, lets requests under way finish for `grace`, then cuts them off.
     package func shutdown(grace: Duration) async {
-        let (listeners, connections) = state.withLock { state in
-            state.isEnding = true
-            return (state.listeners, Array(state.connections.values))
-        }
-        for listener in listeners { listener.close(promise: nil) }
-        for connection in connections { connection.closeIfIdle() }
+        endListening()
         let end = ContinuousClock.now + grace
-        while ContinuousClock.now < end, state.withLock({ !$0.connections.isEmpty }) {
+        while true {
+            let connections = state.withLock { Array($0.connections.values) }
+            guard !connections.isEmpty, ContinuousClock.now < end else { break }
+            for connection in connections { connection.closeIfWaiting() }
             // Cancelled: the caller does not want to wait.
             guard (try? await Task.sleep(for: .milliseconds(20))) != nil else { break }
-            for connection in state.withLock({ Array($0.connections.values) }) { connection.closeIfIdle() }
         }
+        close()
+    }
+
+    private func endListening() {
+        let listeners = state.withLock { state in
+            state.isEnding = true
+            return state.listeners
+        }
+        for listener in listeners { listener.close(promise: nil) }
+    }
+
+    private func close() {
+        endListening()
         for connection in state.withLock({ Array($0.connections.values) }) { connection.close() }
+        continuation.finish()
+    }
+}
+
+extension HTTPServer: TransportOwner {
+    func ready(_ transport: Transport) { continuation.yield(transport) }
+
+    func cutOff(_ transport: Transport) { note(.time) }
+
+    func closed(_ transport: Transport) {
+        state.withLock { state in
+            state.connections[ObjectIdentifier(transport)] = nil
+            state.leaving.remove(ObjectIdentifier(transport))
+        }
+    }
+}
+
+/// Hears of accept(2) that failed; what is to be done about it follows in the pipeline.
+private final class AcceptFailures: ChannelInboundHandler, Sendable {
+    typealias InboundIn = Never
+    private let server: HTTPServer
+
+    init(_ server: HTTPServer) { self.server = server }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        let code = (error as? IOError)?.errnoCode ?? 0
+        if [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(code) { server.noteExhausted() }
+        context.fireErrorCaught(error)
+    }
+}
+
+/// Answers and closes, whatever the client wants.
+private final class Refusal: ChannelInboundHandler, Sendable {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+    private let answer: ByteBuffer
+
+    init(_ answer: ByteBuffer) { self.answer = answer }
+
+    func channelActive(context: ChannelHandlerContext) {
+        context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { [channel = context.channel] _ in
+            channel.close(promise: nil)
+        }
     }
 }

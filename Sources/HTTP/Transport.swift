@@ -1,9 +1,20 @@
 import NIOCore
+import Synchronization
+
+/// Who is told what a connection comes to.
+protocol TransportOwner: AnyObject, Sendable {
+    /// A whole head is here, or what cannot become one: the connection has to be served. Called on its event loop.
+    func ready(_ transport: Transport)
+    func closed(_ transport: Transport)
+    /// A request did not arrive in time, or its answer was not taken.
+    func cutOff(_ transport: Transport)
+}
 
 /// One accepted connection as bytes that are pulled and pushed with back-pressure, or joined to another socket.
 ///
 /// Reads from the socket happen only when somebody asks, so a client can make the server hold one read's worth of bytes;
-/// a writer waits while the socket's queue is full.
+/// a writer waits while the socket's queue is full. Between requests no task belongs to a connection, and before its first byte
+/// no buffer: what waits, or sends a head byte by byte, costs this object and its channel.
 // @unchecked Sendable: other tasks hold it, but every stored variable is touched on the channel's event loop only.
 final class Transport: ChannelInboundHandler, @unchecked Sendable {
     typealias InboundIn = ByteBuffer
@@ -16,18 +27,122 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
     private var inputEnded = false
     private var isClosed = false
     private var isCancelled = false
-    private var isIdle = false
+    private var isWaiting = false
+    private var isStalled = false
+    private var search = HeadSearch()
+    private var headHasBegun = false
     private var headSent = false
     private var reader: CheckedContinuation<ByteBuffer?, any Error>?
     private var writers: [CheckedContinuation<Void, any Error>] = []
     private var disconnectWaiter: CheckedContinuation<Void, Never>?
     private var disconnectReleased = false
-    private var deadline: Scheduled<Void>?
     private var joint: Joint?
+    private let limits: Limits
+    private let owner: any TransportOwner
+    /// When ``expire()`` is due, in nanoseconds of the monotonic clock; 0 for never. A sweep reads it: a timer for each
+    /// connection would be searched for among all others at each request.
+    private let deadline = Atomic<UInt64>(0)
+    /// Since when a request is waited for, in nanoseconds of the monotonic clock; 0 while one is served.
+    private let waitingSince = Atomic<UInt64>(0)
 
-    init(_ channel: any Channel, endOfInputIsDisconnect: Bool) {
+    init(_ channel: any Channel, endOfInputIsDisconnect: Bool, limits: Limits, owner: any TransportOwner) {
         self.channel = channel
         self.endOfInputIsDisconnect = endOfInputIsDisconnect
+        self.limits = limits
+        self.owner = owner
+        // Whoever can reach the network can connect and say nothing.
+        beginWait(endOfInputIsDisconnect ? limits.headTimeout : limits.idleTimeout)
+    }
+
+    // MARK: Waiting for a request
+
+    /// Waits for the next request, whose beginning may be in `early`; the owner is told when it is here.
+    func wait(_ early: ByteBuffer) {
+        channel.eventLoop.execute {
+            guard !self.isClosed else { return }
+            var bytes = early
+            bytes.writeBuffer(&self.received)
+            self.received = bytes.readableBytes > 0 ? bytes : ByteBuffer()
+            self.beginWait(self.limits.idleTimeout)
+            self.lookForHead()
+        }
+    }
+
+    private func beginWait(_ limit: TimeAmount) {
+        isWaiting = true
+        search = HeadSearch()
+        headHasBegun = false
+        waitingSince.store(Self.now, ordering: .relaxed)
+        setDeadline(limit)
+    }
+
+    func channelActive(context: ChannelHandlerContext) { lookForHead() }
+
+    private func lookForHead() {
+        guard isWaiting else { return }
+        search.skipEmptyLines(&received)
+        if search.isDecided(received.readableBytesView, limits) || (inputEnded && received.readableBytes > 0) {
+            isWaiting = false
+            waitingSince.store(0, ordering: .relaxed)
+            clearDeadline()
+            return owner.ready(self)
+        }
+        guard !inputEnded else {
+            // The last answer may still be on its way.
+            return channel.writeAndFlush(ByteBuffer()).whenComplete { _ in self.channel.close(promise: nil) }
+        }
+        if !headHasBegun, received.readableBytes > 0 {
+            headHasBegun = true
+            setDeadline(limits.headTimeout)
+        }
+        channel.read()
+    }
+
+    /// Since when a request is waited for; nil while one is served.
+    var waitsSince: UInt64? {
+        let since = waitingSince.load(ordering: .relaxed)
+        return since == 0 ? nil : since
+    }
+
+    /// Closes the connection unless a request has come.
+    ///
+    /// - Returns: false for a connection that this was asked of before, or that serves a request.
+    func giveUp() -> Bool {
+        guard waitingSince.exchange(0, ordering: .relaxed) != 0 else { return false }
+        closeIfWaiting()
+        return true
+    }
+
+    /// For the end of the server.
+    func closeIfWaiting() {
+        channel.eventLoop.execute { if self.isWaiting { self.channel.close(promise: nil) } }
+    }
+
+    // MARK: Time limits
+
+    private static var now: UInt64 { NIODeadline.now().uptimeNanoseconds }
+
+    /// From then on ``expire()`` is due.
+    func setDeadline(_ after: TimeAmount) { setDeadline(at: (NIODeadline.now() + after).uptimeNanoseconds) }
+    func setDeadline(at time: UInt64) { deadline.store(time, ordering: .relaxed) }
+    func clearDeadline() { deadline.store(0, ordering: .relaxed) }
+
+    func isOverdue(_ now: UInt64 = Transport.now) -> Bool {
+        let time = deadline.load(ordering: .relaxed)
+        return time != 0 && now >= time
+    }
+
+    /// Ends what the client did not get done in time: who reads from it is told, everybody else is cut off.
+    func expire() {
+        channel.eventLoop.execute {
+            guard self.isOverdue() else { return }
+            self.clearDeadline()
+            if !self.isWaiting || self.headHasBegun { self.owner.cutOff(self) }
+            guard let reader = self.reader else { return self.channel.close(promise: nil) }
+            self.isStalled = true
+            self.reader = nil
+            reader.resume(throwing: HTTPError.stalled)
+        }
     }
 
     // MARK: Reading
@@ -48,6 +163,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         if received.readableBytes > 0 { return continuation.resume(returning: takeReceived()) }
         if inputEnded { return continuation.resume(returning: nil) }
         if isClosed { return continuation.resume(throwing: ConnectionClosed()) }
+        if isStalled { return continuation.resume(throwing: HTTPError.stalled) }
         guard reader == nil else { return continuation.resume(throwing: ConnectionClosed()) }
         reader = continuation
         channel.read()
@@ -66,6 +182,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
 
     func channelReadComplete(context: ChannelHandlerContext) {
         if let joint { return joint.clientReadComplete() }
+        if isWaiting { return lookForHead() }
         guard let reader, received.readableBytes > 0 else { return }
         self.reader = nil
         reader.resume(returning: takeReceived())
@@ -75,6 +192,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         guard event as? ChannelEvent == .inputClosed else { return context.fireUserInboundEventTriggered(event) }
         inputEnded = true
         if let joint { return joint.clientInputEnded() }
+        if isWaiting { return lookForHead() }
         if let reader {
             self.reader = nil
             reader.resume(returning: received.readableBytes > 0 ? takeReceived() : nil)
@@ -136,7 +254,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
 
     func channelInactive(context: ChannelHandlerContext) {
         isClosed = true
-        deadline?.cancel()
+        isWaiting = false
+        clearDeadline()
         if inputEnded, let reader {
             self.reader = nil
             reader.resume(returning: nil)
@@ -144,6 +263,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         fail(ConnectionClosed())
         noteDisconnect()
         joint?.clientClosed()
+        owner.closed(self)
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
@@ -174,42 +294,19 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         channel.eventLoop.execute {
             self.disconnectReleased = false
             self.headSent = false
-            self.isIdle = false
         }
     }
 
     /// The response's head is on its way: from here an end of input on the network counts as a disconnect.
     func noteHeadSent() { channel.eventLoop.execute { self.headSent = true } }
 
-    /// The connection waits for its next request: a graceful shutdown may close it.
-    func noteIdle() { channel.eventLoop.execute { self.isIdle = true } }
-
-    func closeIfIdle() {
-        channel.eventLoop.execute { if self.isIdle { self.channel.close(promise: nil) } }
-    }
-
     func close() { channel.close(promise: nil) }
-
-    /// Closes the connection unless ``clearDeadline()`` is called in time.
-    func setDeadline(_ after: TimeAmount) {
-        channel.eventLoop.execute {
-            self.isIdle = false
-            guard self.deadline == nil else { return }
-            self.deadline = self.channel.eventLoop.scheduleTask(in: after) { self.channel.close(promise: nil) }
-        }
-    }
-
-    func clearDeadline() {
-        channel.eventLoop.execute {
-            self.deadline?.cancel()
-            self.deadline = nil
-        }
-    }
 
     /// Ends the sending side, takes what the client still sends for a while, and closes: an answer to a request that
     /// was not read to its end would otherwise be lost with the connection's reset.
     func closeLingering(_ limits: Limits) async {
         setDeadline(limits.lingerTimeout)
+        channel.eventLoop.execute { self.isStalled = false }
         // A connection that is closed already needs no more.
         _ = try? await channel.close(mode: .output).get()
         var rest = 1 << 20

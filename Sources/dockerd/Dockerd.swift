@@ -38,9 +38,12 @@ struct Dockerd: AsyncParsableCommand {
         logger.logLevel = resolved.engine.debug ? .debug : .info
         // Before anything is touched: a daemon that cannot listen, or that runs already, leaves all as it is.
         let sockets = try resolved.listeners.flatMap { try $0.open(&service) }
-        let engine = try await Engine.open(resolved.engine, logger: logger)
+        var configuration = resolved.engine
+        configuration.descriptors = ProcessSettings.descriptors
+        let engine = try await Engine.open(configuration, logger: logger)
         let api = EngineAPI(engine, logger: logger)
-        let server = HTTPServer(sockets, service: api.service)
+        let server = HTTPServer(
+            sockets, service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
         let pidfile = resolved.pidfile
         if let pidfile { try Files.replace(pidfile, with: Array("\(getpid())\n".utf8), mode: 0o644) }
         let signals = try SignalWatch()
@@ -80,11 +83,20 @@ enum ProcessSettings {
         pthread_sigmask(SIG_BLOCK, &ending, nil)
         umask(0o022)
         cl_tune_malloc(Self.mallocArenas, Self.mallocThreshold)
+        _ = descriptors
+    }
+
+    /// Descriptors that the daemon was started with; from then on it may have as many open as it may allow itself.
+    static let descriptors: DescriptorLimit = {
         var limit = rlimit()
-        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else { return }
+        guard getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit) == 0 else {
+            return DescriptorLimit(soft: 1024, hard: 1024)
+        }
+        let given = DescriptorLimit(soft: Int(clamping: limit.rlim_cur), hard: Int(clamping: limit.rlim_max))
         limit.rlim_cur = limit.rlim_max
         setrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
-    }
+        return given
+    }()
 }
 
 /// Text on a standard stream.

@@ -189,4 +189,72 @@ struct ListenerTests {
         #expect(soon(60) { heard() == "READY=1" }, "\(heard())")
         #expect(try lab.docker("version").code == 0)
     }
+
+    // MARK: Limits
+
+    private static let crowd = """
+        import socket, sys
+        def connect():
+            link = socket.socket(socket.AF_UNIX)
+            link.connect(sys.argv[1])
+            return link
+        others = [connect() for _ in range(int(sys.argv[2]))]
+        for link in others[::4]:
+            try: link.send(b"GET /_ping HTTP/1.1\\r\\n")
+            except OSError: pass
+        served = 0
+        for _ in range(20):
+            link = connect()
+            link.settimeout(60)
+            link.sendall(b"GET /_ping HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+            served += link.recv(1000).startswith(b"HTTP/1.1 200")
+        print(served)
+        """
+
+    @Test func `more connections than there may be keep nobody from being served, and containers get no raised limit`()
+        throws
+    {
+        let lab = try Lab(wrapper: ["/usr/bin/prlimit", "--nofile=64:300"])
+        let image = try lab.loadedImage()
+        let served = try Lab.run("/usr/bin/python3", ["-c", Self.crowd, lab.directory + "/docker.sock", "400"])
+        #expect(served.text == "20", "\(served)")
+        let shown = try lab.docker("run", "--rm", "--network", "none", image, "sh", "-c", "ulimit -Sn; ulimit -Hn")
+        #expect(shown.text == "64\n300", "\(shown)")
+        let asked = try lab.docker(
+            "run", "--rm", "--network", "none", "--ulimit", "nofile=100:200", image, "sh", "-c",
+            "ulimit -Sn; ulimit -Hn")
+        #expect(asked.text == "100\n200", "\(asked)")
+        let log = try String(contentsOfFile: lab.directory + "/dockerd.log", encoding: .utf8)
+        #expect(log.components(separatedBy: "too many connections").count == 2, "\(log)")
+    }
+
+    @Test func `a daemon without a descriptor left waits for one, and goes on`() throws {
+        let lab = try Lab()
+        func setLimit(_ text: String) throws {
+            #expect(try Lab.run("/usr/bin/prlimit", ["--pid", "\(lab.daemonPID)", "--nofile=" + text]).code == 0)
+        }
+        /// Ticks of processor time.
+        func processor() throws -> Int {
+            let fields = try String(contentsOfFile: "/proc/\(lab.daemonPID)/stat", encoding: .utf8).split(
+                separator: " ")
+            return (Int(fields[13]) ?? 0) + (Int(fields[14]) ?? 0)
+        }
+        try setLimit("10:4096")
+        let curl = Process()
+        curl.executableURL = URL(filePath: "/usr/bin/curl")
+        curl.arguments = [
+            "-s", "-o", "/dev/null", "--max-time", "120", "--unix-socket", lab.directory + "/docker.sock",
+            "http://docker/_ping",
+        ]
+        try curl.run()
+        func log() -> String { (try? String(contentsOfFile: lab.directory + "/dockerd.log", encoding: .utf8)) ?? "" }
+        #expect(soon(60) { log().contains("no more descriptors") }, "\(log())")
+        let before = try processor()
+        sleep(2)
+        #expect(try processor() - before < 100, "it tries without a pause")
+        try setLimit("4096:4096")
+        curl.waitUntilExit()
+        #expect(curl.terminationStatus == 0)
+        #expect(try lab.docker("version").code == 0)
+    }
 }

@@ -40,6 +40,12 @@ final class RawClient: Sendable {
 
     func endInput() { shutdown(socket, Int32(SHUT_WR)) }
 
+    /// Whether the server has closed the connection and everything was read.
+    var hasEnded: Bool {
+        var byte: UInt8 = 0
+        return recv(socket, &byte, 1, Int32(MSG_DONTWAIT) | Int32(MSG_PEEK)) == 0
+    }
+
     /// Reads until `marker`, `count` bytes, or the end.
     func receive(until marker: String? = nil, count: Int = .max) -> String {
         var bytes: [UInt8] = []
@@ -57,7 +63,8 @@ final class RawClient: Sendable {
 
 /// A server on a socket of its own, alive while `body` runs.
 func withServer(
-    limits: Limits = Limits(), _ respond: @escaping @Sendable (Request) async throws -> Response,
+    limits: Limits = Limits(), noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in },
+    _ respond: @escaping @Sendable (Request) async throws -> Response,
     _ body: @escaping @Sendable (String, HTTPServer) async throws -> Void
 ) async throws {
     let path = "/tmp/http-test-\(getpid())-\(UInt64.random(in: 0...UInt64.max)).sock"
@@ -67,7 +74,7 @@ func withServer(
         failure: { error in
             let error = error as? HTTPError ?? HTTPError(500, "\(error)")
             return Response(error.status, body: .bytes(ByteBuffer(string: error.message)))
-        })
+        }, noteLimit: noteLimit)
     let server = HTTPServer([try ListeningSocket.unix(path, group: nil)], service: service, limits: limits)
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }

@@ -115,34 +115,4 @@ import Testing
             #expect(answer.hasPrefix("HTTP/1.1 413 "))
         }
     }
-
-    @Test func `a head that does not end in time closes the connection`() async throws {
-        var limits = Limits()
-        limits.headTimeout = .milliseconds(200)
-        try await withServer(limits: limits, echo) { path, _ in
-            let answer = try await blocking {
-                let client = try RawClient(path)
-                client.send("GET / HTTP/1.1\r\nHost: ")
-                return client.receive()
-            }
-            #expect(answer.isEmpty)
-        }
-    }
-
-    @Test func `connections over the limit are answered 503`() async throws {
-        var limits = Limits()
-        limits.connectionsMax = 2
-        try await withServer(limits: limits, echo) { path, _ in
-            let answers = try await blocking {
-                let clients = [try RawClient(path), try RawClient(path)]
-                for client in clients {
-                    client.send(get("/"))
-                    _ = client.receive(until: "GET /")
-                }
-                let third = try RawClient(path)
-                return third.receive()
-            }
-            #expect(answers.hasPrefix("HTTP/1.1 503 "))
-        }
-    }
 }

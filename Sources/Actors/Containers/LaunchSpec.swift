@@ -61,7 +61,7 @@ struct LaunchSpec {
                 permissions: (device.cgroupPermissions ?? "").isEmpty ? "rwm" : device.cgroupPermissions ?? "rwm")
         }
         spec.deviceRules = host.deviceCgroupRules ?? []
-        spec.rlimits = Self.limits(host)
+        spec.rlimits = limits(host)
         spec.sysctls = host.sysctls ?? [:]
         spec.shmSize = host.shmSize ?? HostConfig.shmBytesDefault
         spec.hasSharedMemory = host.ipcMode != "none"
@@ -98,7 +98,7 @@ struct LaunchSpec {
         spec.capabilities = confinement.capabilities
         spec.seccomp = spec.privileged ? .unconfined : confinement.seccomp
         spec.noNewPrivileges = confinement.noNewPrivileges
-        spec.rlimits = Self.limits(record.hostConfig)
+        spec.rlimits = limits(record.hostConfig)
         spec.cgroup = Self.cgroup(of: record, world)
         return spec
     }
@@ -111,8 +111,16 @@ struct LaunchSpec {
         return ConfigMerge.environment(defaults, config.env ?? [])
     }
 
-    private static func limits(_ host: HostConfig) -> [ResourceLimit] {
-        (host.ulimits ?? []).map { ResourceLimit(name: $0.name ?? "", soft: $0.soft ?? 0, hard: $0.hard ?? 0) }
+    private func limits(_ host: HostConfig) -> [ResourceLimit] {
+        var limits = (host.ulimits ?? []).map {
+            ResourceLimit(name: $0.name ?? "", soft: $0.soft ?? 0, hard: $0.hard ?? 0)
+        }
+        if let given = world.configuration.descriptors, !limits.contains(where: { $0.name == "nofile" }) {
+            // A number as large as can be is the kernel's "unlimited".
+            func value(_ number: Int) -> Int64 { number == .max ? -1 : Int64(number) }
+            limits.append(ResourceLimit(name: "nofile", soft: value(given.soft), hard: value(given.hard)))
+        }
+        return limits
     }
 
     // MARK: Limits
