@@ -4,6 +4,12 @@ package import Kernel
 package import LayerFS
 import OCI
 
+/// Bytes of a container's writable layer, and of everything in it.
+package struct ContainerSizes: Sendable {
+    package let rw: Int64
+    package let rootFs: Int64
+}
+
 extension Container {
     // MARK: The container's tree
 
@@ -172,12 +178,11 @@ extension Container {
         }
     }
 
-    /// Bytes of the writable layer, and of everything.
-    package func sizes() async throws -> (rw: Int64, rootFs: Int64) {
+    package func sizes() async throws -> ContainerSizes {
         let rw = await writableBytes()
         var image: Int64 = 0
         for diffID in record.diffIDs { image += await world.layers.record(diffID)?.size ?? 0 }
-        return (rw, rw + image)
+        return ContainerSizes(rw: rw, rootFs: rw + image)
     }
 
     /// Bytes of the writable layer. That of a container that does not run is measured once, until something may have written.

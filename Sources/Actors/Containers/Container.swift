@@ -11,9 +11,6 @@ package struct ContainerSnapshot: Sendable {
     package let directory: String
     /// Execs that have not ended, those of health checks too.
     package let execIDs: [String]
-    /// Bytes of the writable layer and of everything, where they were asked for.
-    package var sizeRw: Int64?
-    package var sizeRootFs: Int64?
 }
 
 /// Owns one container: its record, its process, its waiters.
@@ -34,7 +31,8 @@ package actor Container {
     package nonisolated let id: String
     nonisolated let world: ContainerStore.Surroundings
     nonisolated let paths: ContainerPaths
-    var record: ContainerRecord
+    var record: ContainerRecord { didSet { board.clear() } }
+    private nonisolated let board = RecordBoard()
     var phase = Phase.idle
     var execs: [String: Exec] = [:]
     private var restart = RestartDecision()
@@ -75,9 +73,14 @@ package actor Container {
             directory: paths.directory, execIDs: (Array(execs.keys) + (probeID.map { [$0] } ?? [])).sorted())
     }
 
-    /// What a list without `all` shows of it: nothing when it has ended or never began.
-    func snapshotIfActive() -> ContainerSnapshot? {
-        record.state.status.isActive ? snapshot() : nil
+    /// For lists, without waiting; nil when the record has changed since it was listed last.
+    nonisolated var listed: ListedContainer? { board.current }
+
+    /// For lists.
+    func list() -> ListedContainer {
+        let listed = ListedContainer(record)
+        board.show(listed)
+        return listed
     }
 
     var name: String { record.name }

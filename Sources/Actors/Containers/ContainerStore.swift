@@ -89,31 +89,22 @@ package actor ContainerStore {
     }
 
     /// Containers that match, newest first.
-    package func list(_ options: ListOptions = ListOptions()) async throws -> [ContainerSnapshot] {
+    package func list(_ options: ListOptions = ListOptions()) async throws -> [ListedContainer] {
         try ContainerFilter.check(options.filters)
         let showsAll =
             options.all || options.limit != nil || options.filters["status"] != nil || options.filters["exited"] != nil
-        // Filters by time are relative to containers that need not run.
-        let needsAll = showsAll || options.filters["before"] != nil || options.filters["since"] != nil
-        var snapshots: [ContainerSnapshot] = []
+        var all: [ListedContainer] = []
+        all.reserveCapacity(containers.count)
         for container in containers.values {
-            if needsAll {
-                snapshots.append(await container.snapshot())
-            } else if let active = await container.snapshotIfActive() {
-                snapshots.append(active)
-            }
+            if let listed = container.listed { all.append(listed) } else { all.append(await container.list()) }
         }
-        let filter = ContainerFilter(options.filters, all: snapshots)
-        let matching = Self.newestFirst(snapshots).filter { snapshot in
-            (showsAll || snapshot.record.state.status.isActive) && filter.matches(snapshot)
+        if !showsAll { all.removeAll { !$0.record.state.status.isActive } }
+        let filter = options.filters.isEmpty ? nil : ContainerFilter(options.filters, all: all)
+        let matching = (filter.map { all.filter($0.matches) } ?? all).sorted {
+            $0.record.created == $1.record.created
+                ? $0.record.id > $1.record.id : $0.record.created > $1.record.created
         }
         return options.limit.map { Array(matching.prefix(max(0, $0))) } ?? matching
-    }
-
-    /// Sorts places, not snapshots: those are large.
-    private static func newestFirst(_ snapshots: [ContainerSnapshot]) -> [ContainerSnapshot] {
-        snapshots.enumerated().map { ($1.record.created, $1.record.id, $0) }.sorted { ($0.0, $0.1) > ($1.0, $1.1) }
-            .map { snapshots[$0.2] }
     }
 
     // MARK: Create
@@ -219,9 +210,8 @@ package actor ContainerStore {
         var options = ListOptions()
         options.all = true
         let filter = try PruneFilter(filters, known: ["until", "label", "label!"])
-        for snapshot in try await list(options) where [.created, .exited, .dead].contains(snapshot.record.state.status)
-        {
-            let record = snapshot.record
+        for record in try await list(options).map(\.record)
+        where [.created, .exited, .dead].contains(record.state.status) {
             guard filter.allows(labels: record.config.labels ?? [:], created: record.created) else { continue }
             let size = await containers[record.id]?.writableBytes() ?? 0
             // One that was started or removed meanwhile is left alone.
@@ -372,7 +362,7 @@ struct ContainerFilter {
         }
     }
 
-    init(_ filters: [String: [String]], all: [ContainerSnapshot]) {
+    init(_ filters: [String: [String]], all: [ListedContainer]) {
         self.filters = filters
         func created(_ reference: String?) -> String? {
             guard let reference else { return nil }
@@ -382,8 +372,8 @@ struct ContainerFilter {
         since = created(filters["since"]?.first)
     }
 
-    func matches(_ snapshot: ContainerSnapshot) -> Bool {
-        let record = snapshot.record
+    func matches(_ container: ListedContainer) -> Bool {
+        let record = container.record
         return Filter.hasPrefix(filters["id"], of: record.id) && Filter.contains(filters["name"], in: "/" + record.name)
             && Filter.labels(filters["label"], record.config.labels ?? [:])
             && Filter.equals(filters["status"], record.state.status.rawValue)

@@ -13,40 +13,31 @@ enum Containers {
         options.all = call.flag("all")
         options.limit = try call.int("limit").flatMap { $0 > 0 ? $0 : nil }
         options.filters = try call.filters()
-        var snapshots = try await call.engine.containers.list(options)
-        if call.flag("size") { snapshots = try await sized(snapshots, call.engine) }
+        let containers = try await call.engine.containers.list(options)
+        let sizes = call.flag("size") ? await sizes(of: containers, call.engine) : [:]
         let networks = await System.networkIDs(call.engine)
-        return Call.json(.array(snapshots.map { ContainerSummary.value($0, networks: networks) }))
+        return Call.json(.array(containers.map { ContainerSummary.value($0, sizes[$0.record.id], networks: networks) }))
     }
 
-    /// With the sizes: those of containers that run cost a walk over each writable layer.
-    static func sized(_ snapshots: [ContainerSnapshot], _ engine: Engine) async throws -> [ContainerSnapshot] {
-        await withTaskGroup(of: (Int, (rw: Int64, rootFs: Int64)?).self) { group in
-            for (index, snapshot) in snapshots.enumerated() {
-                group.addTask {
-                    // One that was removed meanwhile is listed without.
-                    (index, try? await engine.containers.container(snapshot.record.id).sizes())
-                }
+    /// By id: those of containers that run cost a walk over each writable layer.
+    static func sizes(of containers: [ListedContainer], _ engine: Engine) async -> [String: ContainerSizes] {
+        await withTaskGroup(of: (String, ContainerSizes?).self) { group in
+            for id in containers.map(\.record.id) {
+                // One that was removed meanwhile is listed without.
+                group.addTask { (id, try? await engine.containers.container(id).sizes()) }
             }
-            var result = snapshots
-            for await (index, sizes) in group {
-                result[index].sizeRw = sizes?.rw
-                result[index].sizeRootFs = sizes?.rootFs
-            }
-            return result
+            var sizes: [String: ContainerSizes] = [:]
+            for await (id, found) in group { sizes[id] = found }
+            return sizes
         }
     }
 
     static func inspect(_ call: Call) async throws -> Response {
         let container = try await call.container()
-        var snapshot = await container.snapshot()
-        if call.flag("size") {
-            let sizes = try await container.sizes()
-            snapshot.sizeRw = sizes.rw
-            snapshot.sizeRootFs = sizes.rootFs
-        }
+        let sizes = call.flag("size") ? try await container.sizes() : nil
         let networks = await System.networkIDs(call.engine)
-        return Call.json(ContainerDetails.value(snapshot, engine: call.engine, networks: networks))
+        return Call.json(
+            ContainerDetails.value(await container.snapshot(), sizes, engine: call.engine, networks: networks))
     }
 
     // MARK: Life

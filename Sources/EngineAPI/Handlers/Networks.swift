@@ -31,8 +31,8 @@ enum Networks {
         let scope = call.text("scope") ?? "local"
         guard scope == "local" else { throw EngineError(.notFound, "network \(call.id) not found") }
         let network = try await call.engine.networks.inspect(call.id)
-        let running = try await call.engine.containers.list()
-        let members = running.filter { !($0.record.networks[network.name]?.endpointID ?? "").isEmpty }
+        let running = try await call.engine.containers.list().map(\.record)
+        let members = running.filter { !($0.networks[network.name]?.endpointID ?? "").isEmpty }
         return Call.json(NetworkWire.value(network, members: members))
     }
 

@@ -124,8 +124,8 @@ enum System {
         let images = try await call.engine.images.list()
         var options = ListOptions()
         options.all = true
-        let containers =
-            wants("container") ? try await Containers.sized(call.engine.containers.list(options), call.engine) : []
+        let containers = wants("container") ? try await call.engine.containers.list(options) : []
+        let containerSizes = await Containers.sizes(of: containers, call.engine)
         var volumes: [JSON] = []
         for volume in wants("volume") ? try await call.engine.volumes.list() : [] {
             volumes.append(Volumes.wire(volume, usage: await call.engine.volumes.usage(volume.name)))
@@ -137,7 +137,9 @@ enum System {
             "Images": wants("image")
                 ? .array(zip(images, sizes.shared).map { ImageWire.summary($0, shared: $1) }) : nil,
             "Containers": wants("container")
-                ? .array(containers.map { ContainerSummary.value($0, networks: networks) }) : nil,
+                ? .array(
+                    containers.map { ContainerSummary.value($0, containerSizes[$0.record.id], networks: networks) })
+                : nil,
             "Volumes": wants("volume") ? .array(volumes) : nil,
             "BuildCache": [],
         ])

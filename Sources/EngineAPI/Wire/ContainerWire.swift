@@ -1,24 +1,47 @@
 import Actors
 import Foundation
+import Synchronization
 
 /// One line of `GET /containers/json`.
 enum ContainerSummary {
-    static func value(_ snapshot: ContainerSnapshot, networks: [String: String]) -> JSON {
-        let record = snapshot.record
-        var value: JSON = [
+    /// - Parameters:
+    ///   - sizes: where they were asked for.
+    ///   - networks: ids by name.
+    static func value(_ container: ListedContainer, _ sizes: ContainerSizes?, networks: [String: String]) -> JSON {
+        let pieces = pieces(of: container, networks)
+        var size: JSON = [:]
+        if let sizes {
+            if sizes.rw > 0 { size.append("SizeRw", .int(sizes.rw)) }
+            size.append("SizeRootFs", .int(sizes.rootFs))
+        }
+        let status: JSON = ["Status": .string(status(container.record.state))]
+        return .members([pieces[0], size.memberText, pieces[1], status.memberText, pieces[2]])
+    }
+
+    /// All but the sizes and the status, which grow while the record stays as it is.
+    private static func pieces(of container: ListedContainer, _ networks: [String: String]) -> [[UInt8]] {
+        if let kept = container.text.withLock({ $0 }), kept.networks.allSatisfy({ networks[$0] ?? "" == $1 }) {
+            return kept.pieces
+        }
+        let record = container.record
+        let head: JSON = [
             "Id": .string(record.id), "Names": [.string("/\(record.name)")], "Image": .string(record.imageName),
             "ImageID": .string("\(record.imageID)"), "Command": .string(command(record)),
             "Created": .int(Timestamp(record.created)?.seconds ?? 0), "Ports": ports(record),
         ]
-        if let size = snapshot.sizeRw, size > 0 { value.append("SizeRw", .int(size)) }
-        if let size = snapshot.sizeRootFs { value.append("SizeRootFs", .int(size)) }
-        value.append("Labels", JSON(record.config.labels ?? [:]))
-        value.append("State", .string(record.state.status.rawValue))
-        value.append("Status", .string(status(record.state)))
-        value.append("HostConfig", ["NetworkMode": .string(record.hostConfig.networkMode ?? "bridge")])
-        value.append("NetworkSettings", ["Networks": EndpointWire.all(record, networks: networks)])
-        value.append("Mounts", .array(record.mounts.map(ContainerDetails.mount)))
-        return value
+        let middle: JSON = [
+            "Labels": JSON(record.config.labels ?? [:]), "State": .string(record.state.status.rawValue),
+        ]
+        let tail: JSON = [
+            "HostConfig": ["NetworkMode": .string(record.hostConfig.networkMode ?? "bridge")],
+            "NetworkSettings": ["Networks": EndpointWire.all(record, networks: networks)],
+            "Mounts": .array(record.mounts.map(ContainerDetails.mount)),
+        ]
+        let text = ListedContainer.Text(
+            networks: Dictionary(uniqueKeysWithValues: record.networks.keys.map { ($0, networks[$0] ?? "") }),
+            pieces: [head.memberText, middle.memberText, tail.memberText])
+        container.text.withLock { $0 = text }
+        return text.pieces
     }
 
     /// Words with blanks are quoted, as in Docker.
@@ -104,7 +127,9 @@ enum EndpointWire {
 
 /// What `GET /containers/{id}/json` answers.
 enum ContainerDetails {
-    static func value(_ snapshot: ContainerSnapshot, engine: Engine, networks: [String: String]) -> JSON {
+    static func value(
+        _ snapshot: ContainerSnapshot, _ sizes: ContainerSizes?, engine: Engine, networks: [String: String]
+    ) -> JSON {
         let record = snapshot.record
         var value: JSON = [
             "Id": .string(record.id), "Created": .string(record.created), "Path": .string(record.path),
@@ -120,8 +145,8 @@ enum ContainerDetails {
             "HostConfig": HostConfigWire.value(record.hostConfig),
             "GraphDriver": ["Data": nil, "Name": .string(engine.host.storageDriver)],
         ]
-        value.appendUnlessNull("SizeRw", JSON(snapshot.sizeRw))
-        value.appendUnlessNull("SizeRootFs", JSON(snapshot.sizeRootFs))
+        value.appendUnlessNull("SizeRw", JSON(sizes?.rw))
+        value.appendUnlessNull("SizeRootFs", JSON(sizes?.rootFs))
         value.append("Mounts", .array(record.mounts.map(mount)))
         value.append("Config", ConfigWire.value(record.config))
         value.append("NetworkSettings", network(record, networks: networks))

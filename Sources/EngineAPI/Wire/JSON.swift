@@ -10,6 +10,8 @@ package enum JSON: Sendable {
     case string(String)
     case array([JSON])
     case object([(String, JSON)])
+    /// An object whose members are text already, as ``memberText`` gives it.
+    case members([[UInt8]])
 
     /// One line of text.
     package var bytes: ByteBuffer {
@@ -36,9 +38,12 @@ package enum JSON: Sendable {
         case .string(let value): Self.write(value, to: &text)
         case .array(let values):
             text.append(UInt8(ascii: "["))
+            let start = text.count
             for (index, value) in values.enumerated() {
                 if index > 0 { text.append(UInt8(ascii: ",")) }
                 value.write(to: &text)
+                // What follows is likely as long as the first: a long text is not copied again and again as it grows.
+                if index == 0 { text.reserveCapacity(text.count + min((text.count - start) * values.count, 1 << 21)) }
             }
             text.append(UInt8(ascii: "]"))
         case .object(let members):
@@ -50,7 +55,22 @@ package enum JSON: Sendable {
                 member.1.write(to: &text)
             }
             text.append(UInt8(ascii: "}"))
+        case .members(let pieces):
+            text.append(UInt8(ascii: "{"))
+            for (index, piece) in pieces.lazy.filter({ !$0.isEmpty }).enumerated() {
+                if index > 0 { text.append(UInt8(ascii: ",")) }
+                text += piece
+            }
+            text.append(UInt8(ascii: "}"))
         }
+    }
+
+    /// An object's text without its braces; empty for any other value.
+    var memberText: [UInt8] {
+        guard case .object = self else { return [] }
+        var text: [UInt8] = []
+        write(to: &text)
+        return Array(text.dropFirst().dropLast())
     }
 
     /// A quoted string, escaped as RFC 8259 asks.

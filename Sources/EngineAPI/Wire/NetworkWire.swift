@@ -3,7 +3,7 @@ import Actors
 /// What `GET /networks` and `GET /networks/{id}` answer.
 enum NetworkWire {
     /// - Parameter members: the containers on it now; nil in a list, which does not tell them.
-    static func value(_ network: NetworkRecord, members: [ContainerSnapshot]) -> JSON {
+    static func value(_ network: NetworkRecord, members: [ContainerRecord]) -> JSON {
         [
             "Name": .string(network.name), "Id": .string(network.id), "Created": .string(network.created),
             "Scope": "local", "Driver": .string(network.driver), "EnableIPv4": .bool(network.enableIPv4),
@@ -16,7 +16,7 @@ enum NetworkWire {
             ],
             "Internal": .bool(network.isInternal), "Attachable": .bool(network.isAttachable), "Ingress": false,
             "ConfigFrom": ["Network": .string(network.configFrom)], "ConfigOnly": .bool(network.isConfigOnly),
-            "Containers": .object(members.map { ($0.record.id, member($0, network.name)) }),
+            "Containers": .object(members.map { ($0.id, member($0, network.name)) }),
             "Options": JSON(network.options), "Labels": JSON(network.labels),
         ]
     }
@@ -30,14 +30,14 @@ enum NetworkWire {
         return value
     }
 
-    private static func member(_ snapshot: ContainerSnapshot, _ network: String) -> JSON {
-        let endpoint = snapshot.record.networks[network]
+    private static func member(_ container: ContainerRecord, _ network: String) -> JSON {
+        let endpoint = container.networks[network]
         func text(_ address: String?, _ prefixLength: Int?) -> JSON {
             guard let address, !address.isEmpty else { return "" }
             return .string("\(address)/\(prefixLength ?? 0)")
         }
         return [
-            "Name": .string(snapshot.record.name), "EndpointID": .string(endpoint?.endpointID ?? ""),
+            "Name": .string(container.name), "EndpointID": .string(endpoint?.endpointID ?? ""),
             "MacAddress": .string(endpoint?.macAddress ?? ""),
             "IPv4Address": text(endpoint?.ipAddress, endpoint?.ipPrefixLength),
             "IPv6Address": text(endpoint?.globalIPv6Address, endpoint?.globalIPv6PrefixLength),

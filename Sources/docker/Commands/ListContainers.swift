@@ -28,11 +28,10 @@ struct ListContainers: Command {
             ("all", all ? "1" : nil), ("filters", filter.encoded),
             ("limit", count > 0 ? String(count) : nil), ("size", sized ? "1" : nil),
         ]
-        let list = try client.call("GET", "/containers/json" + query(parameters))
-        let columns = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
-        let rows = list.elements.map(row)
+        let containers = try client.call("GET", "/containers/json" + query(parameters)).elements
+        let table = "table {{.ID}}\t{{.Image}}\t{{.Command}}\t{{.RunningFor}}\t{{.Status}}\t{{.Ports}}\t{{.Names}}"
         let listing = Listing(
-            standard: size ? columns + "\t{{.Size}}" : columns,
+            standard: size ? table + "\t{{.Size}}" : table,
             headers: ["ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"], identifier: "ID",
             rowType: "*formatter.ContainerContext",
             raw: (
@@ -42,41 +41,80 @@ struct ListContainers: Command {
                     + (size ? "size: {{.Size}}\n" : ""), "container_id: {{.ID}}"
             ),
             errorWords: (parsing: "failed to parse template", executing: "failed to execute template"),
-            methods: Labels.methods(rows, list.elements, by: "ID"))
-        print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+            methods: format?.contains(".Label") == true
+                ? Labels.methods(containers.map { row($0, reading: ["ID"]) }, containers, by: "ID") : [:])
+        let text = try listing.render(format: format, quiet: quiet) { names in
+            let columns = columns(reading: names)
+            return containers.map { row($0, columns) }
+        }
+        print(text, terminator: "")
     }
 
     /// The texts of a container.
-    func row(_ container: JSON) -> JSON {
-        let id = container.text("Id")
-        let names = (container["Names"]?.elements ?? []).compactMap { $0.string?.drop { $0 == "/" } }.map(String.init)
-        let shown = noTrunc ? names : names.filter { !$0.contains("/") }
+    ///
+    /// - Parameter names: of the texts that are needed; nil for all.
+    func row(_ container: JSON, reading names: Set<String>? = nil) -> JSON {
+        row(container, columns(reading: names))
+    }
+
+    private typealias Column = (name: String, text: @Sendable (ListContainers, JSON) -> JSON)
+
+    private func row(_ container: JSON, _ columns: [Column]) -> JSON {
+        .object(columns.map { .init(name: $0.name, value: $0.text(self, container)) })
+    }
+
+    private func columns(reading names: Set<String>?) -> [Column] {
+        names.map { names in Self.columns.filter { names.contains($0.name) } } ?? Self.columns
+    }
+
+    private static let columns: [Column] = [
+        ("Command", { .string($0.command(of: $1)) }),
+        ("CreatedAt", { .string(Times.goString(Double($1.int("Created")))) }),
+        ("ID", { .string($0.noTrunc ? $1.text("Id") : Short.id($1.text("Id"))) }),
+        ("Image", { .string($0.image(of: $1)) }), ("Labels", { .string(Labels.text($1["Labels"])) }),
+        ("LocalVolumes", { .string(String($0.mounts(of: $1).count { $0.text("Driver") == "local" })) }),
+        ("Mounts", { list, container in .string(list.mounts(of: container).map(list.name).joined(separator: ",")) }),
+        ("Names", { .string($0.names(of: $1).joined(separator: ",")) }),
+        ("Networks", { .string($0.networks(of: $1).sorted().joined(separator: ",")) }),
+        ("Platform", { $1["ImageManifestDescriptor"]?["platform"] ?? .null }),
+        ("Ports", { .string(PortList.text($1["Ports"]?.elements ?? [])) }),
+        ("RunningFor", { .string(Times.ago(Double($1.int("Created")))) }), ("Size", { .string($0.size(of: $1)) }),
+        ("State", { $1["State"] ?? "" }), ("Status", { $1["Status"] ?? "" }),
+    ]
+
+    private func command(of container: JSON) -> String {
         let command = container.text("Command")
-        var image = container.text("Image")
-        if image.isEmpty { image = "<no image>" }
-        if !noTrunc, image == container.text("ImageID") || image.hasPrefix("sha256:") { image = Short.id(image) }
-        let mounts = (container["Mounts"]?.elements ?? []).map { mount -> String in
-            let name = mount.text("Name").isEmpty ? mount.text("Source") : mount.text("Name")
-            return noTrunc ? name : Short.ellipsis(name, 15)
-        }
-        let volumes = (container["Mounts"]?.elements ?? []).filter { $0.text("Driver") == "local" }.count
-        let networks = (container["NetworkSettings"]?["Networks"]?.members ?? []).map(\.name).sorted()
-        let created = Double(container.int("Created"))
-        let quoted = JSON.string(noTrunc ? command : Short.ellipsis(command, 20)).encoded(escapingHTML: false)
+        return JSON.string(noTrunc ? command : Short.ellipsis(command, 20)).encoded(escapingHTML: false)
+    }
+
+    private func image(of container: JSON) -> String {
+        let image = container.text("Image")
+        if image.isEmpty { return "<no image>" }
+        if !noTrunc, image.hasPrefix("sha256:") || image == container.text("ImageID") { return Short.id(image) }
+        return image
+    }
+
+    private func mounts(of container: JSON) -> [JSON] { container["Mounts"]?.elements ?? [] }
+
+    private func name(of mount: JSON) -> String {
+        let name = mount.text("Name").isEmpty ? mount.text("Source") : mount.text("Name")
+        return noTrunc ? name : Short.ellipsis(name, 15)
+    }
+
+    private func names(of container: JSON) -> [String] {
+        let names = (container["Names"]?.elements ?? []).compactMap { $0.string?.utf8.drop { $0 == UInt8(ascii: "/") } }
+            .compactMap { String($0) }
+        return noTrunc ? names : names.filter { !$0.utf8.contains(UInt8(ascii: "/")) }
+    }
+
+    private func networks(of container: JSON) -> [String] {
+        (container["NetworkSettings"]?["Networks"]?.members ?? []).map(\.name)
+    }
+
+    private func size(of container: JSON) -> String {
         let virtual = container.int("SizeRootFs")
         let size = Sizes.decimal(Double(container.int("SizeRw")), digits: 3)
-        return [
-            "Command": .string(quoted), "CreatedAt": .string(Times.goString(created)),
-            "ID": .string(noTrunc ? id : Short.id(id)), "Image": .string(image),
-            "Labels": .string(Labels.text(container["Labels"])), "LocalVolumes": .string(String(volumes)),
-            "Mounts": .string(mounts.joined(separator: ",")), "Names": .string(shown.joined(separator: ",")),
-            "Networks": .string(networks.joined(separator: ",")),
-            "Platform": container["ImageManifestDescriptor"]?["platform"] ?? .null,
-            "Ports": .string(PortList.text(container["Ports"]?.elements ?? [])),
-            "RunningFor": .string(Times.ago(created)),
-            "Size": .string(virtual > 0 ? "\(size) (virtual \(Sizes.decimal(Double(virtual), digits: 3)))" : size),
-            "State": .string(container.text("State")), "Status": .string(container.text("Status")),
-        ]
+        return virtual > 0 ? "\(size) (virtual \(Sizes.decimal(Double(virtual), digits: 3)))" : size
     }
 }
 
@@ -84,11 +122,12 @@ struct ListContainers: Command {
 enum Short {
     /// Twelve digits, without the algorithm.
     static func id(_ text: String) -> String {
-        String((text.cut(":").1 ?? text).prefix(12))
+        let start = text.utf8.firstIndex(of: UInt8(ascii: ":")).map { text.utf8.index(after: $0) } ?? text.startIndex
+        return String(text[start...].unicodeScalars.prefix(12))
     }
 
     /// At most `width` characters, the last one an ellipsis when something was cut.
     static func ellipsis(_ text: String, _ width: Int) -> String {
-        text.count <= width ? text : text.prefix(width - 1) + "…"
+        text.utf8.count <= width || text.count <= width ? text : text.prefix(width - 1) + "…"
     }
 }

@@ -16,6 +16,11 @@ struct Listing {
 
     /// The lines for the rows, each an object of display texts.
     func render(_ rows: [JSON], format: String?, quiet: Bool = false) throws(CLIError) -> String {
+        try render(format: format, quiet: quiet) { _ in rows }
+    }
+
+    /// The lines for rows that need no more members than those `rows` is asked for: nil for all.
+    func render(format: String?, quiet: Bool = false, rows: (Set<String>?) -> [JSON]) throws(CLIError) -> String {
         var text = format.flatMap { $0.isEmpty ? nil : $0 } ?? standard
         if quiet, format == nil || format == "table" { text = "{{.\(identifier)}}" }
         if text == "raw", let raw { text = quiet ? raw.quiet : raw.all }
@@ -23,12 +28,14 @@ struct Listing {
         if text == "json" { text = "{{json .}}" }
         text = Self.unescaped(text)
         // A whole row goes through Go's own encoder, which escapes `<`, `>` and `&`; single fields do not.
-        if text == "{{json .}}" { return rows.map { $0.encoded() + "\n" }.joined() }
+        if text == "{{json .}}" { return rows(nil).map { $0.encoded() + "\n" }.joined() }
         let isTable = text.hasPrefix("table")
         let template: Template
         do throws(CLIError) { template = try Template(isTable ? String(text.dropFirst(5)).trimmed : text) } catch {
             throw CLIError("\(errorWords.parsing): \(error.message.droppingPrefix("template parsing error: "))")
         }
+        // Methods look a row's object up by its identifier.
+        let rows = rows(template.membersRead?.union([identifier]))
         do throws(CLIError) { return try isTable ? table(template, rows) : lines(template, rows) } catch {
             throw CLIError("\(errorWords.executing): \(error.message)")
         }
@@ -45,17 +52,27 @@ struct Listing {
         let header = JSON.object(names.map { .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0))) })
         // A method's column is named after its argument: `{{.Label "a"}}` is the column `a`.
         let titles = methods.mapValues { _ in { @Sendable (_: JSON, arguments: [JSON]) in arguments.first ?? .null } }
-        var table = Table(
-            try template.render(header, methods: titles).split(separator: "\t", omittingEmptySubsequences: false).map(
-                String.init))
-        for row in rows {
-            table.add(
-                try template.render(row, methods: methods, rowType: rowType).split(
-                    separator: "\t", omittingEmptySubsequences: false
-                ).map(
-                    String.init))
-        }
+        let columns = template.columns
+        var table = Table(try cells(of: header, columns, titles))
+        for row in rows { table.add(try cells(of: row, columns, methods, rowType: rowType)) }
         return table.rendered()
+    }
+
+    /// The texts of a line; a tab in a value begins another cell, as in Docker.
+    private func cells(
+        of row: JSON, _ columns: [Template], _ methods: TemplateEvaluator.Methods, rowType: String? = nil
+    ) throws(CLIError) -> [String] {
+        var cells: [String] = []
+        cells.reserveCapacity(columns.count)
+        for column in columns {
+            let text = try column.render(row, methods: methods, rowType: rowType)
+            guard text.utf8.contains(UInt8(ascii: "\t")) else {
+                cells.append(text)
+                continue
+            }
+            cells += text.split(separator: "\t", omittingEmptySubsequences: false).map(String.init)
+        }
+        return cells
     }
 
     /// `CreatedAt` as `CREATED AT`.

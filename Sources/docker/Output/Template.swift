@@ -51,6 +51,25 @@ struct Template {
         nodes = try parser.parse()
     }
 
+    private init(nodes: [Node]) { self.nodes = nodes }
+
+    /// The template cut at the tabs that stand outside of actions; whole when it has variables, which reach over tabs.
+    var columns: [Template] {
+        var columns: [[Node]] = [[]]
+        for node in nodes {
+            if case .assign = node { return [self] }
+            guard case .text(let text) = node else {
+                columns[columns.count - 1].append(node)
+                continue
+            }
+            for (index, part) in text.split(separator: "\t", omittingEmptySubsequences: false).enumerated() {
+                if index > 0 { columns.append([]) }
+                if !part.isEmpty { columns[columns.count - 1].append(.text(String(part))) }
+            }
+        }
+        return columns.map(Template.init(nodes:))
+    }
+
     /// The text for one value.
     ///
     /// - Parameters:
@@ -70,6 +89,28 @@ struct Template {
             guard case .output(let calls) = node else { return [] }
             return calls.flatMap(\.operands).compactMap { if case .path(let names, _) = $0 { names.last } else { nil } }
         }
+    }
+
+    /// The only members of a value that its text can depend on; nil when that takes more than a look at the template.
+    var membersRead: Set<String>? {
+        var read: Set<String> = []
+        for node in nodes {
+            switch node {
+            case .text: continue
+            case .branch, .assign: return nil
+            case .output(let calls):
+                for operand in calls.flatMap(\.operands) {
+                    switch operand {
+                    case .literal, .function: continue
+                    case .variable, .nested: return nil
+                    case .path(let names, _):
+                        guard let first = names.first else { return nil }
+                        read.insert(first)
+                    }
+                }
+            }
+        }
+        return read
     }
 }
 

@@ -35,10 +35,10 @@ struct TemplateEvaluator {
         self.rowType = rowType
         self.root = root
         self.methods = methods
-        variables["$"] = root
     }
 
     mutating func render(_ nodes: [Template.Node], _ dot: JSON) throws(CLIError) -> String {
+        if nodes.count == 1, case .output(let calls) = nodes[0] { return shown(try pipeline(calls, dot), calls, dot) }
         var out = ""
         for node in nodes {
             switch node {
@@ -113,6 +113,7 @@ struct TemplateEvaluator {
         switch operand {
         case .literal(let value): return value
         case .path(let names, let place): return try walk(dot, names, place)
+        case .variable("$", let names, let place): return try walk(root, names, place)
         case .variable(let name, let names, let place): return try walk(variables[name] ?? .null, names, place)
         case .nested(let calls, let names):
             return try walk(try pipeline(calls, dot), names, calls.first?.place ?? command)

@@ -116,6 +116,7 @@ final class Response {
     /// The whole body.
     func body() throws(CLIError) -> [UInt8] {
         var bytes: [UInt8] = []
+        if case .length(let length) = framing { bytes.reserveCapacity(min(length, Self.bodyBytesMax)) }
         while true {
             let part = try piece()
             if part.isEmpty { return bytes }
