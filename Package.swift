@@ -105,6 +105,6 @@ let package = Package(
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
-        tests("EngineTests", ["EngineAPI", "HTTP"]),
+        tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]
 )

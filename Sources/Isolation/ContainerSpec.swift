@@ -42,10 +42,10 @@ package struct ContainerSpec: Sendable {
     package var ipcNamespace = NamespaceMode.private
     package var utsNamespace = NamespaceMode.private
     package var cgroupNamespace = NamespaceMode.private
-    /// Paths hidden in the container; nil means Docker's list.
-    package var maskedPaths: [String]?
-    /// Paths made read-only in the container; nil means Docker's list.
-    package var readonlyPaths: [String]?
+    /// Paths hidden in the container.
+    package var maskedPaths = Self.maskedPathsDefault
+    /// Paths made read-only in the container.
+    package var readonlyPaths = Self.readonlyPathsDefault
     /// PID 1 is a small init that reaps orphans and forwards signals.
     package var useInit = false
     package var oomScoreAdj = 0
@@ -54,6 +54,10 @@ package struct ContainerSpec: Sendable {
     package var log: LogSpec?
     /// How long an attached client may stop reading before it is dropped; the container waits for it meanwhile.
     package var attachStall = Duration.seconds(300)
+
+    /// Docker's lists.
+    package static let maskedPathsDefault = DockerDefaults.maskedPaths
+    package static let readonlyPathsDefault = DockerDefaults.readonlyPaths
 
     package init(id: String, rootfs: RootFilesystem, args: [String]) {
         self.id = id
@@ -240,7 +244,36 @@ package struct ResourceLimits: Sendable, Hashable {
     package var pids: Int64?
     /// 10…1000.
     package var blkioWeight: Int?
+    package var blkioDevices: [BlockDeviceLimit] = []
+    /// How readily memory is swapped out, 0…100; of version 1 alone.
+    package var memorySwappiness: Int64?
+    /// Processes wait for memory instead of being killed; of version 1 alone.
+    package var oomKillDisabled = false
+    /// Buffers of TCP, bytes; of version 1 alone.
+    package var tcpMemory: Int64?
     package init() {}
+}
+
+/// The share or the rate that a container has of one block device.
+package struct BlockDeviceLimit: Sendable, Hashable {
+    package enum Kind: Sendable, Hashable {
+        /// 10…1000.
+        case weight
+        /// Bytes a second.
+        case readBytes, writeBytes
+        /// Operations a second.
+        case readOperations, writeOperations
+    }
+    package var kind: Kind
+    /// Of the host: `/dev/sda`.
+    package var path: String
+    package var value: UInt64
+
+    package init(_ kind: Kind, path: String, value: UInt64) {
+        self.kind = kind
+        self.path = path
+        self.value = value
+    }
 }
 
 /// Where a container's output is kept besides the attached clients.

@@ -102,7 +102,7 @@ package struct ContainerConfig: Sendable, Hashable, Codable {
 
         package init() {}
 
-        enum CodingKeys: String, CodingKey {
+        enum CodingKeys: String, CodingKey, CaseIterable {
             case test = "Test"
             case interval = "Interval"
             case timeout = "Timeout"

@@ -215,6 +215,7 @@ extension MountSpec {
             options.mode = UInt16(mode)
         }
         options.readOnly = request.readOnly
+        do throws(VolumeError) { try options.take(request.tmpfsOptions) } catch { throw refuse(error.message) }
         return options
     }
 }
@@ -243,6 +244,8 @@ package struct MountRequest: Sendable, Hashable {
     package var driver: String?
     package var tmpfsSizeBytes: Int64?
     package var tmpfsMode: UInt32?
+    /// Each a name or a name and a value.
+    package var tmpfsOptions: [[String]] = []
 
     package init(type: Kind, target: String) {
         self.type = type

@@ -55,6 +55,20 @@ package struct TmpfsOptions: Sendable, Hashable {
         return parts.joined(separator: ",")
     }
 
+    /// Takes the options of `HostConfig.Mounts`, each a name or a name and a value.
+    ///
+    /// - Throws: `VolumeError` `.invalid` in Docker's words, which knows `exec` and `noexec` there.
+    package mutating func take(_ options: [[String]]) throws(VolumeError) {
+        for option in options {
+            guard (1...2).contains(option.count) else { throw VolumeError(.invalid, "invalid option array length") }
+            switch option {
+            case ["exec"]: noExec = false
+            case ["noexec"]: noExec = true
+            default: throw VolumeError(.invalid, "invalid option: \(option[0])")
+            }
+        }
+    }
+
     private mutating func take(_ option: String) throws(VolumeError) {
         let parts = option.split(separator: "=", maxSplits: 1).map(String.init)
         let refusal = VolumeError(.invalid, "invalid tmpfs option \(Quoted(option))")

@@ -354,7 +354,8 @@ final class ContainerConfigTests {
 
     @Test func `namespaces are shared as asked`() throws {
         try lab.docker(
-            "run", "-d", ["--name", "first", "--network", "none", "--hostname", "one", image, "sleep", "600"])
+            "run", "-d",
+            ["--name", "first", "--network", "none", "--hostname", "one", "--ipc", "shareable", image, "sleep", "600"])
         let pid = try lab.docker("inspect", "-f", ["{{.State.Pid}}", "first"]).text
         func namespace(_ kind: String, _ pid: String) throws -> String {
             try FileManager.default.destinationOfSymbolicLink(atPath: "/proc/\(pid)/ns/\(kind)")
@@ -371,6 +372,12 @@ final class ContainerConfigTests {
             #expect(try own(kind, ["--network", "none"]) != namespace(kind, "self"), "\(kind)")
             #expect(try own(kind, ["--network", "none"]) != namespace(kind, pid), "\(kind)")
         }
+        try lab.docker("run", "-d", ["--name", "alone", "--network", "none", image, "sleep", "600"])
+        let alone = try lab.docker("run", "--rm", ["--network", "none", "--ipc", "container:alone", image, "true"])
+        #expect(alone.code == 125)
+        #expect(
+            alone.err.contains("non-shareable IPC (hint: use IpcMode:shareable for the donor container)"),
+            "\(alone.err)")
         #expect(try run(["--hostname", "two"], "hostname").out == "two\n")
         try lab.docker("stop", "-t", ["0", "first"])
         let refused = try lab.docker("run", "--rm", ["--network", "container:first", image, "true"])

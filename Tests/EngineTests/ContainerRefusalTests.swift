@@ -105,8 +105,9 @@ extension ContainerConfigTests {
         func warnings(_ members: String) throws -> String {
             try lab.api("POST", "/containers/create", body(of: members)).body
         }
-        #expect(try warnings(#""HostConfig": {"OomKillDisable": true}"#).contains("OomKillDisable discarded."))
-        #expect(try warnings(#""HostConfig": {"MemorySwappiness": 5}"#).contains("Memory swappiness discarded."))
+        #expect(
+            try warnings(#""HostConfig": {"KernelMemory": 67108864}"#).contains(
+                "Your kernel does not support kernel memory limit capabilities"))
         #expect(
             try warnings(#""HostConfig": {"PortBindings": {"80/tcp": [{}]}}"#).contains(
                 "Published ports are discarded when using none network mode"))

@@ -149,7 +149,7 @@ enum ContainerRefusals {
         (#""BlkioWeight": 9"#, "Range of blkio weight is from 10 to 1000", #""BlkioWeight": 10"#),
         (#""BlkioWeight": 1001"#, "Range of blkio weight is from 10 to 1000", #""BlkioWeight": 1000"#),
         (
-            #""BlkioDeviceReadBps": [{"Path": "/dev/vda", "Rate": 1}]"#, "BlkioDeviceReadBps is not supported",
+            #""BlkioDeviceReadBps": [{"Path": "vda", "Rate": 1}]"#, "bad format for device path: vda",
             #""BlkioDeviceReadBps": []"#
         ),
         (#""IOMaximumIOps": 1"#, "Invalid QoS settings: linux does not support", #""IOMaximumIOps": 0"#),

@@ -4,28 +4,21 @@ import Logging
 
 /// What is written of a container, and told.
 extension Container {
-    /// Changes limits and the restart policy; members that are nil stay as they are.
+    /// Changes limits and the restart policy; members that are nil, zero or empty stay as they are.
     ///
     /// - Returns: warnings.
+    /// - Throws: ``EngineError`` `.conflict` for a change beside what is set, `.invalidParameter` for what cannot be, in
+    ///   Docker's words.
     package func update(_ changes: HostConfig) async throws -> [String] {
         var host = record.hostConfig
-        host.memory = changes.memory ?? host.memory
-        host.memorySwap = changes.memorySwap ?? host.memorySwap
-        host.memoryReservation = changes.memoryReservation ?? host.memoryReservation
-        host.nanoCpus = changes.nanoCpus ?? host.nanoCpus
-        host.cpuShares = changes.cpuShares ?? host.cpuShares
-        host.cpuPeriod = changes.cpuPeriod ?? host.cpuPeriod
-        host.cpuQuota = changes.cpuQuota ?? host.cpuQuota
-        host.cpusetCpus = changes.cpusetCpus ?? host.cpusetCpus
-        host.cpusetMems = changes.cpusetMems ?? host.cpusetMems
-        host.pidsLimit = changes.pidsLimit ?? host.pidsLimit
-        host.blkioWeight = changes.blkioWeight ?? host.blkioWeight
-        host.restartPolicy = changes.restartPolicy ?? host.restartPolicy
+        do { try host.change(by: changes) } catch {
+            throw EngineError(error.code, "Cannot update container \(id): \(error.message)")
+        }
         let warnings = try HostConfigCheck.check(host, record.config) + LaunchSpec.unheldLimits(changes, world)
         if isRunning {
             let cgroup = try cgroup()
             let limits = LaunchSpec.cgroup(host, world.configuration).limits
-            do { try await BlockingPool.shared.run { () throws(LaunchError) in try cgroup.apply(limits) } } catch {
+            do { try await BlockingPool.shared.run { () throws(LaunchError) in try cgroup.change(limits) } } catch {
                 throw EngineError(.system, "Cannot update container \(id): \(error)")
             }
         }

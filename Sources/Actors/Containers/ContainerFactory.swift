@@ -1,4 +1,5 @@
 import Glibc
+import Isolation
 import Kernel
 import LayerFS
 import OCI
@@ -36,9 +37,14 @@ struct ContainerFactory: Sendable {
             imageName: request.config.image ?? "", diffIDs: diffIDs, config: config, hostConfig: request.hostConfig,
             path: command[0], args: Array(command.dropFirst()), mounts: [], networks: [:], ports: [:], restartCount: 0,
             state: ContainerRecord.State(status: .created), stoppedByUser: false)
-        record.hostConfig.normalize()
+        record.hostConfig.normalize(hasPrivateCgroups: world.launcher.hierarchies.isUnified)
         record.networks = networks
         record.mounts = try await ContainerMounts(world).points(of: record)
+        if request.hasShallowReadOnly {
+            for index in record.mounts.indices where record.mounts[index].type == "bind" && !record.mounts[index].rw {
+                record.mounts[index].readOnlyNonRecursive = true
+            }
+        }
         try await copyUp(record)
         return (record, warnings)
     }
@@ -74,7 +80,9 @@ struct ContainerFactory: Sendable {
 
 extension HostConfig {
     /// Fills in what Docker shows for members that were left out.
-    mutating func normalize() {
+    ///
+    /// - Parameter hasPrivateCgroups: containers have a cgroup namespace of their own unless asked otherwise.
+    mutating func normalize(hasPrivateCgroups: Bool) {
         if (networkMode ?? "").isEmpty { networkMode = "default" }
         if (restartPolicy?.name ?? "").isEmpty {
             var policy = RestartPolicy()
@@ -84,7 +92,8 @@ extension HostConfig {
         }
         if shmSize ?? 0 == 0 { shmSize = Self.shmBytesDefault }
         if (ipcMode ?? "").isEmpty { ipcMode = "private" }
-        if (cgroupnsMode ?? "").isEmpty { cgroupnsMode = "private" }
+        if (cgroupnsMode ?? "").isEmpty { cgroupnsMode = hasPrivateCgroups ? "private" : "host" }
+        if let memory, memory > 0, memorySwap ?? 0 == 0 { memorySwap = memory > .max / 2 ? .max : memory * 2 }
         if (runtime ?? "").isEmpty { runtime = "runc" }
     }
 

@@ -36,13 +36,15 @@ struct ContainerSetup: Sendable {
             for point in record.mounts { try MountSources.check(point, root: world.configuration.dataRoot) }
             try Files.makeDirectories(paths.run)
             var record = record
-            let (joined, sharer) = try await joined(record.hostConfig)
+            var (joined, sharer) = try await joined(record.hostConfig)
             if let sharer {
                 record.config.hostname = sharer.config.hostname
                 record.config.domainname = sharer.config.domainname
             }
             let place = try await network(record, joined)
-            try await writeFiles(record, place)
+            let links = try await linked(record)
+            joined.variables = links.flatMap { $0.variables(record) }
+            try await writeFiles(record, place, links)
             let spec = try LaunchSpec(world, paths).container(
                 record, roots: roots, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
@@ -80,12 +82,24 @@ struct ContainerSetup: Sendable {
                 )
             }
         }
+        if let mode = host.ipcMode, mode.hasPrefix("container:") {
+            try await checkShared(String(mode.dropFirst("container:".count)))
+        }
         var joined = LaunchSpec.Joined(
             network: try await pid(host.networkMode), ipc: try await pid(host.ipcMode), pid: try await pid(host.pidMode)
         )
         let owner = try await networkOwner(host)
         joined.files = owner.map { ContainerPaths(world.configuration, id: $0.id) }
         return (joined, owner)
+    }
+
+    /// - Throws: ``EngineError`` when the container's IPC namespace is its own alone.
+    private func checkShared(_ reference: String) async throws {
+        let other = try await resolve(reference).snapshot().record
+        guard ["private", "none"].contains(other.hostConfig.ipcMode ?? "private") else { return }
+        throw EngineError.invalid(
+            "failed to join IPC namespace: container \(other.id): non-shareable IPC "
+                + "(hint: use IpcMode:shareable for the donor container)")
     }
 
     /// The container that has the network this one shares: the last of a chain in which each shares that of the next.
@@ -127,11 +141,11 @@ struct ContainerSetup: Sendable {
             hasResolver: attachment.hasResolver)
     }
 
-    private func writeFiles(_ record: ContainerRecord, _ place: Place) async throws {
+    private func writeFiles(_ record: ContainerRecord, _ place: Place, _ links: [LinkedContainer]) async throws {
         guard !(record.hostConfig.networkMode ?? "").hasPrefix("container:") else { return }
         var record = record
         record.networks = place.networks
-        let extra = try await extraHosts(record) + linkedHosts(record)
+        let extra = try await extraHosts(record) + links.flatMap(\.hosts)
         try NameFiles(paths: paths, defaults: world.configuration.network)
             .write(record, extra: extra, embedded: place.hasResolver)
     }
@@ -156,10 +170,10 @@ struct ContainerSetup: Sendable {
         return result
     }
 
-    /// What links of the default bridge call its neighbours; other networks answer them by name.
-    private func linkedHosts(_ record: ContainerRecord) async throws -> [HostsFile.Entry] {
+    /// The neighbours on the default bridge that links name; other networks answer them by name.
+    private func linked(_ record: ContainerRecord) async throws -> [LinkedContainer] {
         guard record.networks["bridge"] != nil else { return [] }
-        var result: [HostsFile.Entry] = []
+        var result: [LinkedContainer] = []
         for text in record.hostConfig.links ?? [] {
             let link = try ContainerLink(text)
             let target = try await resolve(link.target).snapshot().record
@@ -173,9 +187,7 @@ struct ContainerSetup: Sendable {
                     .invalidParameter,
                     "Cannot link to \(target.name), as it does not belong to the default network")
             }
-            var names = [link.alias]
-            for name in [String(target.id.prefix(12)), target.name] where name != link.alias { names.append(name) }
-            result += settings.addresses.map { HostsFile.Entry(address: "\($0)", names: names) }
+            result.append(LinkedContainer(alias: link.alias, target: target, settings: settings))
         }
         return result
     }

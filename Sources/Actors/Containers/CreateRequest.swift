@@ -8,6 +8,8 @@ package struct CreateRequest: Sendable {
     package var hostConfig: HostConfig
     package var endpoints: [String: EndpointSettings]
     package var platform: Platform?
+    /// Read-only binds leave what is mounted below them as it is, as clients before API 1.44 expect.
+    package var hasShallowReadOnly = false
 
     package init(
         name: String?, config: Config, hostConfig: HostConfig, endpoints: [String: EndpointSettings] = [:],

@@ -17,7 +17,7 @@ enum HostConfigCheck {
         try NetworkCheck.check(host)
         try names(host)
         try unsupported(host)
-        return ResourceCheck.warnings(host) + NetworkCheck.warnings(host)
+        return NetworkCheck.warnings(host)
     }
 
     // MARK: Modes

@@ -19,6 +19,8 @@ struct LaunchSpec {
         var network: Int32?
         var ipc: Int32?
         var pid: Int32?
+        /// What links of the default network tell in the environment.
+        var variables: [String] = []
         /// Files of the container whose network this one shares.
         var files: ContainerPaths?
     }
@@ -33,7 +35,7 @@ struct LaunchSpec {
             args: [record.path] + record.args)
         spec.hostname = config.hostname ?? ""
         spec.domainname = config.domainname ?? ""
-        spec.env = environment(config)
+        spec.env = environment(config, more: joined.variables)
         spec.workingDirectory = (config.workingDir ?? "").isEmpty ? "/" : config.workingDir ?? "/"
         spec.user = config.user ?? ""
         spec.additionalGroups = host.groupAdd ?? []
@@ -70,8 +72,10 @@ struct LaunchSpec {
         spec.ipcNamespace = joined.ipc.map { .join($0) } ?? (host.ipcMode == "host" ? .host : .private)
         spec.utsNamespace = host.utsMode == "host" ? .host : .private
         spec.cgroupNamespace = host.cgroupnsMode == "host" ? .host : .private
-        spec.maskedPaths = confinement.showsSystemPaths ? [] : host.maskedPaths
-        spec.readonlyPaths = confinement.showsSystemPaths ? [] : host.readonlyPaths
+        spec.maskedPaths =
+            confinement.showsSystemPaths ? [] : host.maskedPaths ?? ContainerSpec.maskedPathsDefault
+        spec.readonlyPaths =
+            confinement.showsSystemPaths ? [] : host.readonlyPaths ?? ContainerSpec.readonlyPathsDefault
         spec.useInit = host.usesInit ?? false
         spec.oomScoreAdj = host.oomScoreAdj ?? 0
         spec.cgroup = Self.cgroup(host, world.configuration)
@@ -103,12 +107,12 @@ struct LaunchSpec {
         return spec
     }
 
-    private func environment(_ config: Config, tty: Bool? = nil) -> [String] {
+    private func environment(_ config: Config, tty: Bool? = nil, more: [String] = []) -> [String] {
         var defaults = [
             "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOSTNAME=\(config.hostname ?? "")",
         ]
         if tty ?? config.tty ?? false { defaults.append("TERM=xterm") }
-        return ConfigMerge.environment(defaults, config.env ?? [])
+        return ConfigMerge.environment(defaults + more, config.env ?? [])
     }
 
     private func limits(_ host: HostConfig) -> [ResourceLimit] {
@@ -131,45 +135,6 @@ struct LaunchSpec {
             hierarchies: world.launcher.hierarchies, parent: cgroup(record.hostConfig, world.configuration).parent,
             id: record.id)
     }
-
-    static func cgroup(_ host: HostConfig, _ configuration: EngineConfiguration) -> CgroupSpec {
-        var spec = CgroupSpec()
-        let parent = host.cgroupParent ?? ""
-        spec.parent = parent.isEmpty ? configuration.cgroupParent : parent
-        func positive(_ value: Int64?) -> Int64? { value.flatMap { $0 > 0 ? $0 : nil } }
-        spec.limits.memory = positive(host.memory)
-        spec.limits.memorySwap = host.memorySwap.flatMap { $0 == 0 ? nil : $0 }
-        spec.limits.memoryReservation = positive(host.memoryReservation)
-        spec.limits.cpuPeriod = positive(host.cpuPeriod)
-        spec.limits.cpuQuota = positive(host.cpuQuota)
-        if let cpus = positive(host.nanoCpus) {
-            spec.limits.cpuPeriod = cpuPeriodDefault
-            spec.limits.cpuQuota = cpus / (1_000_000_000 / cpuPeriodDefault)
-        }
-        spec.limits.cpuShares = positive(host.cpuShares)
-        spec.limits.cpusetCPUs = host.cpusetCpus.flatMap { $0.isEmpty ? nil : $0 }
-        spec.limits.cpusetMemories = host.cpusetMems.flatMap { $0.isEmpty ? nil : $0 }
-        spec.limits.pids = host.pidsLimit
-        spec.limits.blkioWeight = host.blkioWeight.flatMap { $0 > 0 ? $0 : nil }
-        return spec
-    }
-
-    /// Warnings, in Docker's words, for limits that no controller of this machine holds.
-    static func unheldLimits(_ host: HostConfig, _ world: ContainerStore.Surroundings) -> [String] {
-        let limits = cgroup(host, world.configuration).limits
-        let unheld = Set(world.launcher.hierarchies.unheld(limits))
-        let texts = [
-            ("memory", "memory limit capabilities or the cgroup is not mounted. Limitation discarded."),
-            ("pids", "PIDs limit capabilities or the cgroup is not mounted. PIDs limit discarded."),
-            ("cpu", "CPU CFS scheduler or the cgroup is not mounted. CPU limits discarded."),
-            ("cpuset", "cpuset or the cgroup is not mounted. Cpuset discarded."),
-            ("blkio", "Block I/O weight or the cgroup is not mounted. Weight discarded."),
-        ]
-        return texts.filter { unheld.contains($0.0) }.map { "Your kernel does not support \($0.1)" }
-    }
-
-    /// Microseconds.
-    private static let cpuPeriodDefault: Int64 = 100_000
 
     // MARK: Files
 
@@ -195,6 +160,7 @@ struct LaunchSpec {
             if let size = mount.tmpfsOptions?.sizeBytes, size > 0 { options.size = .bytes(UInt64(size)) }
             options.mode = mount.tmpfsOptions?.mode.flatMap { $0 > 0 ? UInt16(exactly: $0) : nil }
             options.readOnly = mount.readOnly == true
+            try MountRequests.checked { () throws(VolumeError) in try options.take(mount.tmpfsOptions?.options ?? []) }
             specs.append(Self.tmpfs(mount.target ?? "", options))
         }
         for (path, target) in [

@@ -90,6 +90,7 @@ struct MountRequests: Sendable {
         request.driver = mount.volumeOptions?.driverConfig?.name.flatMap { $0.isEmpty ? nil : $0 }
         request.tmpfsSizeBytes = mount.tmpfsOptions?.sizeBytes
         request.tmpfsMode = mount.tmpfsOptions?.mode.flatMap { UInt32(exactly: $0) }
+        request.tmpfsOptions = mount.tmpfsOptions?.options ?? []
         return request
     }
 

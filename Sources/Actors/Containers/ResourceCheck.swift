@@ -13,20 +13,6 @@ enum ResourceCheck {
         try processLimits(host)
     }
 
-    /// What is taken and has no effect.
-    static func warnings(_ host: HostConfig) -> [String] {
-        var warnings: [String] = []
-        if host.oomKillDisable == true {
-            warnings.append("Your kernel does not support OomKillDisable. OomKillDisable discarded.")
-        }
-        if host.memorySwappiness ?? -1 >= 0 {
-            warnings.append(
-                "Your kernel does not support memory swappiness capabilities or the cgroup is not mounted. "
-                    + "Memory swappiness discarded.")
-        }
-        return warnings
-    }
-
     // MARK: Memory
 
     /// Smallest memory limit, as in Docker: 6 MiB.
@@ -56,6 +42,12 @@ enum ResourceCheck {
         }
         if let score = host.oomScoreAdj, !(-1000...1000).contains(score) {
             throw EngineError.invalid("Invalid value \(score), range for oom score adj is [-1000, 1000]")
+        }
+        if let bytes = host.kernelMemory, bytes != 0, bytes < memoryMin {
+            throw EngineError.invalid("Minimum kernel memory limit allowed is 6MB")
+        }
+        if let bytes = host.kernelMemoryTCP, bytes < 0 {
+            throw EngineError.invalid("invalid KernelMemoryTCP \(bytes): value must be a positive integer")
         }
     }
 
@@ -135,19 +127,33 @@ enum ResourceCheck {
         if let weight = host.blkioWeight, weight != 0, !weights.contains(weight) {
             throw EngineError.invalid("Range of blkio weight is from 10 to 1000")
         }
-        let byDevice = [
-            ("BlkioWeightDevice", host.blkioWeightDevice?.isEmpty),
-            ("BlkioDeviceReadBps", host.blkioDeviceReadBps?.isEmpty),
-            ("BlkioDeviceWriteBps", host.blkioDeviceWriteBps?.isEmpty),
-            ("BlkioDeviceReadIOps", host.blkioDeviceReadIOps?.isEmpty),
-            ("BlkioDeviceWriteIOps", host.blkioDeviceWriteIOps?.isEmpty),
+        for device in host.blkioWeightDevice ?? [] {
+            guard weights.contains(device.weight ?? 0) else {
+                throw EngineError.invalid(
+                    "invalid weight for device: \((device.path ?? "").printable):\(device.weight ?? 0)")
+            }
+            try path(device.path)
+        }
+        let rates = [
+            host.blkioDeviceReadBps, host.blkioDeviceWriteBps, host.blkioDeviceReadIOps, host.blkioDeviceWriteIOps,
         ]
-        for (member, isEmpty) in byDevice where isEmpty == false {
-            throw EngineError.invalid("\(member) is not supported: limits of single block devices cannot be set")
+        for device in rates.flatMap({ $0 ?? [] }) {
+            guard device.rate ?? 0 >= 0 else {
+                throw EngineError.invalid(
+                    "invalid rate for device: \((device.path ?? "").printable):\(device.rate ?? 0)")
+            }
+            try path(device.path)
         }
         guard host.ioMaximumBandwidth ?? 0 == 0, host.ioMaximumIOps ?? 0 == 0 else {
             throw EngineError.invalid(
                 "Invalid QoS settings: linux does not support Maximum IO Bandwidth or Maximum IO IOps")
+        }
+    }
+
+    /// Whether it is there is seen at the start, as in Docker.
+    private static func path(_ path: String?) throws {
+        guard let path, path.hasPrefix("/dev/"), !path.hasControlCharacter else {
+            throw EngineError.invalid("bad format for device path: \((path ?? "").printable)")
         }
     }
 

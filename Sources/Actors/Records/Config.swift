@@ -28,7 +28,7 @@ package struct Config: Sendable, Hashable, Codable {
     package var stopTimeout: Int?
     package var shell: [String]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case hostname = "Hostname"
         case domainname = "Domainname"
         case user = "User"

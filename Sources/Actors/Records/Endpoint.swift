@@ -19,7 +19,7 @@ package struct EndpointSettings: Sendable, Hashable, Codable {
     /// What was asked for; `macAddress` is what it has.
     var wantedMACAddress: String?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case ipamConfig = "IPAMConfig"
         case links = "Links"
         case aliases = "Aliases"
@@ -47,7 +47,7 @@ package struct EndpointIPAMConfig: Sendable, Hashable, Codable {
     package var ipv6Address: String?
     package var linkLocalIPs: [String]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case ipv4Address = "IPv4Address"
         case ipv6Address = "IPv6Address"
         case linkLocalIPs = "LinkLocalIPs"

@@ -60,6 +60,8 @@ package struct HostConfig: Sendable, Hashable, Codable {
     package var memoryReservation: Int64?
     package var memorySwap: Int64?
     package var memorySwappiness: Int64?
+    package var kernelMemory: Int64?
+    package var kernelMemoryTCP: Int64?
     package var oomKillDisable: Bool?
     package var pidsLimit: Int64?
     package var ulimits: [Ulimit]?
@@ -72,7 +74,7 @@ package struct HostConfig: Sendable, Hashable, Codable {
     package var ioMaximumIOps: UInt64?
     package var ioMaximumBandwidth: UInt64?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case binds = "Binds"
         case containerIDFile = "ContainerIDFile"
         case logConfig = "LogConfig"
@@ -131,6 +133,8 @@ package struct HostConfig: Sendable, Hashable, Codable {
         case memoryReservation = "MemoryReservation"
         case memorySwap = "MemorySwap"
         case memorySwappiness = "MemorySwappiness"
+        case kernelMemory = "KernelMemory"
+        case kernelMemoryTCP = "KernelMemoryTCP"
         case oomKillDisable = "OomKillDisable"
         case pidsLimit = "PidsLimit"
         case ulimits = "Ulimits"
@@ -152,7 +156,7 @@ package struct LogConfig: Sendable, Hashable, Codable {
     package var type: String?
     package var config: [String: String]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case type = "Type"
         case config = "Config"
     }
@@ -165,7 +169,7 @@ package struct PortBindingRequest: Sendable, Hashable, Codable {
     package var hostIp: String?
     package var hostPort: String?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case hostIp = "HostIp"
         case hostPort = "HostPort"
     }
@@ -178,7 +182,7 @@ package struct RestartPolicy: Sendable, Hashable, Codable {
     package var name: String?
     package var maximumRetryCount: Int?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case name = "Name"
         case maximumRetryCount = "MaximumRetryCount"
     }
@@ -191,7 +195,7 @@ package struct WeightDevice: Sendable, Hashable, Codable {
     package var path: String?
     package var weight: Int?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case path = "Path"
         case weight = "Weight"
     }
@@ -204,7 +208,7 @@ package struct ThrottleDevice: Sendable, Hashable, Codable {
     package var path: String?
     package var rate: Int64?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case path = "Path"
         case rate = "Rate"
     }
@@ -218,7 +222,7 @@ package struct DeviceMapping: Sendable, Hashable, Codable {
     package var pathInContainer: String?
     package var cgroupPermissions: String?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case pathOnHost = "PathOnHost"
         case pathInContainer = "PathInContainer"
         case cgroupPermissions = "CgroupPermissions"
@@ -230,11 +234,17 @@ package struct DeviceMapping: Sendable, Hashable, Codable {
 /// Devices that a driver is to choose, as `--gpus` asks for them.
 package struct DeviceRequest: Sendable, Hashable, Codable {
     package var driver: String?
+    package var count: Int?
+    package var deviceIDs: [String]?
     package var capabilities: [[String]]?
+    package var options: [String: String]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case driver = "Driver"
+        case count = "Count"
+        case deviceIDs = "DeviceIDs"
         case capabilities = "Capabilities"
+        case options = "Options"
     }
 
     package init() {}
@@ -246,7 +256,7 @@ package struct Ulimit: Sendable, Hashable, Codable {
     package var hard: Int64?
     package var soft: Int64?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case name = "Name"
         case hard = "Hard"
         case soft = "Soft"
@@ -267,7 +277,7 @@ package struct Mount: Sendable, Hashable, Codable {
     package var tmpfsOptions: TmpfsRequest?
     package var imageOptions: ImageOptions?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case type = "Type"
         case source = "Source"
         case target = "Target"
@@ -290,7 +300,7 @@ package struct BindOptions: Sendable, Hashable, Codable {
     package var readOnlyNonRecursive: Bool?
     package var readOnlyForceRecursive: Bool?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case propagation = "Propagation"
         case nonRecursive = "NonRecursive"
         case createMountpoint = "CreateMountpoint"
@@ -308,7 +318,7 @@ package struct VolumeOptions: Sendable, Hashable, Codable {
     package var driverConfig: VolumeDriverConfig?
     package var subpath: String?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case noCopy = "NoCopy"
         case labels = "Labels"
         case driverConfig = "DriverConfig"
@@ -323,7 +333,7 @@ package struct VolumeDriverConfig: Sendable, Hashable, Codable {
     package var name: String?
     package var options: [String: String]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case name = "Name"
         case options = "Options"
     }
@@ -335,19 +345,21 @@ package struct VolumeDriverConfig: Sendable, Hashable, Codable {
 package struct ImageOptions: Sendable, Hashable, Codable {
     package var subpath: String?
 
-    enum CodingKeys: String, CodingKey { case subpath = "Subpath" }
+    enum CodingKeys: String, CodingKey, CaseIterable { case subpath = "Subpath" }
 
     package init() {}
 }
 
-/// Options of a tmpfs mount: size in bytes, mode as a number.
+/// Options of a tmpfs mount: size in bytes, mode as a number, flags such as `["exec"]`.
 package struct TmpfsRequest: Sendable, Hashable, Codable {
     package var sizeBytes: Int64?
     package var mode: Int?
+    package var options: [[String]]?
 
-    enum CodingKeys: String, CodingKey {
+    enum CodingKeys: String, CodingKey, CaseIterable {
         case sizeBytes = "SizeBytes"
         case mode = "Mode"
+        case options = "Options"
     }
 
     package init() {}

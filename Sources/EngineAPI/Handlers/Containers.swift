@@ -45,9 +45,10 @@ enum Containers {
     static func create(_ call: Call) async throws -> Response {
         let body = try await call.body(CreateBody.self)
         let platform = try call.platform()
-        let request = CreateRequest(
+        var request = CreateRequest(
             name: call.text("name"), config: body.config, hostConfig: body.hostConfig ?? HostConfig(),
             endpoints: body.endpoints, platform: platform)
+        try OlderClients.adjust(&request, call.version)
         let result: CreateResult
         do { result = try await call.engine.containers.create(request) } catch let error as EngineError {
             throw Self.refusal(error)

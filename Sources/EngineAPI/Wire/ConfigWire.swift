@@ -1,4 +1,5 @@
 import Actors
+import Isolation
 import OCI
 
 /// `Config` and `HostConfig` with every member a client may read, in Docker's order.
@@ -51,9 +52,14 @@ enum HostConfigWire {
     static func value(_ config: HostConfig) -> JSON {
         var value: JSON = [:]
         for (name, member) in general(config) + confinement(config) + limits(config) { value.append(name, member) }
+        for (name, bytes) in [("KernelMemory", config.kernelMemory), ("KernelMemoryTCP", config.kernelMemoryTCP)] {
+            if let bytes, bytes != 0 { value.append(name, .int(bytes)) }
+        }
         value.appendUnlessNull("Mounts", JSON(list: config.mounts, mount))
-        value.append("MaskedPaths", JSON(config.maskedPaths ?? []))
-        value.append("ReadonlyPaths", JSON(config.readonlyPaths ?? []))
+        let isPrivileged = config.privileged == true
+        value.append("MaskedPaths", JSON(config.maskedPaths ?? (isPrivileged ? nil : ContainerSpec.maskedPathsDefault)))
+        value.append(
+            "ReadonlyPaths", JSON(config.readonlyPaths ?? (isPrivileged ? nil : ContainerSpec.readonlyPathsDefault)))
         value.appendUnlessNull("Init", JSON(config.usesInit))
         return value
     }
@@ -189,6 +195,9 @@ enum HostConfigWire {
             var tmpfs: JSON = [:]
             tmpfs.appendUnlessNull("SizeBytes", JSON(options.sizeBytes))
             tmpfs.appendUnlessNull("Mode", JSON(options.mode))
+            if let flags = options.options, !flags.isEmpty {
+                tmpfs.append("Options", .array(flags.map { JSON($0) }))
+            }
             value.append("TmpfsOptions", tmpfs)
         }
         if let options = mount.imageOptions {

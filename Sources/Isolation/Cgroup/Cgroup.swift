@@ -40,7 +40,7 @@ package struct Cgroup: Sendable, Hashable {
             try prepareCpuset()
             if let devices { try restrictDevices(devices) }
         } catch { throw LaunchError(error, step: "cgroup") }
-        try apply(limits)
+        try write(settings(limits) + (try deviceSettings(limits)))
     }
 
     private static func make(_ directory: String) throws(SystemError) {
@@ -89,9 +89,11 @@ package struct Cgroup: Sendable, Hashable {
         }
     }
 
-    /// Changes the limits of the group; those that are nil stay as they are.
-    package func apply(_ limits: ResourceLimits) throws(LaunchError) {
-        for setting in settings(limits) {
+    /// Changes the limits of the group that has processes; those that are nil, and those of devices, stay as they are.
+    package func change(_ limits: ResourceLimits) throws(LaunchError) { try write(settings(limits)) }
+
+    private func write(_ settings: [CgroupSetting]) throws(LaunchError) {
+        for setting in settings {
             guard let directory = directory(of: setting.controller) else { continue }
             do throws(SystemError) {
                 try Self.write(setting.value, to: "\(directory)/\(setting.file)")

@@ -22,7 +22,7 @@ package struct CgroupHierarchies: Sendable, Hashable {
             ("memory", limits.memory != nil || limits.memorySwap != nil || limits.memoryReservation != nil),
             ("cpu", limits.cpuPeriod != nil || limits.cpuQuota != nil || limits.cpuShares != nil),
             ("cpuset", limits.cpusetCPUs != nil || limits.cpusetMemories != nil),
-            ("pids", limits.pids ?? 0 > 0), ("blkio", limits.blkioWeight != nil),
+            ("pids", limits.pids ?? 0 > 0), ("blkio", limits.blkioWeight != nil || !limits.blkioDevices.isEmpty),
         ]
         return asked.filter { name, isAsked in
             isAsked && controllers[name] == nil && !unifiedControllers.contains(name == "blkio" ? "io" : name)

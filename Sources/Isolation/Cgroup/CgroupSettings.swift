@@ -1,3 +1,7 @@
+import CLinux
+import Glibc
+import Kernel
+
 /// One value written to one file of a controller.
 struct CgroupSetting {
     var controller: String
@@ -33,6 +37,21 @@ extension Cgroup {
             }
             return result
         }
+        if let swappiness = limits.memorySwappiness {
+            result.append(.init(controller: "memory", file: "memory.swappiness", value: "\(swappiness)"))
+        }
+        if limits.oomKillDisabled {
+            result.append(.init(controller: "memory", file: "memory.oom_control", value: "1"))
+        }
+        if let bytes = limits.tcpMemory {
+            result.append(.init(controller: "memory", file: "memory.kmem.tcp.limit_in_bytes", value: "\(bytes)"))
+        }
+        return result + memorySize(limits, both: both)
+    }
+
+    /// Version 1: memory, and memory and swap together.
+    private func memorySize(_ limits: ResourceLimits, both: Int64?) -> [CgroupSetting] {
+        var result: [CgroupSetting] = []
         if let memory = limits.memory {
             result.append(.init(controller: "memory", file: "memory.limit_in_bytes", value: "\(memory)"))
             if let both {
@@ -95,7 +114,10 @@ extension Cgroup {
         }
         if let weight = limits.blkioWeight, weight > 0 {
             if isUnified("blkio") {
+                // With the BFQ scheduler its own file, else that of the cost model, whose scale has another end.
                 result.append(.init(controller: "io", file: "io.bfq.weight", value: "\(weight)", optional: true))
+                let share = Self.share(UInt64(weight))
+                result.append(.init(controller: "io", file: "io.weight", value: "default \(share)", optional: true))
             } else {
                 result.append(.init(controller: "blkio", file: "blkio.weight", value: "\(weight)", optional: true))
                 result.append(.init(controller: "blkio", file: "blkio.bfq.weight", value: "\(weight)", optional: true))
@@ -105,4 +127,64 @@ extension Cgroup {
     }
 
     private func text(_ value: Int64) -> String { value < 0 ? "max" : "\(value)" }
+
+    /// The kernel's scale: 10…1000 of version 1 are 1…10000.
+    private static func share(_ weight: UInt64) -> UInt64 {
+        1 + (min(max(weight, 10), 1000) - 10) * 9999 / 990
+    }
+
+    // MARK: Block devices
+
+    /// What a container has of single block devices, by their numbers.
+    ///
+    /// - Throws: `LaunchError` for a device that is not there.
+    func deviceSettings(_ limits: ResourceLimits) throws(LaunchError) -> [CgroupSetting] {
+        var result: [CgroupSetting] = []
+        for limit in limits.blkioDevices {
+            let number = try Self.number(ofDevice: limit.path)
+            let (controller, file, value) = isUnified("blkio") ? unified(limit) : separate(limit)
+            result.append(.init(controller: controller, file: file, value: "\(number) \(value)"))
+        }
+        return result
+    }
+
+    private func unified(_ limit: BlockDeviceLimit) -> (controller: String, file: String, value: String) {
+        switch limit.kind {
+        case .weight:
+            has("io", "io.bfq.weight")
+                ? ("io", "io.bfq.weight", "\(limit.value)") : ("io", "io.weight", "\(Self.share(limit.value))")
+        case .readBytes: ("io", "io.max", "rbps=\(limit.value)")
+        case .writeBytes: ("io", "io.max", "wbps=\(limit.value)")
+        case .readOperations: ("io", "io.max", "riops=\(limit.value)")
+        case .writeOperations: ("io", "io.max", "wiops=\(limit.value)")
+        }
+    }
+
+    private func separate(_ limit: BlockDeviceLimit) -> (controller: String, file: String, value: String) {
+        let file =
+            switch limit.kind {
+            case .weight: has("blkio", "blkio.weight_device") ? "weight_device" : "bfq.weight_device"
+            case .readBytes: "throttle.read_bps_device"
+            case .writeBytes: "throttle.write_bps_device"
+            case .readOperations: "throttle.read_iops_device"
+            case .writeOperations: "throttle.write_iops_device"
+            }
+        return ("blkio", "blkio.\(file)", "\(limit.value)")
+    }
+
+    private func has(_ controller: String, _ file: String) -> Bool {
+        directory(of: controller).map { Files.exists("\($0)/\(file)") } ?? false
+    }
+
+    private static func number(ofDevice path: String) throws(LaunchError) -> String {
+        var status = stat()
+        guard stat(path, &status) == 0 else {
+            let code = errno
+            throw LaunchError(.setup, step: "cgroup", code: code, "stat \(path): \(SystemError("stat", code).reason)")
+        }
+        guard status.st_mode & S_IFMT == S_IFBLK else {
+            throw LaunchError(.setup, step: "cgroup", code: ENOTBLK, "\(path) is not a block device")
+        }
+        return "\(cl_major(status.st_rdev)):\(cl_minor(status.st_rdev))"
+    }
 }

@@ -109,15 +109,12 @@ struct ContainerPlan {
         }
         if case .join(let pid) = spec.ipcNamespace { plan.add(LP_OP_SETNS, "/proc/\(pid)/ns/ipc", b: Namespace.ipc) }
         if case .join(let pid) = spec.utsNamespace { plan.add(LP_OP_SETNS, "/proc/\(pid)/ns/uts", b: Namespace.uts) }
-        if hasOwnCgroupNamespace { plan.add(LP_OP_UNSHARE, a: Namespace.cgroup) }
+        if spec.cgroupNamespace == .private { plan.add(LP_OP_UNSHARE, a: Namespace.cgroup) }
         if spec.utsNamespace != .host {
             if !spec.hostname.isEmpty { plan.add(LP_OP_HOSTNAME, spec.hostname) }
             if !spec.domainname.isEmpty { plan.add(LP_OP_DOMAINNAME, spec.domainname) }
         }
     }
-
-    /// As Docker: private with cgroup v2, the host's with version 1.
-    private var hasOwnCgroupNamespace: Bool { spec.cgroupNamespace == .private && cgroup.hierarchies.isUnified }
 
     // MARK: File systems
 
@@ -148,7 +145,8 @@ struct ContainerPlan {
 
     private mutating func addCgroupMounts(_ attributes: UInt64) {
         guard !isTaken("/sys/fs/cgroup"), !isTaken("/sys") else { return }
-        if hasOwnCgroupNamespace {
+        // Of the whole tree in the host's namespace.
+        if cgroup.hierarchies.isUnified {
             mount("cgroup2", "/sys/fs/cgroup", attributes)
             return
         }
@@ -220,9 +218,7 @@ struct ContainerPlan {
 
     /// With version 1 the container sees its own directory of every controller.
     private var cgroupBinds: [(directory: String, target: String)] {
-        guard !hasOwnCgroupNamespace, !cgroup.hierarchies.controllers.isEmpty, !isTaken("/sys/fs/cgroup"),
-            !isTaken("/sys")
-        else { return [] }
+        guard !cgroup.hierarchies.controllers.isEmpty, !isTaken("/sys/fs/cgroup"), !isTaken("/sys") else { return [] }
         return cgroup.hierarchies.controllers.sorted { $0.key < $1.key }.map {
             ("\($0.value)/\(cgroup.path)", "/sys/fs/cgroup/\($0.key)")
         }
@@ -265,8 +261,8 @@ struct ContainerPlan {
     private mutating func addRestrictions() {
         if !spec.privileged {
             // Docker hides the per-processor throttling counters too; they exist only on machines that have them.
-            for path in spec.maskedPaths ?? DockerDefaults.maskedPaths { plan.add(LP_OP_MASK, path) }
-            for path in spec.readonlyPaths ?? DockerDefaults.readonlyPaths { plan.add(LP_OP_READ_ONLY, path) }
+            for path in spec.maskedPaths { plan.add(LP_OP_MASK, path) }
+            for path in spec.readonlyPaths { plan.add(LP_OP_READ_ONLY, path) }
         }
         // Made while the root can still be written.
         plan.add(LP_OP_WORKING_DIRECTORY, Self.clean(spec.workingDirectory), flags: LP_CREATE)
