@@ -114,6 +114,75 @@ final class LimitTests {
         #expect(try limit("held", "memory/memory.limit_in_bytes") == "67108864")
     }
 
+    // MARK: Statistics
+
+    private typealias Object = [String: Any]
+
+    private func stats(_ query: String) throws -> [Object] {
+        // A stream is watched for a while: a sample comes every second.
+        let ran = try Lab.run(
+            "/usr/bin/curl",
+            [
+                "-s", "-m", "5", "--unix-socket", lab.directory + "/docker.sock",
+                "http://x/v1.51/containers/busy/stats?\(query)",
+            ])
+        return ran.out.split(separator: "\n").compactMap {
+            (try? JSONSerialization.jsonObject(with: Data($0.utf8))) as? Object
+        }
+    }
+
+    private func number(_ value: Object, _ path: String...) -> Int? {
+        var value: Any? = value
+        for name in path { value = (value as? Object)?[name] }
+        return value as? Int
+    }
+
+    @Test func `statistics have every member that is documented, once, twice and as a stream`() throws {
+        let script = "dd if=/dev/zero of=/file bs=64k count=16 conv=fsync; while true; do :; done"
+        try lab.docker(
+            "run", "-d",
+            [
+                "--name", "busy", "--network", "none", "-m", "64m", "--cpus", "0.2", "--pids-limit", "50", image, "sh",
+                "-c", script,
+            ])
+        #expect(
+            try soon {
+                number(try stats("stream=0&one-shot=1").first ?? [:], "cpu_stats", "throttling_data", "periods") ?? 0
+                    > 0
+            })
+        let once = try #require(try stats("stream=0&one-shot=1").first)
+        #expect(
+            number(once, "precpu_stats", "cpu_usage", "total_usage") == 0
+                && number(once, "precpu_stats", "system_cpu_usage") == nil)
+        #expect(once["preread"] as? String == "0001-01-01T00:00:00Z")
+        let twice = try #require(try stats("stream=0").first)
+        let (before, after) = (
+            number(twice, "precpu_stats", "cpu_usage", "total_usage") ?? 0,
+            number(twice, "cpu_stats", "cpu_usage", "total_usage") ?? 0
+        )
+        #expect(0 < before && before < after)
+        let stream = try stats("stream=1")
+        #expect(stream.count >= 2, "\(stream.count)")
+        for sample in [once, twice] + stream {
+            #expect(sample["name"] as? String == "/busy" && (sample["id"] as? String)?.count == 64)
+            #expect(number(sample, "memory_stats", "limit") == 64 << 20)
+            #expect((1...64 << 20).contains(number(sample, "memory_stats", "usage") ?? 0))
+            #expect(number(sample, "memory_stats", "max_usage") ?? 0 > 0)
+            #expect(number(sample, "memory_stats", "stats", "total_inactive_file") != nil)
+            #expect(number(sample, "pids_stats", "limit") == 50 && number(sample, "pids_stats", "current") ?? 0 > 0)
+            #expect(
+                number(sample, "cpu_stats", "online_cpus") ?? 0 > 0
+                    && number(sample, "cpu_stats", "system_cpu_usage") ?? 0 > 0)
+            #expect(number(sample, "cpu_stats", "throttling_data", "throttled_periods") != nil)
+            let time = (sample["cpu_stats"] as? Object)?["cpu_usage"] as? Object
+            #expect((time?["percpu_usage"] as? [Int])?.isEmpty == false)
+            #expect(
+                number(time ?? [:], "usage_in_usermode") != nil && number(time ?? [:], "usage_in_kernelmode") != nil)
+            #expect((sample["blkio_stats"] as? Object)?.count == 8)
+            #expect(sample["num_procs"] as? Int == 0 && sample["storage_stats"] is Object)
+        }
+    }
+
     // MARK: Older clients
 
     /// A creation by a client of an older version.

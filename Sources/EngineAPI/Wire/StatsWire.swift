@@ -33,11 +33,14 @@ enum StatsWire {
 
     private static func processor(_ sample: StatsSample) -> JSON {
         guard let usage = sample.counters else { return zeroProcessor }
+        var time: JSON = ["total_usage": .uint(usage.cpuTotal)]
+        if !usage.cpuOfProcessors.isEmpty {
+            time.append("percpu_usage", .array(usage.cpuOfProcessors.map { .uint($0) }))
+        }
+        time.append("usage_in_kernelmode", .uint(usage.cpuSystem))
+        time.append("usage_in_usermode", .uint(usage.cpuUser))
         return [
-            "cpu_usage": [
-                "total_usage": .uint(usage.cpuTotal), "usage_in_kernelmode": .uint(usage.cpuSystem),
-                "usage_in_usermode": .uint(usage.cpuUser),
-            ],
+            "cpu_usage": time,
             "system_cpu_usage": .uint(sample.hostCPU), "online_cpus": JSON(sample.cpus),
             "throttling_data": [
                 "periods": .uint(usage.cpuPeriods), "throttled_periods": .uint(usage.cpuThrottledPeriods),
@@ -47,9 +50,10 @@ enum StatsWire {
     }
 
     private static func memory(_ usage: CgroupUsage) -> JSON {
-        var value: JSON = [
-            "usage": .uint(usage.memory), "stats": JSON(map: usage.memoryStatistics) { .uint($0) },
-        ]
+        var value: JSON = ["usage": .uint(usage.memory)]
+        if let peak = usage.memoryPeak, peak > 0 { value.append("max_usage", .uint(peak)) }
+        value.append("stats", JSON(map: usage.memoryStatistics) { .uint($0) })
+        if let hits = usage.memoryLimitHits, hits > 0 { value.append("failcnt", .uint(hits)) }
         if usage.memoryLimit != .max { value.append("limit", .uint(usage.memoryLimit)) }
         return value
     }

@@ -7,11 +7,16 @@ package struct CgroupUsage: Sendable, Hashable {
     package var cpuTotal: UInt64 = 0
     package var cpuUser: UInt64 = 0
     package var cpuSystem: UInt64 = 0
+    /// Nanoseconds on each processor; of version 1 alone.
+    package var cpuOfProcessors: [UInt64] = []
     package var cpuPeriods: UInt64 = 0
     package var cpuThrottledPeriods: UInt64 = 0
     package var cpuThrottledTime: UInt64 = 0
     /// Bytes.
     package var memory: UInt64 = 0
+    /// The most there ever was, and how often the limit was hit; of version 1 alone.
+    package var memoryPeak: UInt64?
+    package var memoryLimitHits: UInt64?
     /// Bytes; the largest value of 64 bits when there is no limit.
     package var memoryLimit: UInt64 = .max
     /// Every line of memory.stat.
@@ -60,6 +65,8 @@ extension Cgroup {
             usage.cpuTotal = number(directory, "cpuacct.usage") ?? 0
             usage.cpuUser = number(directory, "cpuacct.usage_user") ?? 0
             usage.cpuSystem = number(directory, "cpuacct.usage_sys") ?? 0
+            usage.cpuOfProcessors = text(directory, "cpuacct.usage_percpu").split(whereSeparator: \.isWhitespace)
+                .compactMap { UInt64($0) }
             let throttling = hierarchies.controllers["cpu"].map { table("\($0)/\(path)", "cpu.stat") } ?? [:]
             usage.cpuPeriods = throttling["nr_periods"] ?? 0
             usage.cpuThrottledPeriods = throttling["nr_throttled"] ?? 0
@@ -82,6 +89,10 @@ extension Cgroup {
         usage.memory = number(directory, isUnified ? "memory.current" : "memory.usage_in_bytes") ?? 0
         usage.memoryLimit = number(directory, isUnified ? "memory.max" : "memory.limit_in_bytes") ?? .max
         usage.memoryStatistics = table(directory, "memory.stat")
+        if !isUnified {
+            usage.memoryPeak = number(directory, "memory.max_usage_in_bytes")
+            usage.memoryLimitHits = number(directory, "memory.failcnt")
+        }
         usage.oomKills = table(directory, isUnified ? "memory.events" : "memory.oom_control")["oom_kill"] ?? 0
     }
 
