@@ -80,6 +80,9 @@ enum Endpoints {
         .init(.put, "/volumes/{name}", lasting(Volumes.update)),
         .init(.post, "/volumes/{name}/clone", lasting(Volumes.clone)),
         .init(.post, "/volumes/{name}/rename", lasting(Volumes.rename)),
+        .init(.head, "/volumes/{name}/archive", Volumes.statPath),
+        .init(.get, "/volumes/{name}/archive", Volumes.getArchive),
+        .init(.put, "/volumes/{name}/archive", Volumes.putArchive),
     ]
 
     static let networks: [Endpoint] = [

@@ -10,12 +10,15 @@ package struct ContainerSizes: Sendable {
     package let rootFs: Int64
 }
 
-extension Container {
+extension Container: FileTree {
     // MARK: The container's tree
 
-    /// Runs `body` on a blocking thread with a root directory and `path` inside it: the tree of the running process, or the
-    /// layers mounted for the moment, or the volume that holds the path.
-    private func withRoot<Value: Sendable>(
+    package nonisolated var called: String { "container \(id)" }
+
+    package nonisolated func temporaryPath() -> String { world.layers.temporaryPath() }
+
+    /// The root is the tree of the running process, or the layers mounted for the moment, or the volume that holds the path.
+    package func withRoot<Value: Sendable>(
         of path: String, _ body: @escaping @Sendable (consuming OwnedFD, String) throws -> Value
     ) async throws -> Value {
         if case .running(_, let process) = phase {
@@ -58,21 +61,6 @@ extension Container {
         }
     }
 
-    package func statPath(_ path: String) async throws -> PathStatus {
-        do { return try await withRoot(of: path) { try FileTreeArchive(root: $0).status(of: $1) } } catch {
-            throw told(error, path)
-        }
-    }
-
-    /// A tar of `path` (`docker cp` out).
-    package func archive(_ path: String) async throws -> OutgoingStream {
-        _ = try await statPath(path)
-        let (box, inside) = try await withRoot(of: path) { (DescriptorBox($0), $1) }
-        return try OutgoingStream.producing { writer in
-            try FileTreeArchive(root: try box.take()).create(inside, sink: PipeSink.to(writer.raw))
-        }
-    }
-
     /// A tar of everything (`docker export`).
     package func export() async throws -> OutgoingStream {
         await publish("export")
@@ -88,10 +76,7 @@ extension Container {
         }
     }
 
-    /// Puts the members of a tar that `reader` gives below the directory `path` (`docker cp` in).
-    package func extract(
-        into path: String, noOverwriteDirNonDir: Bool, from reader: consuming OwnedFD
-    ) async throws {
+    package func willWrite(into path: String) throws {
         if record.hostConfig.readonlyRootfs == true,
             !record.mounts.contains(where: { $0.rw && (path == $0.destination || path.hasPrefix($0.destination + "/")) }
             )
@@ -99,30 +84,9 @@ extension Container {
             throw EngineError(.forbidden, "container rootfs is marked read-only")
         }
         noteWrites()
-        defer { noteWrites() }
-        let source = DescriptorBoxed(reader)
-        let scratch = world.layers.temporaryPath()
-        let options = ExtractOptions(noOverwriteDirNonDir: noOverwriteDirNonDir)
-        do {
-            try await withRoot(of: path) { root, inside in
-                try ArchiveExtraction(root: root, path: inside, options: options, scratchPath: scratch).run {
-                    buffer throws(LayerError) in
-                    do throws(SystemError) { return try source.descriptor.read(into: buffer) } catch {
-                        throw LayerError(error, "reading the archive")
-                    }
-                }
-            }
-        } catch { throw told(error, path) }
     }
 
-    private func told(_ error: any Error, _ path: String) -> EngineError {
-        guard let layer = error as? LayerError else { return EngineError.wrapping(error) }
-        switch layer.cause?.code {
-        case ENOENT, ENOTDIR: return EngineError(.notFound, "Could not find the file \(path) in container \(id)")
-        case ENAMETOOLONG, ELOOP: return EngineError(.invalidParameter, layer.message)
-        default: return EngineError(layer.code == .system ? .system : .invalidParameter, layer.message)
-        }
-    }
+    package func hasWritten() { noteWrites() }
 
     // MARK: Changes
 

@@ -16,17 +16,39 @@ struct Copy: Command {
     func run(_ settings: Settings) throws(CLIError) {
         guard !source.isEmpty else { throw CLIError("source can not be empty") }
         guard !destination.isEmpty else { throw CLIError("destination can not be empty") }
-        let from = Self.split(source)
-        let to = Self.split(destination)
-        guard from.container == nil || to.container == nil else {
-            throw CLIError("copying between containers is not supported")
+        switch (Remote(source), Remote(destination)) {
+        case (_?, _?): throw CLIError("copying between containers is not supported")
+        case (let from?, nil): try copyOut(try settings.client(), from, destination)
+        case (nil, let to?): try copyIn(try settings.client(), source, to)
+        case (nil, nil): throw CLIError("must specify at least one container source")
         }
-        if let container = from.container {
-            try copyOut(try settings.client(), container, from.path, to.path)
-        } else if let container = to.container {
-            try copyIn(try settings.client(), container, from.path, to.path)
-        } else {
-            throw CLIError("must specify at least one container source")
+    }
+
+    /// A path in a container, or in a volume: `CONTAINER:PATH`, `vol:VOLUME:/PATH`.
+    struct Remote {
+        /// Of the container or, with what says so before it, the volume.
+        let name: String
+        let path: String
+        private static let volumePrefix = "vol:"
+
+        /// Nothing for a local path.
+        init?(_ text: String) {
+            let (container, path) = Copy.split(text)
+            guard let container else { return nil }
+            if container + ":" == Self.volumePrefix, let end = path.firstRange(of: ":/")?.lowerBound {
+                name = Self.volumePrefix + path[..<end]
+                self.path = String(path[path.index(after: end)...])
+            } else {
+                name = container
+                self.path = path
+            }
+        }
+
+        func archive(_ path: String, _ more: [(String, String?)] = []) throws(CLIError) -> String {
+            let owner =
+                name.hasPrefix(Self.volumePrefix)
+                ? "/volumes/" + escaped(String(name.dropFirst(Self.volumePrefix.count))) : try containerPath(name)
+            return owner + "/archive" + query(more + [("path", path)])
         }
     }
 
@@ -57,29 +79,23 @@ struct Copy: Command {
         }
     }
 
-    private func archivePath(_ container: String, _ path: String, _ more: [(String, String?)] = []) throws(CLIError)
-        -> String
-    {
-        try containerPath(container) + "/archive" + query(more + [("path", path)])
-    }
-
     /// The status of a path in the container; `nil` when it cannot be had.
-    private func status(_ client: Client, _ container: String, _ path: String) throws(CLIError) -> PathStatus? {
-        let request = Request(method: "HEAD", path: try archivePath(container, path))
+    private func status(_ client: Client, _ remote: Remote, _ path: String) throws(CLIError) -> PathStatus? {
+        let request = Request(method: "HEAD", path: try remote.archive(path))
         let response = try client.send(request)
         client.recycle(response)
         return response.status == 200 ? PathStatus(response) : nil
     }
 
-    private func copyOut(_ client: Client, _ container: String, _ path: String, _ local: String) throws(CLIError) {
+    private func copyOut(_ client: Client, _ remote: Remote, _ local: String) throws(CLIError) {
         let target = local == "-" ? local : CopyPath.local(local)
         if target != "-" { try Self.checkOutput(target) }
-        var source = CopyPath(path: path, exists: true)
-        if followLink, let status = try status(client, container, path), status.isLink {
-            let resolved = CopyPath.resolve(status.target, from: path)
-            (source.path, source.rebase) = CopyPath.renamed(path, resolved: resolved)
+        var source = CopyPath(path: remote.path, exists: true)
+        if followLink, let status = try status(client, remote, remote.path), status.isLink {
+            let resolved = CopyPath.resolve(status.target, from: remote.path)
+            (source.path, source.rebase) = CopyPath.renamed(remote.path, resolved: resolved)
         }
-        let response = try client.open("GET", try archivePath(container, source.path))
+        let response = try client.open("GET", try remote.archive(source.path))
         if target == "-" {
             guard !Terminal.isTerminal(1) else { throw CLIError("refusing to copy to a terminal, use redirection") }
             return try Download.write(response, to: nil)
@@ -104,13 +120,13 @@ struct Copy: Command {
         progress.finish(counter.bytes, "to \(target)")
     }
 
-    private func copyIn(_ client: Client, _ container: String, _ local: String, _ path: String) throws(CLIError) {
-        let shown = "\(container):\(path)"
-        var target = CopyPath(path: path)
-        var status = try status(client, container, path)
+    private func copyIn(_ client: Client, _ local: String, _ remote: Remote) throws(CLIError) {
+        let shown = "\(remote.name):\(remote.path)"
+        var target = CopyPath(path: remote.path)
+        var status = try status(client, remote, remote.path)
         if let link = status, link.isLink {
-            target.path = CopyPath.resolve(link.target, from: path)
-            status = try self.status(client, container, target.path)
+            target.path = CopyPath.resolve(link.target, from: remote.path)
+            status = try self.status(client, remote, target.path)
         }
         if status?.isDevice == true {
             throw CLIError("destination \"\(shown)\" must be a directory or a regular file: got a device")
@@ -120,7 +136,7 @@ struct Copy: Command {
         if local == "-" {
             guard target.isFolder else { throw CLIError("destination \"\(shown)\" must be a directory") }
             let input = try Upload(path: nil)
-            return try put(client, container, target.path, input.next)
+            return try put(client, remote, target.path, input.next)
         }
         let source = try CopyPath.source(CopyPath.local(local), followsLink: followLink)
         let plan = try CopyPath.plan(from: source, to: target)
@@ -128,21 +144,21 @@ struct Copy: Command {
         var archive = ArchiveSource(path: CopyPath.clean(source.path), name: name == "/" ? "." : name)
         var progress = CopyProgress(quiet: quiet, "Copying to container - ")
         var bytes: Int64 = 0
-        try put(client, container, plan.folder) { () throws(CLIError) in
+        try put(client, remote, plan.folder) { () throws(CLIError) in
             let part = try archive.next()
             bytes += Int64(part.count)
             progress.show(bytes)
             return part
         }
-        progress.finish(bytes, "to \(container):\(target.path)")
+        progress.finish(bytes, "to \(remote.name):\(target.path)")
     }
 
     private func put(
-        _ client: Client, _ container: String, _ folder: String, _ next: () throws(CLIError) -> [UInt8]
+        _ client: Client, _ remote: Remote, _ folder: String, _ next: () throws(CLIError) -> [UInt8]
     ) throws(CLIError) {
         let more: [(String, String?)] = [("copyUIDGID", archive ? "true" : nil), ("noOverwriteDirNonDir", "true")]
         let response = try client.upload(
-            "PUT", try archivePath(container, folder, more), type: "application/x-tar", next: next)
+            "PUT", try remote.archive(folder, more), type: "application/x-tar", next: next)
         _ = try response.body()
     }
 
