@@ -47,8 +47,10 @@ struct Run: Command {
         let id = try ContainerCreation(client: client, settings: settings, options: container, pull: pull).create(
             document)
         if detach {
+            // Told also of one that does not start, as by Docker's client: it is there.
+            defer { say(id) }
             try client.call("POST", "/containers/\(id)/start")
-            return say(id)
+            return
         }
         let input = try body.attaches("stdin")
         let output = try body.attaches("stdout")
