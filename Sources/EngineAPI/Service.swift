@@ -33,15 +33,28 @@ package struct EngineAPI: Sendable {
         let call = Call(
             engine: engine, request: request, parameters: match.parameters, version: match.version, logger: logger)
         do {
-            return Self.marked(try await match.handler(call))
+            let response = Self.marked(try await match.handler(call))
+            note(request, match.pattern, status: response.status)
+            return response
         } catch {
             let (status, message) = APIError.describe(error)
+            note(request, match.pattern, status: status)
             // What the engine does not do is told to the client alone.
             if status == 500 {
                 logger.error("request failed", metadata: ["path": "\(request.path)", "error": "\(message)"])
             }
             throw error
         }
+    }
+
+    /// What was asked by whom, for a daemon that logs more. Names and queries are left out: they may hold secrets.
+    private func note(_ request: Request, _ pattern: String, status: Int) {
+        logger.debug(
+            "request",
+            metadata: [
+                "operation": "\(request.method) \(pattern)", "status": "\(status)",
+                "agent": "\((request.headers["user-agent"] ?? "").printable)",
+            ])
     }
 
     /// The headers every answer carries.

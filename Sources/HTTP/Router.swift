@@ -46,6 +46,8 @@ package struct Route<Handler: Sendable>: Sendable {
 package struct Router<Handler: Sendable>: Sendable {
     package struct Match: Sendable {
         package let handler: Handler
+        /// Of the row, such as `/containers/{id}/json`.
+        package let pattern: String
         package let parameters: [String: String]
         /// As in the path, or the newest.
         package let version: APIVersion
@@ -94,7 +96,8 @@ package struct Router<Handler: Sendable>: Sendable {
         guard let (row, parameters) = find(method, segments) else { throw HTTPError(404, "page not found") }
         try check(version)
         if let since = row.route.since, version < since { throw HTTPError(404, "page not found") }
-        return Match(handler: row.route.handler, parameters: parameters, version: version)
+        return Match(
+            handler: row.route.handler, pattern: row.route.pattern, parameters: parameters, version: version)
     }
 
     private func check(_ version: APIVersion) throws(HTTPError) {

@@ -4,7 +4,7 @@ import Testing
 /// Clients from PyPI that nobody here wrote: docker-py, which many programs talk to Docker by, and testcontainers.
 @Suite struct DockerPyTests {
     /// Where `make deps` has put clients.
-    private static let python =
+    static let python =
         [Lab.root.path + "/.build/python/bin/python3", "/usr/bin/python3"]
         .first { FileManager.default.isExecutableFile(atPath: $0) } ?? "python3"
 

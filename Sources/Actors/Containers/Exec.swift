@@ -51,11 +51,20 @@ package actor Exec {
     /// A client that saw its streams end asks at once for the exit code, which may be a moment behind.
     private static let inspectPolls = 20
     private static let inspectInterval = Duration.milliseconds(5)
+    /// How long a new size waits for the start, as in Docker.
+    private static let startPatience = Duration.seconds(10)
 
     init(_ container: Container, _ config: ExecConfig) {
         self.container = container
         containerID = container.id
         self.config = config
+    }
+
+    private var isToCome: Bool {
+        switch phase {
+        case .created, .starting: true
+        case .running, .ended: false
+        }
     }
 
     /// Executes the command.
@@ -119,7 +128,16 @@ package actor Exec {
         return canRemove
     }
 
+    /// - Throws: ``EngineError``: `.conflict` when it has ended, `.system` when nobody starts it in ten seconds.
     package func resize(rows: Int, columns: Int) async throws {
+        // As Docker: a client that has asked for the start knows no better than to send the size at once.
+        let end = ContinuousClock.now + Self.startPatience
+        while isToCome {
+            guard ContinuousClock.now < end else {
+                throw EngineError(.system, "timeout waiting for exec session ready")
+            }
+            try await Task.sleep(for: Self.inspectInterval)
+        }
         guard case .running(let connection, _) = phase else {
             throw EngineError(.conflict, "exec process is not running")
         }

@@ -139,7 +139,7 @@ extension StringProtocol {
     var hasControlCharacter: Bool { utf8.contains { $0 < 0x20 || $0 == 0x7F } }
 
     /// The text for a message: without control characters, and cut so that a hostile value cannot fill a log.
-    var printable: String {
+    package var printable: String {
         String(
             String.UnicodeScalarView(unicodeScalars.prefix(120).map { $0.value < 0x20 || $0.value == 0x7F ? "?" : $0 }))
     }

@@ -13,15 +13,22 @@ package struct RemoteImage: Sendable {
 
 extension ImageStore {
     /// Looks a reference up at its registry.
+    ///
+    /// - Throws: `RegistryError` as it came: who may not look is told so, though a pull calls such an image not found.
     package nonisolated func resolveRemote(_ reference: Reference, credentials: Credentials?) async throws
         -> RemoteImage
     {
-        do {
-            let image = try await client.resolve(reference, platform: .host, credentials: credentials)
-            return RemoteImage(
-                mediaType: image.index?.mediaType ?? image.mediaType, digest: image.referenceDigest,
-                size: Int64(image.index?.bytes.count ?? image.manifestBytes.count), platforms: [.host])
-        } catch { throw Self.told(error) }
+        let image = try await client.resolve(reference, platform: .host, credentials: credentials)
+        return RemoteImage(
+            mediaType: image.index?.mediaType ?? image.mediaType, digest: image.referenceDigest,
+            size: Int64(image.index?.bytes.count ?? image.manifestBytes.count), platforms: [.host])
+    }
+
+    /// Asks the index that a term begins with, or Docker Hub's.
+    package nonisolated func search(
+        _ term: String, limit: Int, credentials: Credentials?
+    ) async throws -> [RegistryClient.SearchResult] {
+        try await client.search(term, limit: limit, credentials: credentials)
     }
 
     /// Tries credentials (`docker login`).

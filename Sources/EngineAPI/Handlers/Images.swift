@@ -15,7 +15,12 @@ enum Images {
 
     static func inspect(_ call: Call) async throws -> Response {
         let image = try await call.engine.images.image(call.id)
-        return Call.json(ImageWire.details(image, driver: call.engine.host.storageDriver))
+        // docker-compose 1 speaks any version and cannot recreate a container without them.
+        let insists = call.request.headers["user-agent"]?.hasPrefix("docker-compose/1.") == true
+        return Call.json(
+            ImageWire.details(
+                image, driver: call.engine.host.storageDriver, version: call.version,
+                hasContainerConfig: insists || call.version < APIVersion(1, 45)))
     }
 
     static func history(_ call: Call) async throws -> Response {
@@ -53,8 +58,47 @@ enum Images {
     }
 
     static func search(_ call: Call) async throws -> Response {
-        throw EngineError(
-            .notImplemented, "image search is not supported: search the registry's own pages, then pull by name")
+        let limit = try searchLimit(call)
+        let filters = try call.filters()
+        try Filter.check(filters, known: ["is-automated", "is-official", "stars"])
+        // As Docker Hub: nothing is automated any more.
+        let isAutomated = try Filter.truth(filters, "is-automated", default: false)
+        let isOfficial = try Filter.truth(filters, "is-official", default: false)
+        let stars = try (filters["stars"] ?? []).map { text in
+            guard let count = Int(text) else {
+                throw EngineError(.invalidParameter, "invalid filter 'stars=\(text.printable)'")
+            }
+            return count
+        }
+        let found =
+            isAutomated
+            ? []
+            : try await call.engine.images.search(call.text("term") ?? "", limit: limit, credentials: call.credentials)
+        let kept = found.filter { result in
+            (filters["is-official"] == nil || result.isOfficial == isOfficial)
+                && result.starCount >= stars.max() ?? .min
+        }
+        return Call.json(
+            .array(
+                kept.map { result in
+                    [
+                        "star_count": .int(Int64(result.starCount)), "is_official": .bool(result.isOfficial),
+                        "name": .string(result.name), "is_automated": false,
+                        "description": .string(result.description),
+                    ]
+                }))
+    }
+
+    /// How many results a search is to have, as Docker bounds it.
+    private static func searchLimit(_ call: Call) throws -> Int {
+        guard let text = call.text("limit") else { return 25 }
+        guard let limit = Int(text), limit >= 0 else {
+            throw EngineError(.invalidParameter, "invalid limit specified: \(text.printable)")
+        }
+        guard limit <= 100 else {
+            throw EngineError(.invalidParameter, "limit \(limit) is outside the range of [1, 100]")
+        }
+        return limit == 0 ? 25 : limit
     }
 
     static func distribution(_ call: Call) async throws -> Response {

@@ -1,5 +1,6 @@
 import Actors
 import Foundation
+import HTTP
 import OCI
 
 /// Images as the API shows them.
@@ -20,19 +21,31 @@ enum ImageWire {
         record.config.created.flatMap { Timestamp($0) }?.seconds ?? 0
     }
 
-    static func details(_ image: ImageSnapshot, driver: String) -> JSON {
+    /// - Parameters:
+    ///   - version: that the client speaks.
+    ///   - hasContainerConfig: with members that Docker has sent to versions before 1.45.
+    static func details(
+        _ image: ImageSnapshot, driver: String, version: APIVersion, hasContainerConfig: Bool
+    ) -> JSON {
         let record = image.record
         let config = record.config
         var value: JSON = [
             "Id": .string("\(record.id)"), "RepoTags": JSON(image.repoTags), "RepoDigests": JSON(image.repoDigests),
             "Parent": "", "Comment": .string(config.history?.last?.comment ?? ""),
-            "Created": .string(config.created ?? ContainerRecord.State.never), "DockerVersion": "",
-            "Author": .string(config.author ?? ""), "Config": config.config.map(self.config) ?? nil,
-            "Architecture": .string(config.architecture),
+            "Created": .string(config.created ?? ContainerRecord.State.never),
         ]
+        if hasContainerConfig {
+            value.append("Container", "")
+            value.append("ContainerConfig", self.config(ContainerConfig()))
+        }
+        value.append("DockerVersion", "")
+        value.append("Author", .string(config.author ?? ""))
+        value.append("Config", config.config.map(self.config) ?? nil)
+        value.append("Architecture", .string(config.architecture))
         if let variant = config.variant { value.append("Variant", .string(variant)) }
         value.append("Os", .string(config.os))
         value.append("Size", .int(record.size))
+        if version < APIVersion(1, 44) { value.append("VirtualSize", .int(record.size)) }
         value.append("GraphDriver", ["Data": nil, "Name": .string(driver)])
         value.append(
             "RootFS", ["Type": "layers", "Layers": .array(config.rootfs.diffIDs.map { .string("\($0)") })])

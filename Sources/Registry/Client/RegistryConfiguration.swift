@@ -23,6 +23,8 @@ package struct RegistryConfiguration: Sendable {
         /// Body of an error reply that is read for its message.
         package var errorBytesMax = 64 << 10
         package var tagsPageBytesMax = 4 << 20
+        /// A hundred results, each with a description that indexes cut at a few hundred bytes.
+        package var searchBytesMax = 1 << 20
         /// Tags of one repository, over all pages.
         package var tagsMax = 200_000
         /// Children of one index that are looked at.

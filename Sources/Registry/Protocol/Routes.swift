@@ -10,6 +10,10 @@ enum Routes {
     static func blob(_ repository: String, _ digest: Digest) -> String { "/v2/\(repository)/blobs/\(digest)" }
     static func uploads(_ repository: String) -> String { "/v2/\(repository)/blobs/uploads/" }
     static func tags(_ repository: String) -> String { "/v2/\(repository)/tags/list" }
+    /// What users type may be anything: it is escaped.
+    static func search(_ words: String, limit: Int) -> String {
+        "/v1/search?q=\(Location.encoded(words))&n=\(limit)"
+    }
 }
 
 extension MediaType {
