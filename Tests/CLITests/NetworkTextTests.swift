@@ -126,7 +126,7 @@ import Testing
             "Containers": ["b": ["Name": "x"], "a": ["Name": "y", "EndpointID": ""]], "Labels": ["z": "1", "a": "2"],
         ]
         #expect(
-            GoRecords.typed(sent).encoded()
+            GoRecords.typed(sent, "network.Inspect").encoded()
                 == #"{"EnableIPv4":false,"EnableIPv6":false,"IPAM":{"Driver":"default","Config":[]},"#
                 + #""Containers":{"a":{"Name":"y","EndpointID":""},"b":{"Name":"x"}},"Labels":{"a":"2","z":"1"}}"#)
     }

@@ -42,7 +42,7 @@ import Testing
     ])
     func `templates give what Go's give`(template: String, text: String) throws {
         let value = try JSONParser.parse(#"{"A":{"B":1},"L":["x","y"],"S":"hi","E":""}"#)
-        #expect(try Template(template).render(value) == text)
+        #expect(try Template(template).render(GoValue(open: value, "some.Type")) == text)
     }
 
     @Test(arguments: [
@@ -65,18 +65,20 @@ import Testing
 
     @Test(arguments: [
         (#"{{printf "%5d|%-4s|%.2s|%q|%v%%" .N .S "abc" .S .L}}"#, #"    7|hi  |ab|"hi"|[x y]%"#),
-        (#"{{printf "%05d %x %T %T" .N 255 .S .N}}"#, "00007 ff string int"),
+        (#"{{printf "%05d %x %T %T" .N 255 .S .N}}"#, "00007 ff string int64"),
         (#"{{slice .S 1}} {{slice .L 0 1}}"#, "i [x]"),
         (#"{{.Nothing}} {{.Labels}} {{json .Nothing}}"#, "[] map[] null"),
     ])
     func `values are printed as Go prints them`(template: String, text: String) throws {
         let value = try JSONParser.parse(#"{"L":["x","y"],"S":"hi","N":7,"Nothing":null,"Labels":null}"#)
-        #expect(try Template(template).render(value) == text)
+        #expect(try Template(template).render(GoValue(open: value, "some.Type")) == text)
     }
 
     @Test func `a member that is not there is an error, but not in a map of the user's`() throws {
-        let value = try JSONParser.parse(#"{"Config":{"Labels":{"a":"b"}}}"#)
-        #expect(try Template("{{.Config.Labels.c}}").render(value, missingKeysFail: true) == "<no value>")
+        let sent = try JSONParser.parse(#"{"Config":{"Labels":{"a":"b"}}}"#)
+        let typed = GoValue(sent, .record("container.InspectResponse"))
+        #expect(try Template("{{.Config.Labels.c}}").render(typed) == "<no value>")
+        let value = GoValue(decoded: sent, numbersAreText: true)
         let error = #expect(throws: CLIError.self) {
             try Template("{{.Config.Nope}}").render(value, missingKeysFail: true)
         }

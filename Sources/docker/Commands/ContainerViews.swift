@@ -73,35 +73,32 @@ struct Events: Command {
         let client = try settings.client()
         let response = try client.open("GET", "/events" + query(parameters))
         let isObject = format == "json" || format == "{{json .}}"
-        let template: Template? = try format.flatMap { isObject ? nil : $0 }.map { (text) throws(CLIError) in
-            try Template(text)
-        }
+        let template = try isObject ? nil : format.map(Self.template)
         while let event = try response.nextMessage() {
             if isObject {
                 writeLine(object(event).encoded(escapingHTML: false))
             } else if let template {
-                writeLine(try template.render(fields(event)))
+                let message = GoValue(event, .pointer(.record("events.Message")))
+                do throws(CLIError) { writeLine(try template.render(message)) } catch { throw Self.malformed(error) }
             } else {
                 writeLine(text(event))
             }
         }
     }
 
+    private static func template(_ format: String) throws(CLIError) -> Template {
+        do throws(CLIError) { return try Template(format) } catch { throw malformed(error) }
+    }
+
+    private static func malformed(_ error: CLIError) -> CLIError {
+        CLIError(
+            "Error parsing format: \(error.message.droppingPrefix("template parsing error: "))", exitCode: 64)
+    }
+
     /// The event with its members in Docker's order.
     private func object(_ event: JSON) -> JSON {
         let names = ["status", "id", "from", "Type", "Action", "Actor", "scope", "time", "timeNano"]
         return .object(names.compactMap { name in event[name].map { .init(name: name, value: $0) } })
-    }
-
-    /// The event as templates see it: with the names of Docker's type.
-    private func fields(_ event: JSON) -> JSON {
-        [
-            "Status": .string(event.text("status")), "ID": .string(event.text("id")),
-            "From": .string(event.text("from")), "Type": .string(event.text("Type")),
-            "Action": .string(event.text("Action")), "Actor": event["Actor"] ?? .null,
-            "Scope": .string(event.text("scope")), "Time": JSON(event.int("time")),
-            "TimeNano": JSON(event.int("timeNano")),
-        ]
     }
 
     private func writeLine(_ text: String) {

@@ -29,7 +29,7 @@ struct ListContexts: Command {
         let listing = Listing(
             standard:
                 "table {{.Name}}{{if .Current}} *{{end}}\t{{.Description}}\t{{.DockerEndpoint}}\t{{.Error}}",
-            headers: ["DockerEndpoint": "DOCKER ENDPOINT", "Current": "<no value>"], identifier: "Name",
+            headers: ["DockerEndpoint": "DOCKER ENDPOINT", "Current": Listing.untitled], identifier: "Name",
             rowType: "*formatter.clientContextContext")
         if quiet {
             contexts.forEach { say($0.0) }
@@ -51,10 +51,10 @@ struct InspectContexts: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let template = try Inspector.template(format)
-        var found: [JSON] = []
+        var found: [GoValue] = []
         var failures: [String] = []
         for name in names.isEmpty ? [settings.contextName] : names {
-            do throws(CLIError) { found.append(try document(name, settings)) } catch {
+            do throws(CLIError) { found.append(GoValue(open: try document(name, settings), "interface {}")) } catch {
                 failures.append(error.message)
             }
         }

@@ -80,7 +80,7 @@ struct DiskUsageDetails {
                 "BuildCache": .array(records(true)),
             ]
             if format == "json" { return whole.encoded() }
-            return try Template(format ?? "").render(whole, missingKeysFail: true)
+            return try Template(format ?? "").render(GoValue(open: whole, "*formatter.diskUsageContext"))
         }
         let columns: [(title: String, rows: [JSON], listing: Listing)] = [
             ("Images space usage:", images(false), Self.images),

@@ -34,7 +34,7 @@ enum Inspector {
             throw CLIError("unknown type: \"\(kind ?? "")\": must be one of \(names)")
         }
         let template = try template(format)
-        var found: [JSON] = []
+        var found: [GoValue] = []
         var failures: [String] = []
         for name in names {
             do throws(CLIError) {
@@ -49,39 +49,56 @@ enum Inspector {
 
     /// The template of a format; none for `json`.
     static func template(_ format: String?) throws(CLIError) -> Template? {
-        try format.flatMap { $0 == "json" ? nil : $0 }.map { (text) throws(CLIError) in try Template(text) }
+        try format.flatMap { ["", "json"].contains($0) ? nil : $0 }.map { (text) throws(CLIError) in try Template(text)
+        }
     }
 
     /// Prints what was found: by the template, or as an array on one line or several; then complains about the rest.
     static func tell(
-        _ found: [JSON], _ failures: [String], _ template: Template?, isCompact: Bool, escapingHTML: Bool = false
+        _ found: [GoValue], _ failures: [String], _ template: Template?, isCompact: Bool, escapingHTML: Bool = false
     ) throws(CLIError) {
+        let whole = JSON.array(found.map(\.json))
         if let template {
-            try show(found.map { GoRecords.typed($0) }, template)
+            try show(found, template)
         } else if isCompact {
-            say(JSON.array(found).encoded(escapingHTML: escapingHTML))
+            say(whole.encoded(escapingHTML: escapingHTML))
         } else {
-            say(found.isEmpty ? "[]" : JSON.array(found).indented(escapingHTML: escapingHTML))
+            say(found.isEmpty ? "[]" : whole.indented(escapingHTML: escapingHTML))
         }
         guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
     }
 
-    /// A line for each; what cannot be shown is told behind all of them.
-    private static func show(_ found: [JSON], _ template: Template) throws(CLIError) {
-        if found.isEmpty { say("") }
+    /// A line for each, an empty one where there is none; what cannot be shown is told behind all of them.
+    private static func show(_ found: [GoValue], _ template: Template) throws(CLIError) {
+        var isEmpty = true
         var failures: [String] = []
+        defer { if isEmpty { say("") } }
         for value in found {
-            do throws(CLIError) { say(try template.render(value, missingKeysFail: true)) } catch {
-                say("")
+            do throws(CLIError) {
+                say(try text(of: value, template))
+                isEmpty = false
+            } catch {
                 failures.append("template parsing error: \(error.message)")
             }
         }
         guard failures.isEmpty else { throw CLIError(failures.joined(separator: "\n")) }
     }
 
+    /// As Docker's type holds it; or, where that does not have what the template names, as the daemon sent it.
+    private static func text(of value: GoValue, _ template: Template) throws(CLIError) -> String {
+        guard case .record(let root) = value.type else { return try template.render(value) }
+        let typed = GoValue(GoRecords.typed(value.json, root), value.type)
+        // Of volumes Docker has no other.
+        guard root != GoTypes.roots["volume"] else { return try template.render(typed) }
+        do throws(CLIError) { return try template.render(typed) } catch {
+            let sent = GoValue(decoded: value.json, numbersAreText: true)
+            return try template.render(sent, missingKeysFail: true)
+        }
+    }
+
     private static func look(
         _ client: Client, _ name: String, _ kinds: [Kind], size: Bool, _ more: [(String, String?)]
-    ) throws(CLIError) -> JSON {
+    ) throws(CLIError) -> GoValue {
         if kinds.count == 1, let kind = kinds.first, name.trimmed.isEmpty {
             throw CLIError("invalid \(kind.name) name or ID: value is empty")
         }
@@ -92,8 +109,9 @@ enum Inspector {
                 let path = kind.path + escaped(name, keeping: kind.name == "image" ? "/:@" : "") + kind.suffix
                 let found = try client.call("GET", path + query(parameters))
                 if size, kind.name != "container" { complain("WARNING: --size ignored for \(kind.name)") }
-                // Docker holds these as types of its own, whose maps are in order.
-                return kind.name == "volume" ? GoRecords.typed(found) : found
+                guard let root = GoTypes.roots[kind.name] else { return GoValue(open: found, "interface {}") }
+                // Docker holds volumes alone as its own type when it shows them whole.
+                return GoValue(kind.name == "volume" ? GoRecords.typed(found, root) : found, .record(root))
             } catch  where error.status == 404 || error.status == 400 && kinds.count > 1 {
                 last = error
             }

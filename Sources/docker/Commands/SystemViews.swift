@@ -22,7 +22,7 @@ struct ShowVersion: Command {
         if let format {
             let both: JSON = ["Client": own, "Server": server == .null ? .null : Self.typed(server)]
             let template = format == "json" ? "{{json .}}" : format
-            say(try Template(template).render(both, missingKeysFail: server != .null))
+            try Template(template, name: "version").show(GoValue(open: both, "system.versionInfo"), or: failure)
         } else {
             say(Self.lines("Client:", " ", own, client: true))
             if server != .null { say(Self.serverLines(server)) }
@@ -98,12 +98,20 @@ struct Info: Command {
             "Context": .string(settings.contextName),
             "Plugins": [], "Warnings": .null,
         ]
+        let template = try format.map { (text) throws(CLIError) in
+            try Template(text == "json" ? "{{json .}}" : text)
+        }
+        // What is told of the client alone needs no daemon.
+        if let template, template.text != "{{json .}}" {
+            let own = GoValue(open: ["ClientInfo": client], "system.dockerInfo")
+            if let text = try? template.render(own) { return say(text) }
+        }
         var info = JSON.object([])
         var failure: CLIError?
         do throws(CLIError) { info = try settings.client().call("GET", "/info") } catch { failure = error }
-        if let format {
+        if let template {
             let whole = JSON.object(info.members + [.init(name: "ClientInfo", value: client)])
-            say(try Template(format == "json" ? "{{json .}}" : format).render(whole, missingKeysFail: failure == nil))
+            try template.show(GoValue(open: whole, "system.dockerInfo"), or: failure)
         } else {
             say(
                 "Client:\n Version:    \(Version.client)\n Context:    \(settings.contextName)\n Debug Mode: \(settings.options.debug)\n\nServer:"

@@ -13,9 +13,7 @@ enum Labels {
     static func methods(_ rows: [JSON], _ objects: [JSON], by name: String) -> TemplateEvaluator.Methods {
         let known = Dictionary(zip(rows, objects).map { ($0.text(name), $1["Labels"] ?? .null) }) { first, _ in first }
         return [
-            "Label": { row, arguments in
-                .string(known[row.text(name)]?.text(arguments.first?.string ?? "") ?? "")
-            }
+            "Label": { row, argument in .string(known[row.text(name)]?.text(argument.string ?? "") ?? "") }
         ]
     }
 }

@@ -1,5 +1,8 @@
 /// A list of objects shown as Docker's formatter does: a table, quiet identifiers, JSON lines or a template.
 struct Listing {
+    /// The header of a column that has none.
+    static let untitled = "<no value>"
+
     /// The template of the default table, such as `table {{.ID}}\t{{.Image}}`.
     let standard: String
     /// Headers that are not just the field's name in capitals.
@@ -26,12 +29,12 @@ struct Listing {
         if text == "raw", let raw { text = quiet ? raw.quiet : raw.all }
         if text == "table" { text = standard }
         if text == "json" { text = "{{json .}}" }
-        text = Self.unescaped(text)
         // A whole row goes through Go's own encoder, which escapes `<`, `>` and `&`; single fields do not.
         if text == "{{json .}}" { return rows(nil).map { $0.encoded() + "\n" }.joined() }
         let isTable = text.hasPrefix("table")
         let template: Template
-        do throws(CLIError) { template = try Template(isTable ? String(text.dropFirst(5)).trimmed : text) } catch {
+        if isTable { text.removeFirst(5) }
+        do throws(CLIError) { template = try Template(Self.unescaped(text.trimming { $0 == " " })) } catch {
             throw CLIError("\(errorWords.parsing): \(error.message.droppingPrefix("template parsing error: "))")
         }
         // Methods look a row's object up by its identifier.
@@ -43,29 +46,39 @@ struct Listing {
 
     private func lines(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
         var out = ""
-        for row in rows { out += try template.render(row, methods: methods, rowType: rowType) + "\n" }
+        for row in rows { out += try text(row, template) + "\n" }
         return out
+    }
+
+    private func text(_ row: JSON, _ template: Template) throws(CLIError) -> String {
+        try template.render(GoValue(open: row, rowType), methods: methods)
     }
 
     private func table(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
         let names = (rows.first?.members.map(\.name) ?? []) + template.fieldNames
-        let header = JSON.object(names.map { .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0))) })
+        let header = JSON.object(
+            names.filter { headers[$0] != Self.untitled }.map {
+                .init(name: $0, value: .string(headers[$0] ?? Self.capitals($0)))
+            })
         // A method's column is named after its argument: `{{.Label "a"}}` is the column `a`.
-        let titles = methods.mapValues { _ in { @Sendable (_: JSON, arguments: [JSON]) in arguments.first ?? .null } }
+        let titles = methods.mapValues { _ in { @Sendable (_: JSON, argument: JSON) in argument } }
         let columns = template.columns
-        var table = Table(try cells(of: header, columns, titles))
-        for row in rows { table.add(try cells(of: row, columns, methods, rowType: rowType)) }
+        var table = Table(
+            try cells(columns) { (column) throws(CLIError) in
+                try column.render(GoValue(header, .map("string", .text)), methods: titles, functionsPassOn: true)
+            })
+        for row in rows { table.add(try cells(columns) { (column) throws(CLIError) in try text(row, column) }) }
         return table.rendered()
     }
 
     /// The texts of a line; a tab in a value begins another cell, as in Docker.
     private func cells(
-        of row: JSON, _ columns: [Template], _ methods: TemplateEvaluator.Methods, rowType: String? = nil
+        _ columns: [Template], _ text: (Template) throws(CLIError) -> String
     ) throws(CLIError) -> [String] {
         var cells: [String] = []
         cells.reserveCapacity(columns.count)
         for column in columns {
-            let text = try column.render(row, methods: methods, rowType: rowType)
+            let text = try text(column)
             guard text.utf8.contains(UInt8(ascii: "\t")) else {
                 cells.append(text)
                 continue

@@ -1,331 +1,357 @@
-/// Runs a parsed template over a value.
+/// Runs a template over a value, as Go's text/template does.
 struct TemplateEvaluator {
-    /// Methods of Docker's formatting contexts that take arguments, such as `.Label "key"`.
-    typealias Methods = [String: @Sendable (JSON, [JSON]) -> JSON]
+    /// Methods of Docker's formatting contexts that take an argument, such as `.Label "key"`.
+    typealias Methods = [String: @Sendable (JSON, JSON) -> JSON]
 
-    static let functions: Set<String> = [
-        "json", "println", "print", "printf", "join", "upper", "lower", "title", "split", "index", "len", "eq", "ne",
-        "lt", "le",
-        "gt", "ge", "and", "or", "not", "pad", "truncate", "table", "slice",
-    ]
+    /// How much deeper templates may call each other than anybody needs.
+    private static let depthMax = 100
 
-    private let root: JSON
-    private let methods: Methods
-    private var variables: [String: JSON] = [:]
+    private static let passedOn: Set = ["json", "lower", "title", "truncate", "upper"]
 
-    private let missingKeysFail: Bool
-    /// What Go calls the type of a listing's rows, which have no other fields; nil for any other value.
-    private let rowType: String?
-    /// Members whose own members are named by users.
-    static let maps: Set = [
-        "Annotations", "AuxiliaryAddresses", "Containers", "DriverOpts", "ExposedPorts", "Labels", "Networks",
-        "Options", "PortBindings", "Ports",
-        "StorageOpt",
-        "Sysctls", "Tmpfs", "Volumes",
-    ]
-    /// Members that Docker's types hold as pointers; other absent values are lists.
-    private static let pointers: Set = [
-        "Descriptor", "Health", "Healthcheck", "IPAMConfig", "Init", "ManifestDescriptor", "MemorySwappiness",
-        "OomKillDisable",
-        "PidsLimit", "SizeRootFs", "SizeRw", "Status", "StopTimeout", "UsageData",
-    ]
-
-    init(root: JSON, methods: Methods, missingKeysFail: Bool = false, rowType: String? = nil) {
-        self.missingKeysFail = missingKeysFail
-        self.rowType = rowType
-        self.root = root
-        self.methods = methods
+    private enum Flow {
+        case on, leave, next
     }
 
-    mutating func render(_ nodes: [Template.Node], _ dot: JSON) throws(CLIError) -> String {
-        if nodes.count == 1, case .output(let calls) = nodes[0] { return shown(try pipeline(calls, dot), calls, dot) }
-        var out = ""
+    private let template: Template
+    private let methods: Methods
+    private let missingKeysFail: Bool
+    private let functionsPassOn: Bool
+    private let root: GoValue
+    private var variables: [(name: String, value: GoValue)]
+    /// What has been shown by now.
+    private(set) var out = ""
+    private var depth = 0
+    /// What was looked at last: errors name it.
+    private var place = Template.Place(position: 0, source: .text(""))
+
+    init(_ template: Template, _ root: GoValue, methods: Methods, missingKeysFail: Bool, functionsPassOn: Bool) {
+        self.template = template
+        self.root = root
+        self.methods = methods
+        self.missingKeysFail = missingKeysFail
+        self.functionsPassOn = functionsPassOn
+        variables = [("$", root)]
+    }
+
+    /// The text of the whole template.
+    mutating func render() throws(CLIError) -> String {
+        _ = try walk(template.nodes, root)
+        return out
+    }
+
+    // MARK: Errors
+
+    func failure(_ message: String) -> CLIError {
+        let before = template.text.utf8.prefix(place.position)
+        let line = before.reduce(1) { $1 == 0x0a ? $0 + 1 : $0 }
+        let column = before.reversed().prefix { $0 != 0x0a }.count
+        return CLIError(
+            "template: \(template.name):\(line):\(column): executing \(template.name.goQuoted) at <\(place.shown)>: \(message)"
+        )
+    }
+
+    // MARK: Nodes
+
+    private mutating func walk(_ nodes: [Template.Node], _ dot: GoValue) throws(CLIError) -> Flow {
         for node in nodes {
             switch node {
             case .text(let text): out += text
-            case .output(let calls): out += shown(try pipeline(calls, dot), calls, dot)
-            case .assign(let name, let calls): variables[name] = try pipeline(calls, dot)
-            case .branch(let kind, let names, let calls, let then, let otherwise):
-                out += try branch(kind, names, try pipeline(calls, dot), then, otherwise, dot)
+            case .action(let pipeline):
+                let value = try evaluate(pipeline, dot)
+                if pipeline.variables.isEmpty { show(value) }
+            case .leave: return .leave
+            case .next: return .next
+            case .branch(let branch):
+                let known = variables.count
+                defer { variables.removeSubrange(known...) }
+                let flow = try branch.kind == .range ? range(branch, dot) : choose(branch, dot)
+                if flow != .on { return flow }
+            case .call(let name, let argument, let place): try call(name, argument, place, dot)
             }
         }
-        return out
+        return .on
     }
 
-    /// What `{{.Path}}` prints for a null, which JSON has for several of Go's empty values.
-    private func shown(_ value: JSON, _ calls: [Template.Call], _ dot: JSON) -> String {
-        guard calls.count == 1, calls[0].operands.count == 1, case .path(let names, _) = calls[0].operands[0],
-            let name = names.last
-        else { return Self.text(value) }
-        // The only time that Docker's types hold as one.
-        if names == ["Created"], GoRecords.isNetwork(dot) { return Times.goString(rfc3339: Self.text(value)) }
-        guard value == .null, !Self.pointers.contains(name) else { return Self.text(value) }
-        return Self.maps.contains(name) ? "map[]" : "[]"
+    private mutating func show(_ value: GoValue) {
+        // What nearly every value of a listing is.
+        if case .string = value.type, case .string(let text) = value.json, value.ownText == nil { return out += text }
+        out += value.type == .missing ? "<no value>" : GoPrintf.text(value)
     }
 
-    private mutating func branch(
-        _ kind: String, _ names: [String], _ value: JSON, _ then: [Template.Node], _ otherwise: [Template.Node],
-        _ dot: JSON
-    ) throws(CLIError) -> String {
-        guard Self.isTrue(value) else { return try render(otherwise, dot) }
-        if kind != "range" {
-            if let name = names.first { variables[name] = value }
-            return try render(then, kind == "with" ? value : dot)
+    private mutating func choose(_ branch: Template.Branch, _ dot: GoValue) throws(CLIError) -> Flow {
+        let value = try evaluate(branch.pipeline, dot)
+        guard value.isTrue else { return try walk(branch.otherwise, dot) }
+        return try walk(branch.then, branch.kind == .with ? value : dot)
+    }
+
+    private mutating func range(_ branch: Template.Branch, _ dot: GoValue) throws(CLIError) -> Flow {
+        place = branch.place
+        let value = try evaluate(branch.pipeline, dot)
+        var pairs: [(GoValue, GoValue)] = []
+        switch value.type.pointed {
+        case .list: pairs = value.elements.enumerated().map { (GoValue(JSON($0.offset), .whole), $0.element) }
+        case .map(let key, _): pairs = value.members.map { (GoValue(.string($0.name), .string(key)), $0.value) }
+        case .int:
+            // No list of Docker's is longer; a number that is typed may be.
+            let count = min(max(0, value.json.int ?? 0), 1_000_000)
+            pairs = (0..<count).map { (GoValue(JSON($0), value.type), GoValue(JSON($0), value.type)) }
+        case .missing, .any: break
+        default: throw failure("range can't iterate over \(GoPrintf.text(value))")
         }
-        var pairs: [(JSON, JSON)] = []
-        if case .object(let members) = value {
-            pairs = members.sorted { $0.name < $1.name }.map { (.string($0.name), $0.value) }
-        } else {
-            pairs = value.elements.enumerated().map { (JSON($0.offset), $0.element) }
-        }
-        var out = ""
-        for (key, element) in pairs {
-            if let last = names.last { variables[last] = element }
-            if names.count == 2 { variables[names[0]] = key }
-            out += try render(then, element)
-        }
-        return out
-    }
-
-    private mutating func pipeline(_ calls: [Template.Call], _ dot: JSON) throws(CLIError) -> JSON {
-        var result: JSON?
-        for call in calls { result = try run(call, dot, piped: result) }
-        return result ?? .null
-    }
-
-    private mutating func run(_ call: Template.Call, _ dot: JSON, piped: JSON?) throws(CLIError) -> JSON {
-        var arguments: [JSON] = []
-        for operand in call.operands.dropFirst() { arguments.append(try value(operand, dot, call.place)) }
-        if let piped { arguments.append(piped) }
-        switch call.operands[0] {
-        case .function(let name): return try apply(name, arguments, call.place)
-        case .path(let names, _) where !arguments.isEmpty:
-            if let last = names.last, let method = methods[last] { return method(dot, arguments) }
-            return try value(call.operands[0], dot, call.place)
-        default: return try value(call.operands[0], dot, call.place)
-        }
-    }
-
-    /// - Parameter command: where the operand's command is.
-    private mutating func value(
-        _ operand: Template.Operand, _ dot: JSON, _ command: Template.Place
-    ) throws(CLIError) -> JSON {
-        switch operand {
-        case .literal(let value): return value
-        case .path(let names, let place): return try walk(dot, names, place)
-        case .variable("$", let names, let place): return try walk(root, names, place)
-        case .variable(let name, let names, let place): return try walk(variables[name] ?? .null, names, place)
-        case .nested(let calls, let names):
-            return try walk(try pipeline(calls, dot), names, calls.first?.place ?? command)
-        case .function(let name): return try apply(name, [], command)
-        }
-    }
-
-    private func walk(_ start: JSON, _ names: [String], _ place: Template.Place) throws(CLIError) -> JSON {
-        var value = start
-        var above: String?
-        for name in names {
-            if let next = value[name] ?? GoRecords.member(name, of: value) {
-                value = next
-            } else {
-                value = try missing(name, value, above, place)
-            }
-            above = name
-        }
-        return value
-    }
-
-    /// What a member is that is not there.
-    ///
-    /// - Parameter above: the name of the value that it is not in.
-    private func missing(
-        _ name: String, _ value: JSON, _ above: String?, _ place: Template.Place
-    ) throws(CLIError) -> JSON {
-        let isUsersMap = Self.maps.contains(above ?? "")
-        switch value {
-        case .null: return .string("<no value>")
-        case .object where rowType != nil && value == root:
-            throw place.error("can't evaluate field \(name) in type \(rowType ?? "")")
-        case .object where missingKeysFail && !isUsersMap:
-            // Docker's types leave empty maps out.
-            guard !Self.maps.contains(name) else { return .null }
-            throw place.error("map has no entry for key \"\(name)\"")
-        // As Go: a missing key of a map is "no value"; a list or a number has no fields at all.
-        case .object: return .string("<no value>")
-        default: throw place.error("can't evaluate field \(name) in type \(rowType == nil ? "interface {}" : "string")")
-        }
-    }
-
-    private func apply(
-        _ name: String, _ arguments: [JSON], _ place: Template.Place
-    ) throws(CLIError) -> JSON {
-        func text(_ index: Int) -> String { index < arguments.count ? Self.text(arguments[index]) : "" }
-        func number(_ index: Int) -> Int { index < arguments.count ? Int(clamping: arguments[index].int ?? 0) : 0 }
-        let first = arguments.first ?? .null
-        switch name {
-        case "json": return .string(first.encoded(escapingHTML: false))
-        case "println": return .string(arguments.map(Self.text).joined(separator: " ") + "\n")
-        case "print": return .string(arguments.map(Self.text).joined())
-        case "printf": return .string(Self.printf(arguments))
-        case "join": return .string(first.elements.map(Self.text).joined(separator: text(1)))
-        case "upper": return .string(text(0).uppercased())
-        case "lower": return .string(text(0).lowercased())
-        case "title":
-            return .string(
-                text(0).split(separator: " ", omittingEmptySubsequences: false).map {
-                    $0.prefix(1).uppercased() + $0.dropFirst()
-                }.joined(separator: " "))
-        case "split": return JSON(strings: Self.split(text(0), text(1)))
-        case "len":
-            return JSON(
-                first.elements.isEmpty
-                    ? (first.members.isEmpty ? (first.string?.utf8.count ?? 0) : first.members.count)
-                    : first.elements.count)
-        case "index": return try index(first, arguments.dropFirst(), place)
-        case "eq": return .bool(arguments.dropFirst().contains { $0 == first })
-        case "ne": return .bool(arguments.count > 1 && arguments[1] != first)
-        case "lt", "le", "gt", "ge": return .bool(Self.compare(name, arguments))
-        case "and": return arguments.first { !Self.isTrue($0) } ?? arguments.last ?? .null
-        case "or": return arguments.first { Self.isTrue($0) } ?? arguments.last ?? .null
-        case "not": return .bool(!Self.isTrue(first))
-        case "pad":
-            return .string(
-                text(0).isEmpty
-                    ? ""
-                    : String(repeating: " ", count: max(0, number(1))) + text(0)
-                        + String(repeating: " ", count: max(0, number(2))))
-        case "slice": return Self.slice(first, number(1), arguments.count > 2 ? number(2) : Int.max)
-        case "truncate": return .string(String(text(0).prefix(max(0, number(1)))))
-        default: return .string("")
-        }
-    }
-
-    private func index(
-        _ start: JSON, _ keys: ArraySlice<JSON>, _ place: Template.Place
-    ) throws(CLIError) -> JSON {
-        var value = start
-        for key in keys {
-            if let name = key.string {
-                value = value[name] ?? .string("")
-            } else {
-                guard let offset = key.int, value.elements.indices.contains(Int(clamping: offset)) else {
-                    throw place.error("error calling index: index out of range: \(Self.text(key))")
+        guard !pairs.isEmpty else { return try walk(branch.otherwise, dot) }
+        let mark = variables.count
+        for (index, element) in pairs {
+            let names = branch.pipeline.variables
+            let values = names.count > 1 ? [index, element] : [element]
+            for (name, value) in zip(names, values) {
+                if branch.pipeline.isAssignment {
+                    try assign(name, value)
+                } else if let slot = variables.lastIndex(where: { $0.name == name }) {
+                    variables[slot].value = value
                 }
-                value = value.elements[Int(clamping: offset)]
             }
+            let flow = try walk(branch.then, element)
+            variables.removeSubrange(mark...)
+            if flow == .leave { break }
+        }
+        return .on
+    }
+
+    private mutating func call(
+        _ name: String, _ argument: Template.Pipeline?, _ place: Template.Place, _ dot: GoValue
+    ) throws(CLIError) {
+        self.place = place
+        guard let nodes = template.definitions[name] else { throw failure("template \(name.goQuoted) not defined") }
+        guard depth < Self.depthMax else {
+            throw failure("exceeded maximum template depth (\(Self.depthMax))")
+        }
+        let value = try argument.map { (pipeline) throws(CLIError) in try evaluate(pipeline, dot) } ?? .missing
+        let saved = variables
+        variables = [("$", value)]
+        depth += 1
+        defer {
+            variables = saved
+            depth -= 1
+        }
+        _ = try walk(nodes, value)
+    }
+
+    private mutating func assign(_ name: String, _ value: GoValue) throws(CLIError) {
+        guard let slot = variables.lastIndex(where: { $0.name == name }) else {
+            throw failure("undefined variable: \(name)")
+        }
+        variables[slot].value = value
+    }
+
+    // MARK: Pipelines
+
+    private mutating func evaluate(_ pipeline: Template.Pipeline, _ dot: GoValue) throws(CLIError) -> GoValue {
+        place = .init(position: pipeline.position, source: .pipeline(pipeline))
+        var value: GoValue?
+        for (command, position) in zip(pipeline.commands, pipeline.places) {
+            value = try run(command, position, dot, value).unboxed
+        }
+        let result = value ?? .missing
+        for name in pipeline.variables {
+            if pipeline.isAssignment { try assign(name, result) } else { variables.append((name, result)) }
+        }
+        return result
+    }
+
+    private mutating func run(
+        _ command: [Template.Operand], _ position: Int, _ dot: GoValue, _ final: GoValue?
+    ) throws(CLIError) -> GoValue {
+        let first = command[0]
+        let arguments = Array(command.dropFirst())
+        switch first {
+        case .function(let name, _):
+            place = first.place
+            let whole = Template.Place(position: position, source: .command(command))
+            return try apply(name, arguments, whole, dot, final)
+        case .field(let names, _):
+            place = first.place
+            return try follow(dot, names, arguments, final, dot)
+        case .variable(let names, _) where names.count > 1:
+            place = first.place
+            return try follow(variable(names[0]), Array(names.dropFirst()), arguments, final, dot)
+        case .chain(let start, let names, _):
+            place = first.place
+            if case .null = start { throw failure("indirection through explicit nil in \(first.shown)") }
+            return try follow(try value(start, dot), names, arguments, final, dot)
+        case .null:
+            place = first.place
+            throw failure("nil is not a command")
+        default:
+            place = first.place
+            guard arguments.isEmpty, final == nil else {
+                throw failure("can't give argument to non-function \(first.shown)")
+            }
+            return try value(first, dot)
+        }
+    }
+
+    private func variable(_ name: String) throws(CLIError) -> GoValue {
+        guard let known = variables.last(where: { $0.name == name }) else {
+            throw failure("undefined variable: \(name)")
+        }
+        return known.value
+    }
+
+    /// An operand that stands alone.
+    private mutating func value(_ operand: Template.Operand, _ dot: GoValue) throws(CLIError) -> GoValue {
+        place = operand.place
+        switch operand {
+        case .dot: return dot
+        case .null: return GoValue(.null, .any)
+        case .bool(let flag, _): return GoValue(.bool(flag), .bool)
+        case .number(let number, let text, _):
+            let isFloat = GoValue.digits(number).contains { ".e".contains($0) } && !text.hasPrefix("'")
+            return GoValue(number, isFloat ? .float : .whole)
+        case .string(let text, _, _): return GoValue(.string(text), .text)
+        case .function(let name, _): return try apply(name, [], operand.place, dot, nil)
+        case .field(let names, _): return try follow(dot, names, [], nil, dot)
+        case .variable(let names, _):
+            return try follow(variable(names[0]), Array(names.dropFirst()), [], nil, dot)
+        case .chain(let start, let names, _): return try follow(try value(start, dot), names, [], nil, dot)
+        case .nested(let pipeline): return try evaluate(pipeline, dot)
+        }
+    }
+
+    // MARK: Fields
+
+    private mutating func follow(
+        _ start: GoValue, _ names: [String], _ arguments: [Template.Operand], _ final: GoValue?, _ dot: GoValue
+    ) throws(CLIError) -> GoValue {
+        guard !names.isEmpty else {
+            guard arguments.isEmpty, final == nil else {
+                throw failure("can't give argument to non-function \(place.shown)")
+            }
+            return start
+        }
+        var value = start
+        for (index, name) in names.enumerated() {
+            let isLast = index == names.count - 1
+            value = try field(value, name, isLast ? arguments : [], isLast ? final : nil, dot)
         }
         return value
     }
 
-    private static func compare(_ name: String, _ arguments: [JSON]) -> Bool {
-        guard arguments.count == 2, let left = arguments[0].double, let right = arguments[1].double else {
-            return false
+    private mutating func field(
+        _ receiver: GoValue, _ name: String, _ arguments: [Template.Operand], _ final: GoValue?, _ dot: GoValue
+    ) throws(CLIError) -> GoValue {
+        guard receiver.type != .missing else {
+            guard !missingKeysFail else { throw failure("nil data; no entry for key \(name.goQuoted)") }
+            return .missing
         }
-        switch name {
-        case "lt": return left < right
-        case "le": return left <= right
-        case "gt": return left > right
-        default: return left >= right
+        if receiver.type == .any { throw failure("nil pointer evaluating interface {}.\(name)") }
+        let count = arguments.count + (final == nil ? 0 : 1)
+        if let method = methods[name], receiver.type == root.type {
+            guard count == 1 else { throw failure("wrong number of args for \(name): want 1 got \(count)") }
+            let argument: GoValue
+            if let final { argument = final } else { argument = try value(arguments[0], dot).unboxed }
+            return GoValue(method(receiver.json, argument.json), .text)
         }
-    }
-
-    private static func split(_ text: String, _ separator: String) -> [String] {
-        guard separator.count == 1, let character = separator.first else { return [text] }
-        return text.split(separator: character, omittingEmptySubsequences: false).map(String.init)
-    }
-
-    private static func slice(_ value: JSON, _ start: Int, _ end: Int) -> JSON {
-        func bounds(_ count: Int) -> Range<Int> {
-            let low = min(max(0, start), count); return low..<max(low, min(end, count))
+        // The columns of a row are methods.
+        if count > 0, receiver.isRow, receiver.field(name) != nil {
+            throw failure("wrong number of args for \(name): want 0 got \(count)")
         }
-        guard let text = value.string else { return .array(Array(value.elements[bounds(value.elements.count)])) }
-        let bytes = Array(text.utf8)
-        return .string(String(decoding: bytes[bounds(bytes.count)], as: UTF8.self))
-    }
-
-    /// Go's Printf with flags, width and precision.
-    private static func printf(_ arguments: [JSON]) -> String {
-        var rest = arguments.dropFirst()
-        var out = ""
-        var format = text(arguments.first ?? .null)[...]
-        while let character = format.popFirst() {
-            guard character == "%" else {
-                out.append(character)
-                continue
+        switch receiver.type.pointed {
+        case .record, .open:
+            guard let field = receiver.field(name) else {
+                guard receiver.isNil, case .pointer(.open) = receiver.type else { break }
+                throw failure("nil pointer evaluating \(receiver.type.name).\(name)")
             }
-            let flags = format.prefix { "-+# 0".contains($0) }
-            format = format.dropFirst(flags.count)
-            let width = format.prefix { $0.isNumber }
-            format = format.dropFirst(width.count)
-            var precision: Int?
-            if format.first == "." {
-                let digits = format.dropFirst().prefix { $0.isNumber }
-                format = format.dropFirst(1 + digits.count)
-                precision = Int(digits) ?? 0
+            if receiver.isNil { throw failure("nil pointer evaluating \(receiver.type.name).\(name)") }
+            if count > 0 { throw failure("\(name) has arguments but cannot be invoked as function") }
+            return field
+        case .map("string", let element):
+            if count > 0 { throw failure("\(name) is not a method but has arguments") }
+            guard let member = receiver.json[name] else {
+                guard !missingKeysFail else { throw failure("map has no entry for key \(name.goQuoted)") }
+                return .missing
             }
-            guard let verb = format.popFirst() else { return out + "%!(NOVERB)" }
-            if verb == "%" {
-                out += "%"
-            } else {
-                let shown = rest.popFirst().map { printed($0, verb, precision) } ?? "%!\(verb)(MISSING)"
-                out += padded(shown, Int(width) ?? 0, left: flags.contains("-"), zeros: flags.contains("0"))
+            return receiver.part(member, element)
+        default: break
+        }
+        throw failure("can't evaluate field \(name) in type \(receiver.typeName)")
+    }
+
+    // MARK: Functions
+
+    private mutating func apply(
+        _ name: String, _ operands: [Template.Operand], _ whole: Template.Place, _ dot: GoValue, _ final: GoValue?
+    ) throws(CLIError) -> GoValue {
+        guard let function = TemplateFunctions.table[name] else {
+            throw failure("\(name.goQuoted) is not a defined function")
+        }
+        let count = operands.count + (final == nil ? 0 : 1)
+        if function.takesMore {
+            guard count >= function.parameters.count else {
+                throw failure(
+                    "wrong number of args for \(name): want at least \(function.parameters.count) got \(operands.count)"
+                )
+            }
+        } else if count != function.parameters.count {
+            throw failure("wrong number of args for \(name): want \(function.parameters.count) got \(count)")
+        }
+        if name == "and" || name == "or" {
+            var last = GoValue.missing
+            for operand in operands {
+                last = try value(operand, dot).unboxed
+                if last.isTrue == (name == "or") { return last }
+            }
+            return final ?? last
+        }
+        var arguments: [GoValue] = []
+        for (index, operand) in operands.enumerated() {
+            arguments.append(try argument(operand, function.parameter(index), dot))
+        }
+        if let final { arguments.append(try checked(final, function.parameter(arguments.count))) }
+        if name == "call" {
+            place = whole
+            let shown = operands.first?.shown ?? "value"
+            throw failure("error calling call: non-function \(shown) of type \(arguments[0].typeName)")
+        }
+        if functionsPassOn, Self.passedOn.contains(name) { return arguments[0] }
+        switch function.body(arguments) {
+        case .success(let value): return value
+        case .failure(let reason):
+            place = whole
+            throw failure("error calling \(name): \(reason.text)")
+        }
+    }
+
+    private mutating func argument(
+        _ operand: Template.Operand, _ parameter: TemplateFunctions.Parameter, _ dot: GoValue
+    ) throws(CLIError) -> GoValue {
+        place = operand.place
+        if operand.isConstant, parameter != .any {
+            switch (operand, parameter) {
+            case (.dot, _): break
+            case (.string, .text), (.number, .whole): return try value(operand, dot)
+            case (.null, .texts): return GoValue(.null, .list(.text))
+            case (.null, _): throw failure("cannot assign nil to \(parameter.rawValue)")
+            case (_, .text): throw failure("expected string; found \(operand.shown)")
+            case (_, .whole): throw failure("expected integer; found \(operand.shown)")
+            default: throw failure("can't handle \(operand.shown) for arg of type \(parameter.rawValue)")
             }
         }
-        return out
+        return try checked(try value(operand, dot), parameter)
     }
 
-    private static func printed(_ value: JSON, _ verb: Character, _ precision: Int?) -> String {
-        switch verb {
-        case "q": return JSON.string(text(value)).encoded(escapingHTML: false)
-        case "T":
-            switch value {
-            case .null: return "<nil>"
-            case .bool: return "bool"
-            case .number: return value.int == nil ? "float64" : "int"
-            case .string: return "string"
-            case .array: return "[]interface {}"
-            case .object: return "map[string]interface {}"
-            }
-        case "x":
-            if let number = value.int { return String(number, radix: 16) }
-            return text(value).utf8.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
-        case "f": return Sizes.formatted(value.double ?? 0, "%.\(min(precision ?? 6, 20))f")
-        default: return precision.map { String(text(value).prefix($0)) } ?? text(value)
+    /// A value as a parameter takes it.
+    private func checked(_ value: GoValue, _ parameter: TemplateFunctions.Parameter) throws(CLIError) -> GoValue {
+        let inside = value.unboxed
+        guard parameter != .any else { return inside.type == .missing ? GoValue(.null, .any) : inside }
+        guard value.type != .missing else {
+            guard parameter == .texts else { throw failure("invalid value; expected \(parameter.rawValue)") }
+            return GoValue(.null, .list(.text))
         }
-    }
-
-    private static func padded(_ text: String, _ width: Int, left: Bool, zeros: Bool) -> String {
-        let missing = min(width, 1000) - text.count
-        guard missing > 0 else { return text }
-        let fill = String(repeating: zeros && !left ? "0" : " ", count: missing)
-        return left ? text + fill : fill + text
-    }
-
-    /// Go's truth: empty, zero, false and nil are false.
-    static func isTrue(_ value: JSON) -> Bool {
-        switch value {
-        case .null: false
-        case .bool(let flag): flag
-        case .number: value.double != 0
-        case .string(let text): !text.isEmpty && text != "<no value>"
-        case .array(let elements): !elements.isEmpty
-        case .object(let members): !members.isEmpty
+        guard inside.type.name == parameter.rawValue else {
+            throw failure(
+                "wrong type for value; expected \(parameter.rawValue); got "
+                    + (inside.type == .missing ? "interface {}" : inside.typeName))
         }
-    }
-
-    /// Go's `%v`.
-    static func text(_ value: JSON) -> String {
-        switch value {
-        case .null: "<nil>"
-        case .bool(let flag): flag ? "true" : "false"
-        case .number(let digits): digits
-        case .string(let text): text
-        case .array(let elements): "[" + elements.map(text).joined(separator: " ") + "]"
-        case .object(let members):
-            GoRecords.text(members, text)
-                ?? "map["
-                + members.sorted { $0.name < $1.name }.map { "\($0.name):\(GoRecords.element($0, text))" }
-                .joined(separator: " ") + "]"
-        }
+        return inside
     }
 }

@@ -40,8 +40,25 @@ struct Template {
 
     /// A place of the template, and what Go says stands there.
     struct Place {
+        enum Source {
+            case text(String)
+            case operand(Operand)
+            case command([Operand])
+            case pipeline(Pipeline)
+        }
+
         let position: Int
-        let shown: String
+        let source: Source
+
+        /// Put together only where an error tells it.
+        var shown: String {
+            switch source {
+            case .text(let text): text
+            case .operand(let operand): operand.shown
+            case .command(let operands): Pipeline.shown(operands)
+            case .pipeline(let pipeline): pipeline.shown
+            }
+        }
     }
 
     indirect enum Operand {
@@ -56,7 +73,7 @@ struct Template {
         case chain(Operand, [String], Int)
         case nested(Pipeline)
 
-        var place: Place { Place(position: position, shown: shown) }
+        var place: Place { Place(position: position, source: .operand(self)) }
 
         private var position: Int {
             switch self {
@@ -107,6 +124,48 @@ struct Template {
         (self.text, self.name) = (text, name)
         nodes = try parser.parse()
         definitions = parser.definitions
+    }
+
+    private init(_ whole: Template, nodes: [Node]) {
+        (name, text, definitions) = (whole.name, whole.text, whole.definitions)
+        self.nodes = nodes
+    }
+
+    /// The template cut at the tabs that stand outside of actions; whole when it has variables, which reach over tabs.
+    var columns: [Template] {
+        var columns: [[Node]] = [[]]
+        for node in nodes {
+            if case .action(let pipeline) = node, !pipeline.variables.isEmpty { return [self] }
+            guard case .text(let text) = node else {
+                columns[columns.count - 1].append(node)
+                continue
+            }
+            for (index, part) in text.split(separator: "\t", omittingEmptySubsequences: false).enumerated() {
+                if index > 0 { columns.append([]) }
+                if !part.isEmpty { columns[columns.count - 1].append(.text(String(part))) }
+            }
+        }
+        return columns.map { Template(self, nodes: $0) }
+    }
+
+    /// The only members of a value that its text can depend on; nil when that takes more than a look at the template.
+    var membersRead: Set<String>? {
+        var read: Set<String> = []
+        for node in nodes {
+            switch node {
+            case .text: continue
+            case .action(let pipeline) where pipeline.variables.isEmpty:
+                for operand in pipeline.commands.joined() {
+                    switch operand {
+                    case .null, .bool, .number, .string, .function: continue
+                    case .field(let names, _): read.insert(names[0])
+                    case .dot, .variable, .chain, .nested: return nil
+                    }
+                }
+            default: return nil
+            }
+        }
+        return read
     }
 
     /// The text for one value.
@@ -317,7 +376,7 @@ struct TemplateParser {
         return .branch(
             .init(
                 kind: kind, pipeline: pipeline, then: then, otherwise: otherwise,
-                place: .init(position: token.position, shown: "{{\(token.text) \(pipeline.shown)}}")))
+                place: .init(position: token.position, source: .text("{{\(token.text) \(pipeline.shown)}}"))))
     }
 
     private mutating func call() throws(CLIError) -> Template.Node {
@@ -333,7 +392,7 @@ struct TemplateParser {
             argument = try pipeline(context, .rightDelimiter)
         }
         let shown = "{{template \(name.goQuoted)" + (argument.map { " " + $0.shown } ?? "") + "}}"
-        return .call(name: name, argument: argument, .init(position: position, shown: shown))
+        return .call(name: name, argument: argument, .init(position: position, source: .text(shown)))
     }
 
     private mutating func block(_ token: TemplateLexer.Token) throws(CLIError) -> Template.Node {
@@ -344,7 +403,8 @@ struct TemplateParser {
         guard ending == .end else { throw malformed("unexpected \(ending.shown) in \(context)") }
         definitions[name] = nodes
         return .call(
-            name: name, argument: argument, .init(position: token.position, shown: "{{template \(name.goQuoted)}}"))
+            name: name, argument: argument,
+            .init(position: token.position, source: .text("{{template \(name.goQuoted)}}")))
     }
 
     // MARK: Pipelines

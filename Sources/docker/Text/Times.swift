@@ -144,4 +144,25 @@ enum Times {
         }
         return total < 9e18 ? Int64(total) : nil
     }
+
+    /// A span as Go shows it: `1h0m0.5s`, `1.5ms`.
+    static func goDuration(nanoseconds: Int64) -> String {
+        func digits(_ value: UInt64, per unit: UInt64) -> String {
+            var fraction = String(value % unit)
+            fraction = String(repeating: "0", count: max(0, String(unit).count - 1 - fraction.count)) + fraction
+            while fraction.hasSuffix("0") { fraction.removeLast() }
+            return "\(value / unit)" + (value % unit == 0 ? "" : "." + fraction)
+        }
+        let (sign, left) = (nanoseconds < 0 ? "-" : "", nanoseconds.magnitude)
+        switch left {
+        case 0: return "0s"
+        case ..<1000: return "\(sign)\(left)ns"
+        case ..<1_000_000: return sign + digits(left, per: 1000) + "µs"
+        case ..<1_000_000_000: return sign + digits(left, per: 1_000_000) + "ms"
+        default:
+            let (hours, minutes) = (left / 3_600_000_000_000, left / 60_000_000_000 % 60)
+            let seconds = digits(left % 60_000_000_000, per: 1_000_000_000)
+            return sign + (hours > 0 ? "\(hours)h" : "") + (hours + minutes > 0 ? "\(minutes)m" : "") + seconds + "s"
+        }
+    }
 }
