@@ -179,7 +179,7 @@ enum Docker {
     }
 
     private static func unknown(_ name: String, inGroup group: CommandGroup?) -> CLIError {
-        if group == nil, let note = Heritage.removed[name] { return CLIError(note) }
+        if let note = Absent.note(name, inGroup: group?.name) { return CLIError(note) }
         let path = group.map { "docker \($0.name)" } ?? "docker"
         var error = CLIError("unknown command: \(path) \(name)" + (group == nil ? "" : "\n\nUsage:  \(path)"))
         error.bare = false
@@ -188,12 +188,33 @@ enum Docker {
     }
 }
 
-/// Commands of the first versions of Docker that are gone, and what does the same today.
-enum Heritage {
-    static let removed = [
-        "insert": """
-        docker: 'docker insert IMAGE URL PATH' is gone: have the file added when the image is built (ADD URL PATH in a \
-        Dockerfile), or put it into a container (docker cp FILE CONTAINER:PATH) and commit that (docker commit)
-        """
+/// Commands that Docker has, or had once, and this program has not: what to do instead.
+enum Absent {
+    private static let builds = "have it built elsewhere, such as by buildah, then docker pull or docker load it"
+    private static let swarm =
+        "it needs a swarm, which this engine is no part of; start containers on this host with docker run"
+
+    /// By the command's name.
+    private static let remedies = [
+        "bake": builds, "build": builds, "builder": builds, "buildx": builds,
+        "checkpoint": "containers cannot be frozen to disk; docker pause holds them in memory",
+        "config": swarm, "node": swarm, "secret": swarm, "service": swarm, "stack": swarm, "swarm": swarm,
+        "manifest": "skopeo inspect, skopeo copy --all and buildah manifest do what it does",
+        "plugin": "drivers of volumes, networks and logs are built in",
+        "trust": "sign and verify images by cosign or notation",
     ]
+
+    /// What is said of a command; nil for one that nobody has.
+    static func note(_ name: String, inGroup group: String?) -> String? {
+        switch group {
+        case nil where name == "insert":
+            return """
+                docker: 'docker insert IMAGE URL PATH' is gone: have the file added when the image is built (ADD URL PATH \
+                in a Dockerfile), or put it into a container (docker cp FILE CONTAINER:PATH) and commit that (docker commit)
+                """
+        case nil: return remedies[name].map { "docker: 'docker \(name)' is not there: \($0)" }
+        case "image" where name == "build": return "docker: 'docker image build' is not there: \(builds)"
+        default: return nil
+        }
+    }
 }

@@ -74,7 +74,10 @@ final class LoginTests {
                 || closed.err.contains("401"))
     }
 
-    @Test func `a credential helper keeps the secret, and the file only says whom to ask`() throws {
+    /// A helper that keeps secrets in a file and notes what it is asked, and a command line that finds it.
+    private func makeHelper(configuration: String) throws -> (
+        tools: String, docker: (_ words: [String], _ input: String?) throws -> Lab.Output
+    ) {
         let tools = lab.directory + "/tools"
         try FileManager.default.createDirectory(atPath: tools, withIntermediateDirectories: true)
         try """
@@ -91,13 +94,29 @@ final class LoginTests {
         try FileManager.default.setAttributes(
             [.posixPermissions: 0o755], ofItemAtPath: tools + "/docker-credential-lab")
         try FileManager.default.createDirectory(atPath: lab.directory + "/config", withIntermediateDirectories: true)
-        try #"{"credsStore":"lab","psFormat":"{{.ID}}"}"#.write(
+        try configuration.write(
             toFile: lab.directory + "/config/config.json", atomically: true, encoding: .utf8)
         var environment = lab.environment
         environment["PATH"] = tools + ":" + (environment["PATH"] ?? "")
-        func docker(_ words: String..., input: String? = nil) throws -> Lab.Output {
-            try Lab.run(Lab.binaries + "/docker", words, environment: environment, input: input)
-        }
+        return (tools, { try Lab.run(Lab.binaries + "/docker", $0, environment: environment, input: $1) })
+    }
+
+    @Test func `a helper is asked for its own registry alone, and a missing one keeps no logout from its end`() throws {
+        let configuration = #"{"credsStore":"missing","credHelpers":{"\#(registry)":"lab"},"other":{"kept":1.50}}"#
+        let (tools, docker) = try makeHelper(configuration: configuration)
+        #expect(try docker(["login", "-u", "ann", "--password-stdin", registry], "open sesame\n").code == 0)
+        #expect(try docker(["login", registry], nil).code == 0)
+        #expect(try docker(["logout", registry], nil).code == 0)
+        let words = try String(contentsOfFile: tools + "/log", encoding: .utf8).split(separator: "\n")
+            .map { $0.split(separator: " ")[0] }
+        #expect(words == ["store", "get", "store", "erase"])
+        let text = try String(contentsOfFile: lab.directory + "/config/config.json", encoding: .utf8)
+        #expect(text.contains("\"kept\": 1.50") && text.contains("\"credsStore\": \"missing\""))
+    }
+
+    @Test func `a credential helper keeps the secret, and the file only says whom to ask`() throws {
+        let (tools, run) = try makeHelper(configuration: #"{"credsStore":"lab","psFormat":"{{.ID}}"}"#)
+        func docker(_ words: String..., input: String? = nil) throws -> Lab.Output { try run(words, input) }
         #expect(try docker("login", "-u", "ann", "--password-stdin", registry, input: "open sesame\n").code == 0)
         let text = try String(contentsOfFile: lab.directory + "/config/config.json", encoding: .utf8)
         #expect(!text.contains(Data("ann:open sesame".utf8).base64EncodedString()) && text.contains("psFormat"))

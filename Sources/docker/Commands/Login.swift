@@ -25,16 +25,14 @@ struct Login: Command {
             ? try String(decoding: readFile("/dev/stdin", limit: 1 << 16), as: UTF8.self).trimming(\.isNewline)
             : password
         if username == nil, secret == nil, let known = try known(config, key) {
-            return say(try exchange(client, known).status)
+            let answer = try exchange(client, known)
+            try store(&config, key, known.text("username"), known.text("password"), answer.token)
+            return say(answer.status)
         }
         let (user, typed) = try asked(username, secret)
         let answer = try exchange(
             client, ["username": .string(user), "password": .string(typed), "serveraddress": .string(key)])
-        do throws(CLIError) {
-            try config.store(key, user: user, secret: typed, token: answer.token)
-        } catch {
-            throw CLIError("Error saving credentials: \(error.message)")
-        }
+        try store(&config, key, user, typed, answer.token)
         if config.helper(for: key) == nil {
             complain(
                 """
@@ -46,6 +44,14 @@ struct Login: Command {
                 """)
         }
         say(answer.status)
+    }
+
+    private func store(
+        _ config: inout ConfigFile, _ key: String, _ user: String, _ secret: String, _ token: String?
+    ) throws(CLIError) {
+        do throws(CLIError) { try config.store(key, user: user, secret: secret, token: token) } catch {
+            throw CLIError("Error saving credentials: \(error.message)")
+        }
     }
 
     /// What an earlier login left, said aloud; nil when there is nothing to use.

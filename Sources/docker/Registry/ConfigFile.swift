@@ -108,9 +108,10 @@ struct ConfigFile {
     /// Forgets a registry's credentials, under all names clients may have stored them.
     mutating func erase(_ key: String) throws(CLIError) {
         let names = key == Self.hubKey ? [key] : [key, "http://\(key)", "https://\(key)"]
-        if let helper = helper(for: key) {
-            // A helper refuses to erase what it does not have, which is what is wanted.
-            for name in names { _ = try Self.run("docker-credential-\(helper)", "erase", input: name) }
+        for name in names {
+            // A helper that does not have it, or is not there at all, keeps nothing: that is what is wanted.
+            guard let helper = helper(for: name) else { continue }
+            _ = try? Self.run("docker-credential-\(helper)", "erase", input: name)
         }
         let auths = document["auths"]
         let known = names.filter { auths?[$0] != nil }
@@ -139,8 +140,9 @@ struct ConfigFile {
 
     /// The credential helper of a registry: `X` of `docker-credential-X`.
     func helper(for key: String) -> String? {
-        let helpers = document["credHelpers"]
-        return helpers?[key]?.string ?? helpers?[Self.hostName(key)]?.string ?? document["credsStore"]?.string
+        let name = document["credHelpers"]?[key]?.string ?? document["credsStore"]?.string
+        // An empty name is how a registry is left out of the store that all others are in.
+        return name?.isEmpty == true ? nil : name
     }
 
     private static func hostName(_ key: String) -> String {
