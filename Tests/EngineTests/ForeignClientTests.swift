@@ -57,8 +57,10 @@ import Testing
     /// What Docker has not, and what is only there to be refused.
     private static var others: Set<String> {
         let refused = (Endpoints.swarm + Endpoints.plugins).map { "\($0.method) \($0.pattern)" }
+        let files = ["HEAD", "GET", "PUT"].map { "\($0) /volumes/{name}/archive" }
         return Set(
-            refused + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"])
+            refused + files
+                + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"])
     }
 
     private static let stockClient: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in
