@@ -55,9 +55,10 @@ extension Container {
                 return
             }
             let start = Timestamp.now()
-            let run = HealthProbe(self, directory: paths.probe)
-            probeID = run.id
-            let (code, output) = await run.run(check, outputBytesMax: Self.outputBytesMax)
+            let run = HealthProbe(self, check, user: record.config.user ?? "", directory: paths.probe)
+            probeID = run.exec.id
+            await world.noteProbe?(run.exec)
+            let (code, output) = await run.run(outputBytesMax: Self.outputBytesMax)
             probeID = nil
             // What an ended container's probe says says nothing.
             guard !Task.isCancelled else { return }
@@ -89,31 +90,40 @@ extension Container {
 /// One run of a check's command, from its creation to its end.
 struct HealthProbe {
     private let container: Container
+    private let check: HealthCheck
+    private let config: ExecConfig
     private let directory: String
-    let id = Identifier.random()
+    /// What it looks like from outside.
+    let exec: Exec
 
-    init(_ container: Container, directory: String) {
+    init(_ container: Container, _ check: HealthCheck, user: String, directory: String) {
         self.container = container
+        self.check = check
         self.directory = directory
+        var config = ExecConfig()
+        config.cmd = check.command
+        config.user = user
+        self.config = config
+        exec = Exec(container, config)
     }
 
     /// Runs the command; cancellation kills it. It has ended when this returns, however it did.
     ///
     /// - Returns: its exit code and its output; -1 and the reason where it did not run, or not to its end in time.
-    func run(_ check: HealthCheck, outputBytesMax: Int) async -> (exitCode: Int, output: String) {
+    func run(outputBytesMax: Int) async -> (exitCode: Int, output: String) {
         guard !check.command.isEmpty else { return (-1, "No exec command specified") }
-        var config = ExecConfig()
-        config.cmd = check.command
         let result: (Int, String)
         do {
-            let connection = try await container.prepareExec(id, config, directory: directory)
-            do { result = try await supervise(connection, check, outputBytesMax) } catch {
+            let connection = try await container.prepareExec(exec.id, config, directory: directory)
+            do { result = try await supervise(connection, outputBytesMax) } catch {
                 connection.abandon()
                 await connection.monitorEnded()
                 throw error
             }
         } catch {
-            result = (-1, ContainerSetup.failure(error).error.message)
+            let failure = ContainerSetup.failure(error)
+            await exec.ended(failure.exitCode)
+            result = (-1, failure.error.message)
         }
         let directory = directory
         await BlockingPool.shared.run {
@@ -124,12 +134,12 @@ struct HealthProbe {
     }
 
     private func supervise(
-        _ connection: MonitorConnection, _ check: HealthCheck, _ outputBytesMax: Int
+        _ connection: MonitorConnection, _ outputBytesMax: Int
     ) async throws -> (Int, String) {
         let output = try connection.captureOutput(bytesMax: outputBytesMax)
         try Task.checkCancellation()
-        await container.publish("exec_start: \(check.command.joined(separator: " "))", ["execID": id])
-        _ = try await connection.start()
+        await container.publish("exec_start: \(check.command.joined(separator: " "))", ["execID": exec.id])
+        await exec.began(connection, try await connection.start())
         let timer = Task {
             guard (try? await Task.sleep(for: check.timeout)) != nil else { return false }
             connection.killGroup()
@@ -143,8 +153,9 @@ struct HealthProbe {
         timer.cancel()
         let isLate = await timer.value
         let text = await output.text()
+        await exec.ended(Int(exit.exitCode))
         await connection.monitorEnded()
-        await container.publish("exec_die", ["execID": id, "exitCode": "\(exit.exitCode)"])
+        await container.publish("exec_die", ["execID": exec.id, "exitCode": "\(exit.exitCode)"])
         return isLate ? (-1, check.timeoutMessage(text)) : (Int(exit.exitCode), text)
     }
 }

@@ -34,6 +34,8 @@ package actor ContainerStore {
         let ahead = Allowance(16)
         /// Removes a container that asked for it (`--rm`) when it has ended.
         var removeInBackground: (@Sendable (String) async -> Void)?
+        /// Lets a health check's run be looked at, as any exec.
+        var noteProbe: (@Sendable (Exec) async -> Void)?
         /// Finds another container.
         var resolve: @Sendable (String) async throws -> Container = { throw EngineError.noSuchContainer($0) }
 
@@ -61,6 +63,8 @@ package actor ContainerStore {
     private var names: [String: String] = [:]
     private var execs: [String: Exec] = [:]
     private var execsSwept = ContinuousClock.now
+    /// Of each container's health check, the newest last.
+    private var probes: [String: [Exec]] = [:]
 
     init(_ world: Surroundings) { self.world = world }
 
@@ -70,6 +74,7 @@ package actor ContainerStore {
             guard let self else { throw EngineError.noSuchContainer($0) }
             return try await self.container($0)
         }
+        world.noteProbe = { [weak self] in await self?.note(probe: $0) }
         world.removeInBackground = { [weak self] id in Task { await self?.removeEnded(id) } }
     }
 
@@ -195,6 +200,7 @@ package actor ContainerStore {
         containers[container.id] = nil
         names = names.filter { $0.value != container.id }
         execs = execs.filter { $0.value.containerID != container.id }
+        probes[container.id] = nil
     }
 
     private func removeEnded(_ id: String) async {
@@ -241,8 +247,18 @@ package actor ContainerStore {
         for exec in execs.values where await exec.markRemovable() { execs[exec.id] = nil }
     }
 
+    /// As many runs of a health check can be looked at as its results: it may have thousands in a short time.
+    private static let probesMax = Health.resultsMax
+
+    private func note(probe: Exec) {
+        // A container that is being removed is not asked about any more.
+        guard containers[probe.containerID] != nil else { return }
+        probes[probe.containerID] = (probes[probe.containerID] ?? []).suffix(Self.probesMax - 1) + [probe]
+    }
+
     package func exec(_ id: String) throws -> Exec {
-        guard let exec = execs[id] else { throw EngineError(.notFound, "No such exec instance: \(id)") }
+        let found = execs[id] ?? probes.values.joined().first { $0.id == id }
+        guard let exec = found else { throw EngineError(.notFound, "No such exec instance: \(id)") }
         return exec
     }
 

@@ -101,6 +101,15 @@ package actor Exec {
         }
     }
 
+    // MARK: Probes of health checks, which run by themselves
+
+    func began(_ connection: MonitorConnection, _ process: StartedProcess) {
+        lastPID = process.pid
+        phase = .running(connection, process)
+    }
+
+    func ended(_ exitCode: Int) { phase = .ended(exitCode) }
+
     private func finished(_ connection: MonitorConnection) async {
         let exit = await connection.exited()
         guard case .running = phase else { return }

@@ -21,7 +21,7 @@ package struct Health: Sendable, Codable, Hashable {
     package private(set) var log: [Result] = []
 
     /// Probes remembered, as many as Docker does.
-    private static let logMax = 5
+    static let resultsMax = 5
 
     /// What health follows from.
     enum Event: Sendable {
@@ -40,7 +40,7 @@ package struct Health: Sendable, Codable, Hashable {
         // What nobody probes is not to be relied on: Docker calls it unhealthy, and tells nobody.
         case .interrupted: status = .unhealthy
         case .probed(let result, let sinceStart):
-            log = log.suffix(Self.logMax - 1) + [result]
+            log = log.suffix(Self.resultsMax - 1) + [result]
             if result.exitCode == 0 {
                 (status, failingStreak) = (.healthy, 0)
             } else if status != .starting || sinceStart >= check.startPeriod {
