@@ -19,6 +19,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <sched.h>
 #include <unistd.h>
@@ -48,6 +49,11 @@ int cl_move_mount(int from, const char *from_path, int to, const char *to_path, 
 int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation) {
     struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
     return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
+}
+
+ssize_t cl_pread(int fd, void *bytes, size_t count, int64_t offset, int now) {
+    struct iovec part = {.iov_base = bytes, .iov_len = count};
+    return preadv2(fd, &part, 1, offset, now ? RWF_NOWAIT : 0);
 }
 
 int cl_memfd(const char *name, int sealable) {

@@ -293,10 +293,14 @@ package struct LogSpec: Sendable, Hashable {
     package var sequence: UInt32 = 1
     /// A JSON object that is part of every JSON record, or nothing.
     package var attributes = ""
+    /// Bytes of text that may wait for the disk, at most ``queueBytesMax``, before what comes is dropped; nil where the
+    /// container waits instead.
+    package var queueBytes: Int64?
 
     /// Longest piece of a line that one record has, in bytes, and longest ``attributes``.
     package static let pieceBytesMax = Int(LP_LOG_PIECE_BYTES_MAX)
     package static let attributesBytesMax = Int(LP_LOG_ATTRIBUTES_BYTES_MAX)
+    package static let queueBytesMax = Int(LP_LOG_QUEUE_BYTES_MAX)
 
     package init(path: String, format: Format = .json) {
         self.path = path

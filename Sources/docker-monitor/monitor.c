@@ -331,13 +331,16 @@ static void turn(void) {
     set[count++] = (struct pollfd){.fd = LP_FD_LISTENER, .events = POLLIN};
     set[count++] = (struct pollfd){.fd = status_socket, .events = POLLIN};
     set[count++] = (struct pollfd){.fd = started && !reaped ? child_pidfd : -1, .events = POLLIN};
+    set[count++] = (struct pollfd){.fd = log_descriptor(), .events = POLLIN};
+    struct pollfd *peer_set = set + count;
     for (int i = 0; i < PEERS_MAX; i++) set[count++] = (struct pollfd){.fd = peers[i].fd, .events = POLLIN};
     size_t relay_first = count;
     count += relay_poll_set(set + count, RELAY_DESCRIPTORS_MAX);
     if (poll(set, count, relay_timeout()) < 0) return;
     if (set[0].revents) accept_peers();
     for (int i = 0; i < PEERS_MAX; i++)
-        if (peers[i].fd >= 0 && peers[i].fd == set[3 + i].fd && set[3 + i].revents) serve_request(&peers[i]);
+        if (peers[i].fd >= 0 && peers[i].fd == peer_set[i].fd && peer_set[i].revents) serve_request(&peers[i]);
+    if (set[3].revents) log_serve();
     if (status_socket >= 0 && set[1].fd == status_socket && set[1].revents) serve_status();
     relay_serve(set + relay_first, count - relay_first);
     if (started && !reaped && set[2].revents) reap_child();

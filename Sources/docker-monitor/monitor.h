@@ -2,8 +2,10 @@
 //
 //   monitor.c  start-up, the event loop, control connections        child.c   the operations of the new process
 //   relay.c    standard streams and attached clients                rootfs.c  mounts and paths inside the new root
-//   log.c      the log and its files                                user.c    passwd and group of the container
-//   record.c   the exit record    plan.c  the plan's checks         program.c capabilities, search, execve, init
+//   log.c      lines of the log                                     user.c    passwd and group of the container
+//   log_file.c its records and files                                program.c capabilities, search, execve, init
+//   log_queue.c its buffer, where there is one                      plan.c    the plan's checks
+//   record.c   the exit record
 #ifndef DOCKER_MONITOR_H
 #define DOCKER_MONITOR_H
 
@@ -122,9 +124,38 @@ void relay_end(void);
 
 // Opens the log the plan asks for; true where it asks for none.
 bool log_open(void);
-// stream: 0 standard output, 1 standard error.
+// stream: 0 standard output, 1 standard error. Whole lines are in the file after the next `log_flush`, or, where the log
+// has a thread of its own, soon.
 void log_append(int stream, const char *bytes, size_t count);
+void log_flush(void);
+// Writes what there is, lines without an end, too.
 void log_finish(void);
+// Readable when `log_serve` has something to do; -1 for never.
+int log_descriptor(void);
+void log_serve(void);
+
+// A line without its line feed, or a part of a long one, which `ended` none follows.
+struct log_piece {
+    int64_t time;  // nanoseconds since 1970
+    const char *bytes;
+    size_t count;  // at most LP_LOG_PIECE_BYTES_MAX
+    int stream;
+    bool ended;
+};
+
+// By one thread alone: the main one, or the queue's.
+bool log_file_open(void);
+void log_file_put(const struct log_piece *piece);
+void log_file_flush(void);
+struct lp_log_frame log_frame(const struct log_piece *piece);
+// The file has been replaced; by the thread that writes.
+void log_rotated(void);
+
+bool log_queue_open(void);
+// Never waits for a disk.
+void log_queue_put(const struct log_piece *piece);
+// Returns when all is in the file.
+void log_queue_finish(void);
 
 // Tells the daemon that the log has begun a new file: the one before may be compressed.
 void tell_log_rotated(void);

@@ -43,5 +43,6 @@ bool plan_load(int fd) {
         if (!op_valid(plan_op(i))) return false;
     if (plan->argument_count == 0 || !string_inside(plan->log_path) || !string_inside(plan->log_attributes)) return false;
     if (strlen(plan_string(plan->log_attributes)) > LP_LOG_ATTRIBUTES_BYTES_MAX) return false;
+    if (plan->log_queue_bytes > LP_LOG_QUEUE_BYTES_MAX) return false;
     return list_inside(plan->arguments, plan->argument_count) && list_inside(plan->environment, plan->environment_count);
 }

@@ -1,7 +1,6 @@
 // Giving up privileges, finding the program, executing it, and the small init.
 #include "monitor.h"
 
-#include <grp.h>
 #include <linux/capability.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
@@ -52,9 +51,10 @@ static void set_capabilities(uint64_t set) {
 
 static void become(const struct program_state *state) {
     const struct identity *who = &state->identity;
-    if (setgroups((size_t)who->group_count, who->groups) != 0) child_fail(errno, LP_FAIL_ERRNO, "setgroups");
-    if (setresgid(who->gid, who->gid, who->gid) != 0) child_fail(errno, LP_FAIL_ERRNO, "setgid");
-    if (setresuid(who->uid, who->uid, who->uid) != 0) child_fail(errno, LP_FAIL_ERRNO, "setuid");
+    // Not by the C library, which would have all threads follow: a log's writer, whom it remembers, did not come along.
+    if (syscall(SYS_setgroups, (size_t)who->group_count, who->groups) != 0) child_fail(errno, LP_FAIL_ERRNO, "setgroups");
+    if (syscall(SYS_setresgid, who->gid, who->gid, who->gid) != 0) child_fail(errno, LP_FAIL_ERRNO, "setgid");
+    if (syscall(SYS_setresuid, who->uid, who->uid, who->uid) != 0) child_fail(errno, LP_FAIL_ERRNO, "setuid");
     // As execve(2) would leave it: a user who is not root starts with none.
     if (state->has_capabilities) set_capabilities(who->uid == 0 ? state->capabilities : 0);
 }

@@ -13,6 +13,9 @@
 
 #define CLIENTS_MAX 64
 #define CHUNK_BYTES 65536
+// Who has written this much at once is read from this often before anything else is looked at.
+#define BURST_BYTES 8192
+#define BURST_READS 16
 // What a client may be behind another one.
 #define BEHIND_BYTES (4 * CHUNK_BYTES)
 // That, a chunk that was sent in part, and after the end what both pipes still hold: draining never waits for a client.
@@ -144,20 +147,6 @@ static void broadcast(int stream, size_t count) {
         if (clients[i].streams & (stream == 0 ? LP_STDOUT : LP_STDERR) && !deliver(&clients[i], bytes, count)) drop(i);
 }
 
-// Reads one chunk; false when nothing is there now or ever.
-static bool pump(int stream) {
-    ssize_t count = read(outputs[stream], chunk + HEADER_BYTES, CHUNK_BYTES);
-    if (count > 0) {
-        broadcast(stream, (size_t)count);
-        return true;
-    }
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-    // The terminal reports EIO while no process has it open; only the end of the child ends it.
-    if (terminal >= 0) return false;
-    close_descriptor(&outputs[stream]);
-    return false;
-}
-
 static void write_typed(void) {
     while (input >= 0 && typed_start < typed_end) {
         ssize_t count = write(input, typed + typed_start, typed_end - typed_start);
@@ -239,6 +228,26 @@ static bool output_held(void) {
     return pending && !any_waits();
 }
 
+// Reads one chunk and returns its length, 0 when nothing is there now or ever.
+static size_t pump(int stream) {
+    ssize_t count = read(outputs[stream], chunk + HEADER_BYTES, CHUNK_BYTES);
+    if (count > 0) {
+        broadcast(stream, (size_t)count);
+        return (size_t)count;
+    }
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return 0;
+    // The terminal reports EIO while no process has it open; only the end of the child ends it.
+    if (terminal >= 0) return 0;
+    close_descriptor(&outputs[stream]);
+    return 0;
+}
+
+// A program that has written much has written more meanwhile, which then goes to the log with the same write.
+static void pump_burst(int stream) {
+    for (int i = 0; i < BURST_READS; i++)
+        if (pump(stream) < BURST_BYTES || output_held()) return;
+}
+
 // When `client` is dropped unless it takes something: nanoseconds since 1970; only with something pending.
 static int64_t patience_ends(const struct client *client, bool others_wait) {
     int64_t end = client->stalled_since + (int64_t)plan->stall_seconds * 1000000000;
@@ -287,8 +296,14 @@ void relay_serve(const struct pollfd *set, size_t count) {
         if (clients[i].fd == set[3 + i].fd && !serve_client(&clients[i], set[3 + i].revents, now, others_wait)) drop(i);
     if (set[0].revents) write_typed();
     bool hung_terminal = terminal >= 0 && set[1].revents & POLLHUP && !(set[1].revents & POLLIN);
-    for (int i = 0; i < 2; i++)
-        if (set[1 + i].revents && outputs[i] >= 0) pump(i);
+    bool both = set[1].revents && set[2].revents;
+    for (int i = 0; i < 2; i++) {
+        if (!set[1 + i].revents || outputs[i] < 0) continue;
+        // Two streams are taken in turns.
+        if (both) pump(i);
+        else pump_burst(i);
+    }
+    log_flush();
     // No process holds the terminal; sleep a little rather than spin until one opens it or the child ends.
     if (hung_terminal) usleep(2000);
 }

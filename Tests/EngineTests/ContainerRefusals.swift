@@ -210,9 +210,9 @@ enum ContainerRefusals {
             #""LogConfig": {"Config": {"mode": "blocking"}}"#
         ),
         (
-            #""LogConfig": {"Type": "none", "Config": {"max-size": "1m"}}"#,
-            "unknown log opt 'max-size' for none log driver",
-            #""LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "2"}}"#
+            #""LogConfig": {"Type": "local", "Config": {"bogus": "1m"}}"#,
+            "unknown log opt 'bogus' for local log driver",
+            #""LogConfig": {"Type": "none", "Config": {"max-size": "1m", "mode": "bogus"}}"#
         ),
         (
             #""LogConfig": {"Config": {"max-size": "many"}}"#, "invalid size: 'many'",
@@ -235,8 +235,18 @@ enum ContainerRefusals {
             "compress cannot be true when max-file is less than 2", #""LogConfig": {"Config": {"compress": "true"}}"#
         ),
         (
-            #""LogConfig": {"Config": {"mode": "non-blocking"}}"#, "logging mode not supported: non-blocking",
-            #""LogConfig": {"Config": {"tag": "{{.Name}}"}}"#
+            #""LogConfig": {"Config": {"mode": "asynchronous"}}"#, "logger: logging mode not supported: asynchronous",
+            #""LogConfig": {"Config": {"mode": "non-blocking"}}"#
+        ),
+        (
+            #""LogConfig": {"Config": {"max-buffer-size": "1m"}}"#,
+            "logger: max-buffer-size option is only supported with 'mode=non-blocking'",
+            #""LogConfig": {"Type": "local", "Config": {"mode": "non-blocking", "max-buffer-size": "1m"}}"#
+        ),
+        (
+            #""LogConfig": {"Config": {"mode": "non-blocking", "max-buffer-size": "many"}}"#,
+            "error parsing option max-buffer-size: invalid size: 'many'",
+            #""LogConfig": {"Config": {"mode": "", "tag": "{{.Name}}"}}"#
         ),
         (
             #""LogConfig": {"Type": "local", "Config": {"tag": "x"}}"#, "unknown log opt 'tag' for local log driver",

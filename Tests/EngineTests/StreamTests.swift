@@ -27,6 +27,10 @@ final class StreamTests {
         "a_json_log_is_rotated_compressed_and_read_whole", "a_local_log_is_rotated_compressed_and_read_whole",
         "a_log_that_is_not_configured_stays_small", "labels_variables_and_a_tag_are_written_beside_each_line",
         "long_lines_are_kept_in_parts_and_the_last_one_without_a_line_feed_too",
+        "each_record_has_the_time_its_bytes_were_read", "text_is_written_byte_for_byte_as_docker_does",
+        "a_json_log_of_one_file_is_followed_without_a_repetition_or_a_torn_line",
+        "a_local_log_of_one_file_is_followed_without_a_repetition_or_a_torn_line",
+        "a_reader_that_has_begun_sees_no_gap_however_much_is_rotated_away",
         "a_log_that_is_not_kept_cannot_be_read", "a_hundred_followers_see_a_line_at_once_and_the_end",
     ])
     func `a log keeps and shows what was asked for`(_ step: String) throws { try check(step) }

@@ -200,6 +200,7 @@ struct LaunchSpec {
         var spec = LogSpec(path: files.path, format: driver.kind == .local ? .frames : .json)
         spec.bytesMax = driver.fileBytesMax
         spec.filesMax = driver.filesMax
+        spec.queueBytes = driver.bufferBytes
         spec.sequence = files.nextNumber()
         spec.attributes = try driver.attributes.json(record)
         return spec
@@ -210,16 +211,22 @@ struct LaunchSpec {
 package enum ByteCount {
     /// `10m`, `1g`, `512k`, `100` with decimal units; `-1` for no limit; nil for anything else.
     package static func parseDecimal(_ text: String) -> Int64? {
-        if text == "-1" { return Int64.max }
+        text == "-1" ? Int64.max : parse(text, base: 1000)
+    }
+
+    /// `4m`, `1g`, `512k`, `100` with binary units; nil for anything else.
+    package static func parseBinary(_ text: String) -> Int64? { parse(text, base: 1024) }
+
+    private static func parse(_ text: String, base: Double) -> Int64? {
         let digits = text.prefix { $0.isNumber || $0 == "." }
         var unit = text.dropFirst(digits.count).lowercased()
         if unit.hasPrefix(" ") { unit.removeFirst() }
         if unit.count > 1, unit.hasSuffix("b") { unit.removeLast() }
         if unit.count > 1, unit.hasSuffix("i") { unit.removeLast() }
-        let factors: [String: Double] = ["": 1, "b": 1, "k": 1e3, "m": 1e6, "g": 1e9, "t": 1e12, "p": 1e15]
-        guard let number = Double(digits), let factor = factors[unit], number * factor < Double(Int64.max) else {
-            return nil
-        }
-        return Int64(number * factor)
+        let powers = ["": 0, "b": 0, "k": 1, "m": 2, "g": 3, "t": 4, "p": 5]
+        guard let number = Double(digits), let power = powers[unit] else { return nil }
+        let bytes = (0..<power).reduce(number) { bytes, _ in bytes * base }
+        guard bytes < Double(Int64.max) else { return nil }
+        return Int64(bytes)
     }
 }

@@ -49,6 +49,30 @@ struct LogAttributes: Sendable, Hashable {
         return String(decoding: bytes, as: UTF8.self)
     }
 
+    /// What `docker logs --details` shows of such an object, and a space; nil for what is none.
+    static func details(_ json: [UInt8]) -> String? {
+        guard let members = try? JSONDecoder().decode([String: String].self, from: Data(json)) else { return nil }
+        let pairs = members.sorted { $0.key < $1.key }.map { "\(escaped($0.key))=\(escaped($0.value))" }
+        return pairs.joined(separator: ",") + " "
+    }
+
+    /// As Go's QueryEscape.
+    private static func escaped(_ text: String) -> String {
+        let digits = Array("0123456789ABCDEF".utf8)
+        var bytes: [UInt8] = []
+        for byte in text.utf8 {
+            switch byte {
+            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
+                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "_"), UInt8(ascii: "."),
+                UInt8(ascii: "~"):
+                bytes.append(byte)
+            case UInt8(ascii: " "): bytes.append(UInt8(ascii: "+"))
+            default: bytes += [UInt8(ascii: "%"), digits[Int(byte >> 4)], digits[Int(byte & 15)]]
+            }
+        }
+        return String(decoding: bytes, as: UTF8.self)
+    }
+
     private static func pick(
         _ all: [String: String], _ names: [String], _ pattern: String, into found: inout [String: String]
     ) throws {

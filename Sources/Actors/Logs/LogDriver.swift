@@ -14,6 +14,8 @@ struct LogDriver: Sendable, Hashable {
     let filesMax: Int
     /// Full files are compressed.
     let compresses: Bool
+    /// Bytes of text that wait for the disk before more is dropped; nil where the container waits instead.
+    let bufferBytes: Int64?
     let attributes: LogAttributes
 
     /// Unless asked otherwise: Docker's figures for `local`, and for `json-file`, which Docker lets grow without end, the
@@ -22,6 +24,10 @@ struct LogDriver: Sendable, Hashable {
     private static let jsonFilesMax = 3
     private static let localBytesMax: Int64 = 20_000_000
     private static let localFilesMax = 5
+
+    /// Docker's.
+    private static let bufferBytesDefault: Int64 = 1_000_000
+    private static let bufferBytesMax = Int64(LogSpec.queueBytesMax)
 
     private static let fileOptions: Set<String> = ["max-size", "max-file", "compress"]
 
@@ -33,16 +39,11 @@ struct LogDriver: Sendable, Hashable {
                 "logger: no log driver named '\(type)' is registered: use json-file, local or none")
         }
         self.kind = kind
-        var options = config?.config ?? [:]
-        if let mode = options.removeValue(forKey: "mode"), !["", "blocking"].contains(mode) {
-            throw EngineError.invalid("logger: logging mode not supported: \(mode): use blocking")
-        }
-        let known =
-            switch kind {
-            case .jsonFile: Self.fileOptions.union(LogAttributes.options)
-            case .local: Self.fileOptions
-            case .none: Set<String>()
-            }
+        // As in Docker, where nothing is written nothing is looked at.
+        var options = kind == .none ? [:] : config?.config ?? [:]
+        bufferBytes = try Self.buffer(
+            mode: options.removeValue(forKey: "mode") ?? "", size: options.removeValue(forKey: "max-buffer-size"))
+        let known = kind == .local ? Self.fileOptions : Self.fileOptions.union(LogAttributes.options)
         if let other = options.keys.filter({ !known.contains($0) }).min() {
             throw EngineError.invalid("unknown log opt '\(other)' for \(kind.rawValue) log driver")
         }
@@ -55,6 +56,24 @@ struct LogDriver: Sendable, Hashable {
         }
         compresses = asked ?? isLocal
         attributes = try LogAttributes(options)
+    }
+
+    /// What of a log waits for the disk in place of the container; nil for nothing.
+    private static func buffer(mode: String, size: String?) throws -> Int64? {
+        guard ["", "blocking", "non-blocking"].contains(mode) else {
+            throw EngineError.invalid("logger: logging mode not supported: \(mode.printable)")
+        }
+        guard mode == "non-blocking" else {
+            guard size == nil else {
+                throw EngineError.invalid("logger: max-buffer-size option is only supported with 'mode=non-blocking'")
+            }
+            return nil
+        }
+        guard let size else { return bufferBytesDefault }
+        guard let bytes = ByteCount.parseBinary(size) else {
+            throw EngineError.invalid("error parsing option max-buffer-size: invalid size: '\(size.printable)'")
+        }
+        return min(bytes, bufferBytesMax)
     }
 
     private static func size(_ text: String?) throws -> Int64? {

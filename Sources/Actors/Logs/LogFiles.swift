@@ -24,19 +24,40 @@ struct LogFiles: Sendable {
         }
     }
 
+    /// A full file.
+    struct Full: Sendable {
+        let number: UInt32
+        /// It is open, so that its content stays when it is removed or compressed.
+        fileprivate var held: (file: DescriptorBoxed, isCompressed: Bool)?
+    }
+
+    /// So many of the oldest are held; those after them have time until it is their turn.
+    private static let heldMax = 32
+
+    /// Full files whose numbers are wanted, oldest first. Blocking.
+    func full(_ isWanted: (UInt32) -> Bool) throws -> [Full] {
+        let numbers = rotated().filter(isWanted)
+        return try numbers.enumerated().map { index, number in
+            Full(number: number, held: index < Self.heldMax ? try hold(number) : nil)
+        }
+    }
+
+    private func hold(_ number: UInt32) throws -> (file: DescriptorBoxed, isCompressed: Bool)? {
+        // Between the two looks it may be compressed.
+        for _ in 0..<2 {
+            if let plain = try existing("\(path).\(number)") { return (plain, false) }
+            if let packed = try existing("\(path).\(number)\(Self.compressedSuffix)") { return (packed, true) }
+        }
+        return nil
+    }
+
     /// The number the file that is written now will get. Blocking, and nothing where there is no log yet.
     func nextNumber() -> UInt32 { Files.exists(path) ? (rotated().last ?? 0) + 1 : 1 }
 
-    /// A full file, decompressed where need be; nil when it has gone. Blocking.
-    func open(_ number: UInt32) throws -> DescriptorBoxed? {
-        // Between the two looks it may be compressed.
-        for _ in 0..<2 {
-            if let plain = try existing("\(path).\(number)") { return plain }
-            if let packed = try existing("\(path).\(number)\(Self.compressedSuffix)") {
-                return try unpacked(packed.descriptor)
-            }
-        }
-        return nil
+    /// The content of a full file, decompressed where need be; nil when it has gone. Blocking.
+    func open(_ full: Full) throws -> DescriptorBoxed? {
+        guard let (file, isCompressed) = try full.held ?? hold(full.number) else { return nil }
+        return isCompressed ? try unpacked(file.descriptor) : file
     }
 
     /// The file that is written, and the number it will get; nil where there is none. Blocking.
@@ -71,7 +92,10 @@ struct LogFiles: Sendable {
         var decoder = try Decoder(.gzip)
         var input = [UInt8](repeating: 0, count: Self.blockBytes)
         var output = [UInt8](repeating: 0, count: Self.blockBytes)
-        while case let count = try input.withUnsafeMutableBytes({ try packed.read(into: $0) }), count > 0 {
+        // Its own position may have been moved: it may be read more than once.
+        var offset: Int64 = 0
+        while case let count = try input.withUnsafeMutableBytes({ try packed.read(into: $0, at: offset) }), count > 0 {
+            offset += Int64(count)
             var start = 0
             var isFull = false
             while start < count || isFull {

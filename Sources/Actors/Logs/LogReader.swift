@@ -1,32 +1,21 @@
+import CLinux
 import Glibc
+import Isolation
 import Kernel
-
-/// Which part of a container's log is wanted.
-package struct LogOptions: Sendable {
-    package var stdout = true
-    package var stderr = true
-    package var follow = false
-    /// Records from the end; nil for all.
-    package var tail: Int?
-    package var since: Timestamp?
-    package var until: Timestamp?
-    /// What is written beside the lines is wanted, too.
-    package var details = false
-
-    package init() {}
-}
 
 /// Reads a log, oldest file first, and goes on while the container writes.
 package struct LogReader: Sendable {
     /// Bytes read from the file at once.
     private static let blockBytes = 256 << 10
+    /// And from one that is followed, while that is all there is: thousands may wake for a line each.
+    private static let blockBytesLeast = 4096
 
     private let files: LogFiles
     private let options: LogOptions
     /// Nil unless the log is followed.
     private let writer: LogWriter?
     /// Full files still to read before the one that is written.
-    private var older: [UInt32]
+    private var older: ArraySlice<LogFiles.Full>
     /// The file that is written as it was found first: without `follow` nothing is read beyond that.
     private var live: OpenLog?
     private var current: OpenLog?
@@ -38,10 +27,12 @@ package struct LogReader: Sendable {
         let number: UInt32
         let identity: NodeStatus.Identity
         let isLive: Bool
+        /// Nil while it may grow.
         var end: Int64?
+        /// Where the next record begins.
         var offset: Int64 = 0
-        /// The beginning of a record at the end of what was read.
-        var rest: [UInt8] = []
+        /// How much is read of it next.
+        var blockBytes = LogReader.blockBytes
 
         init(_ file: DescriptorBoxed, number: UInt32, isLive: Bool) throws(SystemError) {
             let status = try file.descriptor.nodeStatus()
@@ -61,7 +52,7 @@ package struct LogReader: Sendable {
         let isFollowed = writer != nil
         (older, live) = try await BlockingPool.shared.run {
             let live = try Self.openLive(files, isFollowed: isFollowed)
-            return (files.rotated().filter { $0 < live?.number ?? .max }, live)
+            return (try files.full { $0 < live?.number ?? .max }[...], live)
         }
         if let tail = options.tail { try await skip(tail: tail) }
     }
@@ -75,7 +66,7 @@ package struct LogReader: Sendable {
 
     /// Begins `tail` records before the end.
     private mutating func skip(tail: Int) async throws {
-        let (files, numbers, live) = (files, older, live)
+        let (files, all, live) = (files, older, live)
         (older, current) = try await BlockingPool.shared.run {
             var missing = tail
             if let live, let offset = try LogTail.offset(live.file.descriptor, files.kind, &missing) {
@@ -83,32 +74,31 @@ package struct LogReader: Sendable {
                 live.offset = offset
                 return ([], live)
             }
-            for (index, number) in numbers.enumerated().reversed() {
-                guard let file = try files.open(number) else { continue }
-                var opened = try OpenLog(file, number: number, isLive: false)
+            for index in all.indices.reversed() {
+                guard let file = try files.open(all[index]) else { continue }
+                var opened = try OpenLog(file, number: all[index].number, isLive: false)
                 guard let offset = try LogTail.offset(opened.file.descriptor, files.kind, &missing) else { continue }
                 opened.offset = offset
-                return (Array(numbers[(index + 1)...]), opened)
+                return (all[(index + 1)...], opened)
             }
-            return (numbers, nil)
+            return (all, nil)
         }
         if current?.isLive == true { self.live = nil }
     }
 
-    /// The next records, at least one; nil at the end of the log.
-    package mutating func next() async throws -> LogBatch? {
+    /// The next records that are wanted, as ``LogOptions`` says; nil at the end of the log.
+    package mutating func next() async throws -> [UInt8]? {
         while !isOver {
             try Task.checkCancellation()
-            let mayGrow = await writer?.isRunning() ?? false
-            if current == nil, !(try await advance()) {
-                guard mayGrow else { return nil }
-                await writer?.changes()
+            // Before reading: what ends meanwhile has written all that is read next.
+            let mayGrow = writer?.isRunning ?? false
+            if let shown = try await readBlock() {
+                if !shown.isEmpty { return shown }
                 continue
             }
-            let (batch, isAtEnd) = try await readBlock()
-            if !batch.records.isEmpty { return batch }
-            guard isAtEnd, !isOver else { continue }
-            if try await advance() { continue }
+            // What has an end has been replaced, or there is nobody who could.
+            let mayHaveNext = writer?.takeNewFiles() == true || !mayGrow || current?.end != nil || current == nil
+            if mayHaveNext, try await advance() { continue }
             guard mayGrow else { return nil }
             await writer?.changes()
         }
@@ -120,10 +110,9 @@ package struct LogReader: Sendable {
     /// - Returns: false when there is nothing yet.
     private mutating func advance() async throws -> Bool {
         let files = files
-        while !older.isEmpty {
-            let number = older.removeFirst()
+        while let full = older.popFirst() {
             let opened = try await BlockingPool.shared.run {
-                try files.open(number).map { try OpenLog($0, number: number, isLive: false) }
+                try files.open(full).map { try OpenLog($0, number: full.number, isLive: false) }
             }
             guard let opened else { continue }
             current = opened
@@ -138,85 +127,92 @@ package struct LogReader: Sendable {
         return try await advanceWithWriter()
     }
 
-    /// After a rotation: what was the live file may have grown until it was renamed, so it is read to its end once more.
+    /// After a rotation: what was the live file may have grown until it was replaced, so it is read to its end once more.
     private mutating func advanceWithWriter() async throws -> Bool {
         let (files, current) = (files, current)
         let (between, found) = try await BlockingPool.shared.run {
             let found = try Self.openLive(files, isFollowed: true)
-            return (files.rotated().filter { $0 > current?.number ?? 0 && $0 < found?.number ?? .max }, found)
+            return (try files.full { $0 > current?.number ?? 0 && $0 < found?.number ?? .max }, found)
         }
         guard let found, found.identity != current?.identity else { return false }
-        if var last = current, last.isLive {
-            let size = try last.file.descriptor.nodeStatus().size
-            if last.offset < size {
-                last.end = size
-                self.current = last
-                return true
-            }
+        if var last = current, last.end == nil {
+            last.end = try last.file.descriptor.nodeStatus().size
+            self.current = last
+            return true
         }
-        older = between
+        older = between[...]
         live = found
         return try await advance()
     }
 
     // MARK: Blocks
 
-    private mutating func readBlock() async throws -> (LogBatch, isAtEnd: Bool) {
-        guard var log = current else { return (LogBatch(), true) }
-        let (kind, withAttributes) = (files.kind, options.details)
-        let start = log
-        let (batch, next, isAtEnd) = try await BlockingPool.shared.run { () throws(SystemError) in
-            var log = start
-            let size = try log.file.descriptor.nodeStatus().size
-            // Begun again from the start: all there may be is one file.
-            if log.offset > size { (log.offset, log.rest) = (0, []) }
-            let wanted = Int(min(Int64(Self.blockBytes), (log.end ?? size) - log.offset))
-            guard wanted > 0 else { return (LogBatch(), log, true) }
-            let block = try Self.read(log.file.descriptor, at: log.offset, count: wanted)
-            guard !block.isEmpty else { return (LogBatch(), log, true) }
-            log.offset += Int64(block.count)
-            var batch = LogBatch()
-            log.rest += block
-            let used = log.rest.withUnsafeBytes {
-                LogFormat.parse($0, kind, withAttributes: withAttributes, into: &batch)
+    /// Reads on in the current file.
+    ///
+    /// - Returns: what of it is wanted; nil when it has no whole record left.
+    private mutating func readBlock() async throws -> [UInt8]? {
+        guard let start = current else { return nil }
+        var log = start
+        let wanted = Int(min(Int64(log.blockBytes), (log.end ?? .max) - log.offset))
+        guard wanted > 0 else { return nil }
+        let (file, offset) = (log.file, log.offset)
+        var block = try Self.read(file.descriptor, at: offset, count: wanted, waits: false)
+        if block == nil {
+            block = try await BlockingPool.shared.run { () throws(SystemError) in
+                try Self.read(file.descriptor, at: offset, count: wanted, waits: true)
             }
-            log.rest.removeFirst(used)
-            if log.rest.count > LogFormat.recordBytesMax { log.rest = [] }
-            return (batch, log, false)
         }
-        log = next
+        guard let block, !block.isEmpty else { return nil }
+        let isFull = block.count == wanted
+        log.blockBytes = isFull || log.end != nil ? Self.blockBytes : Self.blockBytesLeast
         current = log
-        return (filtered(batch), isAtEnd)
+        let (shown, used) = show(block)
+        // A record that is longer than the block is read whole the next time.
+        if used == 0, isFull, wanted < Self.blockBytes, wanted == start.blockBytes { return [] }
+        // What is as long as no record can be, and has no end, is none.
+        let passed = used == 0 && block.count > LogFormat.recordBytesMax ? block.count : used
+        guard passed > 0 || isOver else { return nil }
+        log.offset += Int64(passed)
+        current = log
+        return shown
     }
 
+    /// - Returns: nil where it would have to wait for a disk, which only `waits` allows.
     private static func read(
-        _ file: borrowing OwnedFD, at offset: Int64, count: Int
-    ) throws(SystemError) -> [UInt8] {
-        var failure: SystemError?
+        _ file: borrowing OwnedFD, at offset: Int64, count: Int, waits: Bool
+    ) throws(SystemError) -> [UInt8]? {
         let raw = file.raw
+        var code: CInt = 0
         let block = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            let got = pread(raw, buffer.baseAddress, count, off_t(offset))
-            if got < 0 { failure = SystemError("pread", errno) }
+            let got = cl_pread(raw, buffer.baseAddress, count, offset, waits ? 0 : 1)
+            if got < 0 { code = errno }
             filled = max(0, got)
         }
-        if let failure { throw failure }
+        if !waits, code == EAGAIN || code == EOPNOTSUPP { return nil }
+        if code != 0 { throw SystemError("pread", code) }
         return block
     }
 
-    private mutating func filtered(_ batch: LogBatch) -> LogBatch {
-        if options.since == nil, options.until == nil, options.stdout, options.stderr { return batch }
-        var batch = batch
-        if let until = options.until?.nanosecondsSince1970,
-            let first = batch.records.firstIndex(where: { $0.time > until })
-        {
-            batch.records.removeSubrange(first...)
-            isOver = true
+    /// Room for records of few bytes, which heads make longer, and for what comes before one.
+    private static let growth = 4
+    private static let roomLeast = 1024
+    /// A block, and the longest record.
+    private static let roomMost = blockBytes + (64 << 10)
+    /// Attributes, every byte escaped.
+    private static let detailsRoom = 3 * LogSpec.attributesBytesMax + 1
+
+    private mutating func show(_ block: [UInt8]) -> (shown: [UInt8], used: Int) {
+        let textRoom = min(block.count * Self.growth + Self.roomLeast, Self.roomMost)
+        let room = textRoom + (options.details ? Self.detailsRoom : 0)
+        var used = 0
+        var isOver = false
+        let shown = [UInt8](unsafeUninitializedCapacity: room) { output, count in
+            var sink = LogSink(UnsafeMutableRawBufferPointer(output), options)
+            used = block.withUnsafeBytes { LogFormat.parse($0, files.kind, into: &sink) }
+            (count, isOver) = (sink.count, sink.isOver)
         }
-        let since = options.since?.nanosecondsSince1970 ?? .min
-        batch.records.removeAll { record in
-            record.time < since || !(record.stream == .stdout ? options.stdout : options.stderr)
-        }
-        return batch
+        self.isOver = isOver
+        return (shown, used)
     }
 }
 
@@ -225,22 +221,27 @@ final class LogWriter: Sendable {
     private let signal = Signal()
     private let watching: DirectoryWatch.Watching?
     private let end: Task<Void, Never>
-    let isRunning: @Sendable () async -> Bool
     /// How often a log is looked at where the system has no watches left.
     private static let pollInterval = Duration.milliseconds(200)
 
     init(_ container: Container, _ watch: DirectoryWatch, directory: String) {
         let signal = signal
         watching = try? watch.watch(directory, signal)
-        isRunning = { [weak container] in await container?.isRunning ?? false }
         end = Task { [weak container] in
-            guard let ends = await container?.waiter(.notRunning) else { return }
-            for await _ in ends { break }
-            signal.set()
+            if let ends = await container?.waiter(.notRunning) { for await _ in ends { break } }
+            // Not when its followers have gone.
+            guard !Task.isCancelled else { return }
+            signal.end()
         }
     }
 
     deinit { end.cancel() }
+
+    /// The container may still write.
+    var isRunning: Bool { !signal.hasEnded }
+
+    /// Whether a file was made or renamed since this was last asked; where nobody tells, always.
+    func takeNewFiles() -> Bool { watching == nil || signal.takeNewFiles() }
 
     /// Returns when something was written, or the container has ended.
     func changes() async {

@@ -26,6 +26,7 @@ enum {
     LP_STDIN_ONCE = 4,  // it closes when the attached client's ends
     LP_INIT = 8,        // a small init is the first process
     LP_EXEC = 16,       // joins a container that runs
+    LP_LOG_QUEUED = 32, // the log is written by a thread of its own, and what it cannot take is dropped
 };
 
 // LP_LOG_JSON: one JSON object a line, as Docker's json-file. LP_LOG_LOCAL: struct lp_log_frame, then its bytes.
@@ -40,6 +41,8 @@ struct lp_log_frame {
 // Longest piece of a line, and the longest log_attributes.
 #define LP_LOG_PIECE_BYTES_MAX 16384u
 #define LP_LOG_ATTRIBUTES_BYTES_MAX 16384u
+// Largest log_queue_bytes: more than machines have memory.
+#define LP_LOG_QUEUE_BYTES_MAX (1ull << 40)
 
 struct lp_header {
     uint32_t magic, version, total_bytes, flags;
@@ -58,6 +61,7 @@ struct lp_header {
     uint32_t log_attributes;    // string offset of a JSON object that is part of each JSON record, or 0
     uint32_t arguments, argument_count, environment, environment_count;
     uint32_t reserved;
+    uint64_t log_queue_bytes;   // LP_LOG_QUEUED: of text that waits to be written
 };
 
 // Operations, in the order the child performs them. s0…s2 are string offsets (0: none), `list` a list of list_count.

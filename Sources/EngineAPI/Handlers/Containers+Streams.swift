@@ -20,13 +20,13 @@ extension Containers {
             }
             return try await logTakeover(call, container, tty: tty, streams)
         }
-        let history = showsLog ? try await container.logs(streams.options()) : nil
+        let history = showsLog ? try await container.logs(streams.options(tty: tty)) : nil
         let box = DescriptorBox(
             try await container.attach(stdin: streams.stdin, stdout: streams.stdout, stderr: streams.stderr))
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
             body: .takeover { stream in
-                if let history { try await replay(history, tty: tty) { try await stream.write($0) } }
+                if let history { try await replay(history) { try await stream.write($0) } }
                 let hasLeft = try await stream.splice(try box.take(), leavingOn: tty ? keys : nil)
                 if hasLeft { await container.detached() }
             })
@@ -44,8 +44,9 @@ extension Containers {
             stderr = call.flag("stderr")
         }
 
-        func options() -> LogOptions {
+        func options(tty: Bool) -> LogOptions {
             var options = LogOptions()
+            options.isFramed = !tty
             options.stdout = stdout
             options.stderr = stderr
             return options
@@ -55,10 +56,10 @@ extension Containers {
     private static func logTakeover(
         _ call: Call, _ container: Container, tty: Bool, _ streams: Streams
     ) async throws -> Response {
-        let history = try await container.logs(streams.options())
+        let history = try await container.logs(streams.options(tty: tty))
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
-            body: .takeover { stream in try await replay(history, tty: tty) { try await stream.write($0) } })
+            body: .takeover { stream in try await replay(history) { try await stream.write($0) } })
     }
 
     // MARK: Logs
@@ -72,58 +73,24 @@ extension Containers {
         }
         options.follow = call.flag("follow")
         options.details = call.flag("details")
+        options.timestamps = call.flag("timestamps")
         // "all", or anything that is no number, means everything, as in Docker.
         options.tail = call.text("tail").flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
         options.since = try call.time("since")
         options.until = try call.time("until")
         let container = try await call.container()
         let tty = await container.snapshot().record.config.tty ?? false
+        options.isFramed = !tty
         let reader = try await container.logs(options)
-        let showsTime = call.flag("timestamps")
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
-            body: .stream { writer in
-                try await replay(reader, tty: tty, showsTime: showsTime) { try await writer.write($0) }
-            })
+            body: .stream { writer in try await replay(reader) { try await writer.write($0) } })
     }
 
     /// Writes records until the log ends, a block of them at a time.
-    private static func replay(
-        _ reader: LogReader, tty: Bool, showsTime: Bool = false, _ write: (ByteBuffer) async throws -> Void
-    ) async throws {
+    private static func replay(_ reader: LogReader, _ write: (ByteBuffer) async throws -> Void) async throws {
         var reader = reader
-        let frameBytes = 8
-        while let batch = try await reader.next() {
-            var block = ByteBuffer()
-            block.reserveCapacity(batch.bytes.count + batch.records.count * frameBytes)
-            for record in batch.records {
-                let head = head(of: record, showsTime: showsTime)
-                if !tty {
-                    block.writeInteger(UInt32(record.stream.rawValue) << 24)
-                    block.writeInteger(UInt32(head.utf8.count + record.range.count))
-                }
-                if !head.isEmpty { block.writeString(head) }
-                block.writeBytes(batch.bytes[record.range])
-            }
-            try await write(block)
-        }
-    }
-
-    /// What is shown before a line: its time, and what was written beside it.
-    private static func head(of record: LogBatch.Record, showsTime: Bool) -> String {
-        var head = showsTime ? LogTime.text(record.time) + " " : ""
-        guard let json = record.attributes,
-            let attributes = try? JSONDecoder().decode([String: String].self, from: Data(json.utf8))
-        else { return head }
-        // As Go's QueryEscape.
-        let unreserved = CharacterSet(
-            charactersIn: "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_.~ ")
-        func escaped(_ text: String) -> String {
-            (text.addingPercentEncoding(withAllowedCharacters: unreserved) ?? "").replacing(" ", with: "+")
-        }
-        let pairs = attributes.sorted { $0.key < $1.key }.map { "\(escaped($0.key))=\(escaped($0.value))" }
-        head += pairs.joined(separator: ",") + " "
-        return head
+        while let block = try await reader.next() { try await write(ByteBuffer(bytes: block)) }
     }
 
     // MARK: Terminal size

@@ -67,6 +67,9 @@ struct LaunchPlan {
         header.log_files_max = UInt32(clamping: max(1, log.filesMax))
         header.log_format = UInt32(log.format == .frames ? LP_LOG_LOCAL : LP_LOG_JSON)
         header.log_sequence = log.sequence
+        guard let bytes = log.queueBytes else { return }
+        header.flags |= UInt32(LP_LOG_QUEUED)
+        header.log_queue_bytes = UInt64(clamping: bytes)
     }
 
     /// The block, in the order: header, operations, lists, filter, strings.
