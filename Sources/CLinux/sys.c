@@ -51,9 +51,9 @@ int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, 
     return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
 }
 
-ssize_t cl_pread(int fd, void *bytes, size_t count, int64_t offset, int now) {
+ssize_t cl_pread_now(int fd, void *bytes, size_t count, int64_t offset) {
     struct iovec part = {.iov_base = bytes, .iov_len = count};
-    return preadv2(fd, &part, 1, offset, now ? RWF_NOWAIT : 0);
+    return preadv2(fd, &part, 1, offset, RWF_NOWAIT);
 }
 
 int cl_memfd(const char *name, int sealable) {

@@ -121,6 +121,18 @@ extension OwnedFD {
         return try checked("pread") { pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset)) }
     }
 
+    /// preadv2(2) of what is in memory already.
+    ///
+    /// - Returns: the number of bytes read, 0 at the end; nil where it would have to wait for a disk.
+    package borrowing func readNow(
+        into buffer: UnsafeMutableRawBufferPointer, at offset: Int64
+    ) throws(SystemError) -> Int? {
+        let count = cl_pread_now(raw, buffer.baseAddress, buffer.count, offset)
+        if count >= 0 { return count }
+        if errno == EAGAIN || errno == EOPNOTSUPP { return nil }
+        throw SystemError("preadv2", errno)
+    }
+
     /// The rest of the file, at most `bytesMax` bytes.
     ///
     /// - Throws: `SystemError` with EFBIG when there is more.

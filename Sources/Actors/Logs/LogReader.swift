@@ -1,4 +1,3 @@
-import CLinux
 import Glibc
 import Isolation
 import Kernel
@@ -181,16 +180,17 @@ package struct LogReader: Sendable {
     private static func read(
         _ file: borrowing OwnedFD, at offset: Int64, count: Int, waits: Bool
     ) throws(SystemError) -> [UInt8]? {
-        let raw = file.raw
-        var code: CInt = 0
+        var failure: SystemError?
+        var wouldWait = false
         let block = [UInt8](unsafeUninitializedCapacity: count) { buffer, filled in
-            let got = cl_pread(raw, buffer.baseAddress, count, offset, waits ? 0 : 1)
-            if got < 0 { code = errno }
-            filled = max(0, got)
+            let place = UnsafeMutableRawBufferPointer(buffer)
+            do throws(SystemError) {
+                let got = waits ? try file.read(into: place, at: offset) : try file.readNow(into: place, at: offset)
+                (filled, wouldWait) = (got ?? 0, got == nil)
+            } catch { failure = error }
         }
-        if !waits, code == EAGAIN || code == EOPNOTSUPP { return nil }
-        if code != 0 { throw SystemError("pread", code) }
-        return block
+        if let failure { throw failure }
+        return wouldWait ? nil : block
     }
 
     /// Room for records of few bytes, which heads make longer, and for what comes before one.

@@ -34,8 +34,8 @@ int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, 
 #define CL_MOUNT_ATTR_NODEV 0x4
 #define CL_MOUNT_ATTR_NOEXEC 0x8
 
-// preadv2(2) of one part; with `now` it fails with EAGAIN rather than wait for a disk.
-ssize_t cl_pread(int fd, void *bytes, size_t count, int64_t offset, int now);
+// preadv2(2) of one part, which fails with EAGAIN rather than wait for a disk.
+ssize_t cl_pread_now(int fd, void *bytes, size_t count, int64_t offset);
 
 // memfd_create(2), sealed or not; pidfd_open(2), pidfd_send_signal(2), renameat2(2), close_range(2), setns(2), unshare(2).
 int cl_memfd(const char *name, int sealable);
