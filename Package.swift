@@ -56,7 +56,7 @@ let package = Package(
         module("Netlink", ["Kernel", "CLinux"]),
         module("LayerFS", ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate", crypto]),
         module("Isolation", ["OCI", "Kernel", "CLinux", "CSeccomp"]),
-        module("Volumes", ["Kernel", "CLinux"]),
+        module("Volumes", ["Kernel", "Ring", "CLinux"]),
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module(

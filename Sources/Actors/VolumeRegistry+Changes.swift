@@ -1,4 +1,4 @@
-import Kernel
+package import Kernel
 import Volumes
 
 /// What this engine does with volumes beyond Docker's: copies, other names, other labels, protection.
@@ -87,55 +87,87 @@ extension VolumeRegistry {
 
     // MARK: Copies
 
-    /// Makes the new volume `target` with everything that `source` holds: all of it or none.
-    ///
-    /// Who writes to the source meanwhile must be held still by the caller.
-    /// - Parameter labels: of the copy; nil for those of the source.
-    /// - Throws: ``EngineError`` `.conflict` when there is a volume `target`, or the source has a file system of its own.
-    package func clone(_ source: String, to target: String, labels: [String: String]?) async throws -> VolumeRecord {
-        let name: VolumeName
-        do throws(VolumeError) { name = try VolumeName(target) } catch {
-            throw EngineError(.invalidParameter, "clone \(source): \(error.message)")
-        }
-        // Keeps the source from being removed; its lock is free, so that two copies never wait for each other.
-        let holder = "copy to \(target) \(Identifier.random().prefix(12))"
-        try await refer(source, container: holder)
-        do {
-            let record = try await holding(target) { try await copy(source, to: name, labels: labels) }
-            await forget(container: holder, removing: [])
-            await events.publish(.volume, "create", target, ["driver": record.driver, "source": source])
-            return record
-        } catch {
-            await forget(container: holder, removing: [])
-            throw error
+    /// What a copy of a volume is to be.
+    package struct Copy: Sendable {
+        package var name: String
+        /// nil for the source's.
+        package var labels: [String: String]?
+
+        package init(_ name: String, labels: [String: String]? = nil) {
+            self.name = name
+            self.labels = labels
         }
     }
 
-    private func copy(_ source: String, to target: VolumeName, labels: [String: String]?) async throws -> VolumeRecord {
-        let original = try volume(source)
+    /// Makes a new volume with everything that `source` holds: all of it or none. A caller that is cancelled stops it.
+    ///
+    /// - Parameters:
+    ///   - move: told of the bytes.
+    ///   - isMeasured: everything is looked at first, so that the total is known.
+    ///   - pause: pauses who writes to the source, when the copy begins; they go on when it is read.
+    /// - Throws: ``EngineError`` `.conflict` when the name is taken, or the source has a file system of its own.
+    func clone(
+        _ source: String, to copy: Copy, _ move: BulkMove, isMeasured: Bool,
+        pause: @Sendable () async -> [Container]
+    ) async throws -> VolumeRecord {
+        let name: VolumeName
+        do throws(VolumeError) { name = try VolumeName(copy.name) } catch {
+            throw EngineError(.invalidParameter, "clone \(source): \(error.message)")
+        }
+        // The source's lock is free meanwhile, so that two copies never wait for each other.
+        let record = try await using(source, for: "copy to \(name)") { path in
+            if isMeasured {
+                move.set(total: try await move.run { try TreeSteps.measure(try OwnedFD.quietTree(path), $0).bytes })
+            }
+            return try await holding(name.text) {
+                let original = try volume(source)
+                try checkClone(original, name)
+                let paused = await pause()
+                let staged = await stage(original, name, move)
+                // Also for a client that has left. Ended or removed meanwhile: nothing to continue.
+                await Task { for container in paused { try? await container.unpause() } }.value
+                return try await store(try staged.get(), like: original, copy)
+            }
+        }
+        await events.publish(.volume, "create", name.text, ["driver": record.driver, "source": source])
+        return record
+    }
+
+    private func checkClone(_ original: VolumeRecord, _ target: VolumeName) throws {
         guard volumes[target.text] == nil else {
-            throw EngineError(.conflict, "clone \(source): a volume \(target) exists already: choose another name")
+            throw EngineError(
+                .conflict, "clone \(original.name): a volume \(target) exists already: choose another name")
         }
         guard original.options["type"] == nil, original.options["size"] == nil else {
             throw EngineError(
                 .conflict,
-                "clone \(source): the volume has a file system of its own: create \(target) with its options and copy")
+                "clone \(original.name): the volume has a file system of its own: create \(target) with its options and copy")
         }
-        let record = VolumeRecord(
-            name: target.text, driver: original.driver, mountpoint: disk.dataPath(of: target),
-            created: Timestamp.now().text, labels: labels ?? original.labels, options: original.options,
-            anonymous: false)
-        let (disk, from) = (disk, try VolumeName(source))
-        do throws(VolumeError) {
-            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.clone(from, to: target) }
-        } catch { throw MountRequests.engineError(error) }
-        do { try await database.write { try $0.put(.volumes, record.name, record) } } catch {
-            // Nobody knows it yet: the next start would find it.
-            try? await BlockingPool.shared.run { () throws(VolumeError) in try disk.remove(target) }
-            throw error
+    }
+
+    private func stage(
+        _ original: VolumeRecord, _ target: VolumeName, _ move: BulkMove
+    ) async -> Result<LocalVolumes.Staged, any Error> {
+        let disk = disk
+        do {
+            let source = try VolumeName(original.name)
+            return .success(try await move.run { try disk.stageClone(source, to: target, $0) })
+        } catch { return .failure(Self.told(error, "clone \(original.name)")) }
+    }
+
+    private func store(
+        _ staged: LocalVolumes.Staged, like original: VolumeRecord, _ copy: Copy
+    ) async throws -> VolumeRecord {
+        let disk = disk
+        if Task.isCancelled {
+            await BlockingPool.shared.run { disk.discard(staged) }
+            throw CancellationError()
         }
-        volumes[target.text] = record
-        return record
+        do {
+            try await BlockingPool.shared.run { () throws(VolumeError) in try disk.publish(staged) }
+        } catch { throw Self.told(error, "clone \(original.name)") }
+        return try await store(
+            try VolumeName(copy.name), labels: copy.labels ?? original.labelsOfCopies, options: original.options)
     }
 
     /// Containers that refer to a volume.
@@ -149,27 +181,62 @@ extension VolumeRecord {
     var isProtected: Bool { labels[Self.protectedLabel].map { $0 != "false" } ?? false }
 }
 
+extension VolumeRecord {
+    /// What marks a snapshot: the volume it was made of, and when.
+    package static let snapshotOfLabel = "docker-swift.snapshot.of"
+    package static let snapshotTimeLabel = "docker-swift.snapshot.time"
+    /// A label that has containers mount a volume for reading alone.
+    package static let readOnlyLabel = "docker-swift.read-only"
+
+    /// A snapshot's copy is a volume like any other: what it was made of can be brought back by it.
+    var labelsOfCopies: [String: String] {
+        let marks = [Self.snapshotOfLabel, Self.snapshotTimeLabel, Self.readOnlyLabel]
+        return labels.filter { !marks.contains($0.key) }
+    }
+
+    var isReadOnly: Bool { labels[Self.readOnlyLabel].map { $0 != "false" } ?? false }
+}
+
 extension ContainerStore {
     /// Copies a volume while the containers that use it stand still.
     ///
     /// - Parameter pause: false lets them go on: files that they write are copied as they are at some moment.
     package func cloneVolume(
-        _ source: String, to target: String, labels: [String: String]?, pause: Bool
+        _ source: String, to copy: VolumeRegistry.Copy, pause: Bool, isMeasured: Bool = false, _ move: BulkMove
     ) async throws -> VolumeRecord {
+        let volumes = world.volumes
+        return try await volumes.clone(source, to: copy, move, isMeasured: isMeasured) {
+            pause ? await self.pauseUsers(of: source) : []
+        }
+    }
+
+    /// Makes a copy of a volume that stays as it is: named after it and the time where nothing else is said, marked with both,
+    /// and only read by containers.
+    package func snapshotVolume(
+        _ source: String, name: String?, pause: Bool, isMeasured: Bool = false, _ move: BulkMove
+    ) async throws -> VolumeRecord {
+        var labels = try await world.volumes.volume(source).labels
+        let time = Timestamp.now().text
+        labels[VolumeRecord.snapshotOfLabel] = source
+        labels[VolumeRecord.snapshotTimeLabel] = time
+        labels[VolumeRecord.readOnlyLabel] = "true"
+        // What keeps the original must not keep every copy.
+        labels[VolumeRecord.protectedLabel] = nil
+        let digits = time.filter(\.isNumber)
+        let stamp = "\(digits.prefix(8))-\(digits.dropFirst(8).prefix(9))"
+        return try await cloneVolume(
+            source, to: VolumeRegistry.Copy(name ?? "\(source)-\(stamp)", labels: labels), pause: pause,
+            isMeasured: isMeasured, move)
+    }
+
+    /// Pauses the containers that use a volume.
+    private func pauseUsers(of volume: String) async -> [Container] {
         var paused: [Container] = []
-        if pause {
-            for id in await world.volumes.users(of: source) {
-                // One that ends, is paused or goes meanwhile writes nothing.
-                guard let container = try? container(id), await container.isRunning else { continue }
-                if (try? await container.pause()) != nil { paused.append(container) }
-            }
+        for id in await world.volumes.users(of: volume) {
+            // One that ends, is paused or goes meanwhile writes nothing.
+            guard let container = try? container(id), await container.isRunning else { continue }
+            if (try? await container.pause()) != nil { paused.append(container) }
         }
-        let result: Result<VolumeRecord, any Error>
-        do { result = .success(try await world.volumes.clone(source, to: target, labels: labels)) } catch {
-            result = .failure(error)
-        }
-        // Ended or removed meanwhile: nothing to continue.
-        for container in paused { try? await container.unpause() }
-        return try result.get()
+        return paused
     }
 }

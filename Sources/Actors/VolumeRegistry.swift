@@ -208,24 +208,44 @@ package actor VolumeRegistry {
     /// - Throws: ``EngineError`` in Docker's words; what was mounted is unmounted again then.
     func mount(_ points: [ContainerRecord.MountPoint], for user: String) async throws {
         do {
-            for point in points {
-                guard let name = point.name, let options = try mountOptions(name) else { continue }
-                let (disk, volume) = (disk, try VolumeName(name))
-                try await holding(name) {
-                    do {
-                        try await BlockingPool.shared.run { () throws(VolumeError) in try disk.mount(volume, options) }
-                    } catch let error as VolumeError { throw EngineError(.system, error.message) }
-                    mounters[name, default: []].insert(user)
-                }
-            }
+            for point in points { if let name = point.name { try await mount(name, for: user) } }
         } catch {
             await unmount(points, for: user)
             throw error
         }
     }
 
+    private func mount(_ name: String, for user: String) async throws {
+        guard let options = try mountOptions(name) else { return }
+        let (disk, volume) = (disk, try VolumeName(name))
+        try await holding(name) {
+            do {
+                try await BlockingPool.shared.run { () throws(VolumeError) in try disk.mount(volume, options) }
+            } catch let error as VolumeError { throw EngineError(.system, error.message) }
+            mounters[name, default: []].insert(user)
+        }
+    }
+
+    /// Runs `body` with the path of a volume's content, which is mounted and not removed meanwhile.
+    ///
+    /// - Parameter purpose: what is shown to who wants to remove the volume.
+    func using<Value: Sendable>(
+        _ name: String, for purpose: String, _ body: (_ path: String) async throws -> Value
+    ) async throws -> Value {
+        let user = "\(purpose) \(Identifier.random().prefix(12))"
+        try await refer(name, container: user)
+        let result: Result<Value, any Error>
+        do {
+            try await mount(name, for: user)
+            result = .success(try await body(try volume(name).mountpoint))
+        } catch { result = .failure(error) }
+        await unmount(name, for: user)
+        await forget(container: user, removing: [])
+        return try result.get()
+    }
+
     /// Options of a volume that is mounted only while it is used; nil for every other.
-    private func mountOptions(_ name: String) throws -> LocalOptions? {
+    func mountOptions(_ name: String) throws -> LocalOptions? {
         guard let record = volumes[name], !record.options.isEmpty else { return nil }
         do throws(VolumeError) {
             let options = try LocalOptions(record.options)
@@ -243,14 +263,16 @@ package actor VolumeRegistry {
 
     /// Ends what ``mount(_:for:)`` began; the last user's end unmounts a volume.
     func unmount(_ points: [ContainerRecord.MountPoint], for user: String) async {
-        for point in points {
-            guard let name = point.name, mounters[name]?.contains(user) == true else { continue }
-            await holding(name) {
-                mounters[name]?.remove(user)
-                guard mounters[name]?.isEmpty == true else { return }
-                mounters[name] = nil
-                await detach(name)
-            }
+        for point in points { if let name = point.name { await unmount(name, for: user) } }
+    }
+
+    private func unmount(_ name: String, for user: String) async {
+        guard mounters[name]?.contains(user) == true else { return }
+        await holding(name) {
+            mounters[name]?.remove(user)
+            guard mounters[name]?.isEmpty == true else { return }
+            mounters[name] = nil
+            await detach(name)
         }
     }
 

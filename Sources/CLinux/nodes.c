@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include "include/nodes.h"
 
+#include <fcntl.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
 #include <sys/xattr.h>
@@ -18,5 +19,15 @@ ssize_t cl_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, 
 }
 int cl_clone_file(int from, int to) { return ioctl(to, FICLONE, from); }
 int cl_syncfs(int fd) { return syncfs(fd); }
+
+ssize_t cl_append_range(int from, int64_t from_offset, int to, size_t count) {
+    off64_t source = from_offset;
+    return copy_file_range(from, &source, to, NULL, count, 0);
+}
+ssize_t cl_splice_file(int from, int64_t from_offset, int to, size_t count) {
+    off64_t source = from_offset;
+    return splice(from, &source, to, NULL, count, SPLICE_F_NONBLOCK | SPLICE_F_MOVE);
+}
+ssize_t cl_flistxattr(int fd, void *list, size_t size) { return flistxattr(fd, list, size); }
 
 const char *cl_entry_name(const struct dirent *entry) { return entry->d_name; }

@@ -77,12 +77,15 @@ enum Endpoints {
         .init(.get, "/volumes/{name}", Volumes.inspect),
         .init(.delete, "/volumes/{name}", lasting(Volumes.remove)),
         // Beyond Docker's: see ARCHITECTURE.md.
+        .init(.post, "/volumes/import", Volumes.importArchive),
         .init(.put, "/volumes/{name}", lasting(Volumes.update)),
-        .init(.post, "/volumes/{name}/clone", lasting(Volumes.clone)),
+        .init(.post, "/volumes/{name}/clone", Volumes.clone),
+        .init(.post, "/volumes/{name}/snapshot", Volumes.snapshot),
         .init(.post, "/volumes/{name}/rename", lasting(Volumes.rename)),
         .init(.head, "/volumes/{name}/archive", Volumes.statPath),
         .init(.get, "/volumes/{name}/archive", Volumes.getArchive),
         .init(.put, "/volumes/{name}/archive", Volumes.putArchive),
+        .init(.get, "/volumes/{name}/export", Volumes.export),
     ]
 
     static let networks: [Endpoint] = [

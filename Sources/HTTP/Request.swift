@@ -10,6 +10,9 @@ package struct Request: Sendable {
     package var path: String { head.path }
     package var query: Query { head.query }
     package var headers: Headers { head.headers }
+
+    /// The process that connected by a unix socket, as this one's namespace numbers it; nil on the network.
+    package func peerProcess() async -> Int32? { await body.input.transport.peerProcess() }
 }
 
 /// The body of a request: chunks of payload, read from the socket only when asked for. One reader at a time.
@@ -50,7 +53,7 @@ final class ConnectionInput: Sendable {
         var continueIsOwed = false
     }
 
-    private let transport: Transport
+    let transport: Transport
     private let limits: Limits
     /// Taken out while a read is under way: a second reader finds nil.
     private let state = Mutex<State?>(State())

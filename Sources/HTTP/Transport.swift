@@ -145,6 +145,23 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {
         }
     }
 
+    /// What SO_PEERCRED (unix(7)) tells.
+    private struct Credentials: Sendable {
+        var process: Int32
+        var user: UInt32
+        var group: UInt32
+    }
+    private static let peerCredentials: CInt = 17
+
+    /// The process that connected by a unix socket, as this one's namespace numbers it; nil on the network.
+    func peerProcess() async -> Int32? {
+        guard !endOfInputIsDisconnect, let options = channel as? any SocketOptionProvider else { return nil }
+        let credentials: EventLoopFuture<Credentials> = options.unsafeGetSocketOption(
+            level: .socket, name: NIOBSDSocket.Option(rawValue: Self.peerCredentials))
+        // Closed already: nobody is there.
+        return try? await credentials.get().process
+    }
+
     // MARK: Reading
 
     /// Bytes the client sent, or nil at the end of its input. Cancelling a read ends the input for good.

@@ -16,6 +16,10 @@ package struct NodeStatus: Sendable, Hashable {
     package var size: Int64
     package var mtime: Moment
     package var atime: Moment
+    /// When anything of the object was last changed; nobody can set it.
+    package var ctime: Moment
+    /// Bytes on disk.
+    package var storedBytes: Int64
     /// The file system and the object in it.
     package var device: UInt64
     package var inode: UInt64
@@ -25,9 +29,18 @@ package struct NodeStatus: Sendable, Hashable {
     package var deviceMinor: UInt32
 
     /// Seconds since 1970, negative before, and nanoseconds after that second.
-    package struct Moment: Sendable, Hashable {
+    package struct Moment: Sendable, Hashable, Comparable {
         package var seconds: Int64
         package var nanoseconds: UInt32
+        package static func < (left: Moment, right: Moment) -> Bool {
+            (left.seconds, left.nanoseconds) < (right.seconds, right.nanoseconds)
+        }
+        /// As file systems tell it: the clock that stamps changes, which may be some milliseconds late.
+        package static var now: Moment {
+            var time = Glibc.timespec()
+            clock_gettime(CLOCK_REALTIME_COARSE, &time)
+            return Moment(time)
+        }
         package init(seconds: Int64, nanoseconds: UInt32) {
             self.seconds = seconds
             self.nanoseconds = nanoseconds
@@ -42,6 +55,10 @@ package struct NodeStatus: Sendable, Hashable {
     package struct Identity: Sendable, Hashable {
         package let device: UInt64
         package let inode: UInt64
+        package init(device: UInt64, inode: UInt64) {
+            self.device = device
+            self.inode = inode
+        }
     }
 
     package var identity: Identity { Identity(device: device, inode: inode) }
@@ -63,6 +80,8 @@ package struct NodeStatus: Sendable, Hashable {
         size = Int64(status.st_size)
         mtime = Moment(status.st_mtim)
         atime = Moment(status.st_atim)
+        ctime = Moment(status.st_ctim)
+        storedBytes = Int64(status.st_blocks) * 512
         device = UInt64(status.st_dev)
         inode = UInt64(status.st_ino)
         links = UInt64(status.st_nlink)

@@ -42,16 +42,79 @@ package struct LocalVolumes: Sendable {
         }
     }
 
-    /// Makes the new volume `target` with what `source` holds; when this returns it survives a power cut.
+    /// A volume that is whole but for its name.
+    package struct Staged: Sendable {
+        let name: VolumeName
+        let staging: [UInt8]
+    }
+
+    /// Copies what `source` holds for the new volume `target`. Nobody needs to stand still after this.
     ///
-    /// - Throws: `VolumeError`; there is no `target` then.
-    package func clone(_ source: VolumeName, to target: VolumeName) throws(VolumeError) {
-        try make(target) { (path) throws(VolumeError) in
+    /// - Throws: `VolumeError`; nothing is left of the copy then.
+    package func stageClone(
+        _ source: VolumeName, to target: VolumeName, _ move: BulkMove
+    ) throws(VolumeError) -> Staged {
+        let staging = try stage(target)
+        do throws(VolumeError) {
+            let path = "\(directory)/\(NodeName.text(staging))"
             try fill(staging: path, nil)
             try VolumeError.wrapping("copying volume \(source)") { () throws(SystemError) in
-                let from = try OwnedFD.open(dataPath(of: source), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
-                try TreeCopy.copy(from: from, to: try OwnedFD.open(path + "/_data", O_RDONLY | O_DIRECTORY))
+                let from = try OwnedFD.quietTree(dataPath(of: source))
+                let to = try OwnedFD.open(path + "/_data", O_RDONLY | O_DIRECTORY)
+                try TreeCopy.copy(from: from, to: to, move: move, isQuiet: true, syncs: false)
             }
+        } catch {
+            discard(staging)
+            throw error
+        }
+        return Staged(name: target, staging: staging)
+    }
+
+    /// Gives a staged volume its name; when this returns it survives a power cut.
+    ///
+    /// - Throws: `VolumeError`; nothing is left of it then.
+    package func publish(_ staged: Staged) throws(VolumeError) {
+        do throws(VolumeError) {
+            try VolumeError.wrapping("syncing volume \(staged.name)") { () throws(SystemError) in
+                try FileCopy.syncFileSystem(of: try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY))
+            }
+            try publish(staged.staging, as: staged.name)
+        } catch {
+            discard(staged.staging)
+            throw error
+        }
+    }
+
+    /// Removes a staged volume.
+    package func discard(_ staged: Staged) { discard(staged.staging) }
+
+    /// Fills a new volume, or one that is there and empty, by `body`, which gets the directory that becomes its content, and a
+    /// path for a file of its own beside that. When this returns everything survives a power cut.
+    ///
+    /// - Throws: what `body` does, or `VolumeError`, `.conflict` for a volume with content; nothing is left of it then.
+    package func fill(
+        _ name: VolumeName, isNew: Bool, _ body: (_ content: borrowing OwnedFD, _ scratch: String) throws -> Void
+    ) throws {
+        let staging = try stage(name)
+        defer { discard(staging) }
+        let path = "\(directory)/\(NodeName.text(staging))"
+        try fill(staging: path, nil)
+        let content = try OwnedFD.open(path + "/_data", O_RDONLY | O_DIRECTORY)
+        try body(content, path + "/scratch")
+        try VolumeError.wrapping("syncing volume \(name)") { () throws(SystemError) in
+            try FileCopy.syncFileSystem(of: content)
+        }
+        if isNew { try publish(staging, as: name) } else { try replaceContent(of: name, by: path) }
+    }
+
+    /// Puts what was staged in the place of a volume's empty directory.
+    private func replaceContent(of name: VolumeName, by staging: String) throws(VolumeError) {
+        try VolumeError.wrapping("filling volume \(name)") { () throws(SystemError) in
+            let volume = try OwnedFD.open("\(directory)/\(name)", O_RDONLY | O_DIRECTORY)
+            let source = try OwnedFD.open(staging, O_RDONLY | O_DIRECTORY)
+            // The kernel replaces a directory only while it is empty.
+            try source.rename(Self.dataName, to: Self.dataName, in: volume, replaces: true)
+            try volume.sync()
         }
     }
 
@@ -69,25 +132,38 @@ package struct LocalVolumes: Sendable {
     private func make(
         _ name: VolumeName, _ body: (String) throws(VolumeError) -> Void
     ) throws(VolumeError) {
-        let doing = "creating volume \(name)"
+        let staging = try stage(name)
+        do throws(VolumeError) {
+            try body("\(directory)/\(NodeName.text(staging))")
+            try publish(staging, as: name)
+        } catch {
+            discard(staging)
+            throw error
+        }
+    }
+
+    /// A new directory, under a name that no volume has.
+    private func stage(_ name: VolumeName) throws(VolumeError) -> [UInt8] {
         let staging = Self.stagingName()
-        try VolumeError.wrapping(doing) { () throws(SystemError) in
+        try VolumeError.wrapping("creating volume \(name)") { () throws(SystemError) in
             try Files.makeDirectories(directory, mode: 0o711)
             let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
             try parent.makeDirectory(staging, mode: 0o711)
         }
-        do throws(VolumeError) {
-            try body("\(directory)/\(NodeName.text(staging))")
-            try VolumeError.wrapping(doing) { () throws(SystemError) in
-                let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
-                try parent.rename(staging, to: Array(name.text.utf8), in: parent, replaces: false)
-                try parent.sync()
-            }
-        } catch {
-            // Best effort: `sweep` removes it at the next start.
-            try? Files.removeTree("\(directory)/\(NodeName.text(staging))")
-            throw error
+        return staging
+    }
+
+    private func publish(_ staging: [UInt8], as name: VolumeName) throws(VolumeError) {
+        try VolumeError.wrapping("creating volume \(name)") { () throws(SystemError) in
+            let parent = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
+            try parent.rename(staging, to: Array(name.text.utf8), in: parent, replaces: false)
+            try parent.sync()
         }
+    }
+
+    private func discard(_ staging: [UInt8]) {
+        // Best effort: `sweep` removes it at the next start.
+        try? Files.removeTree("\(directory)/\(NodeName.text(staging))")
     }
 
     /// Makes what is in an empty volume's directory.

@@ -26,18 +26,22 @@ struct CommandEntry: Sendable {
     let aliases: [String]
     /// Whether lists of commands leave it out.
     let isHidden: Bool
+    /// Whether Docker has no such command: it is listed apart.
+    let isExtension: Bool
 
     init(
         _ name: String, _ command: any Command.Type, _ about: String, description: String? = nil,
         aliases: [String] = [],
-        isHidden: Bool = false
+        isHidden: Bool = false,
+        isExtension: Bool = false
     ) {
         self.name = name
         self.command = command
         self.about = about
         self.description = description
         self.aliases = aliases
-        self.isHidden = isHidden
+        self.isHidden = isHidden || isExtension
+        self.isExtension = isExtension
     }
 
     /// Whether it is what a group's member of this name means.

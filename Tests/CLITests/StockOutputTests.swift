@@ -39,7 +39,12 @@ final class StockOutputTests {
 
     @Test(arguments: StockOutputTests.cases)
     func `a command line says what Docker's own client says`(row: Case) throws {
-        #expect(try run(StockClient.ours, row.line) == row.result)
+        var said = try run(StockClient.ours, row.line)
+        // Commands that Docker has not are listed apart.
+        for text in [\StockClient.Result.output, \.errors] {
+            said[keyPath: text] = said[keyPath: text].replacing(/\n\nExtensions:\n(  .*\n)+\n/, with: "\n\n")
+        }
+        #expect(said == row.result)
         guard row.result.code == 125 else { return }
         let asked = daemon.take().map(\.path).filter { !["/_ping", "/version"].contains($0) }
         #expect(asked.isEmpty, "what cannot be meant is refused before anything is asked")

@@ -215,6 +215,63 @@ final class VolumeTests {
         #expect(try lab.docker("volume", "ls", "-q").text.split(separator: "\n").count == 7)
     }
 
+    @Test func `a snapshot is marked, only read by containers, and gives back what was lost`() throws {
+        try sh(["-v", "data:/x"], "echo kept > /x/file")
+        let named = try lab.docker("volume", "snapshot", ["data", "monday"])
+        #expect(named.text == "monday", "\(named.err)")
+        let second = try lab.docker("volume", "snapshot", ["--no-pause", "data"]).text
+        #expect(second.hasPrefix("data-20"), "\(second)")
+        #expect(
+            try lab.docker("volume", "ls", ["-q", "--filter", "label=docker-swift.snapshot.of=data"]).text.split(separator: "\n")
+                .sorted() == [second, "monday"].sorted().map { $0[...] })
+        let labels = try lab.docker("volume", "inspect", ["-f", "{{json .Labels}}", "monday"]).text
+        #expect(labels.contains(#""docker-swift.snapshot.time":"20"#), "\(labels)")
+        try sh(["-v", "data:/x"], "rm /x/file")
+        let read = try sh(["-v", "monday:/x"], "cat /x/file; echo no > /x/file")
+        #expect(read.text == "kept" && read.err.contains("Read-only file system"), "\(read.err)")
+        #expect(try lab.docker("volume", "clone", ["monday", "back"]).code == 0)
+        #expect(try sh(["-v", "back:/x"], "cat /x/file; echo more > /x/file; cat /x/file").text == "kept\nmore")
+        #expect(try lab.api("POST", "/volumes/nosuch/snapshot").status == 404)
+        let lines = try lab.api("POST", "/volumes/data/snapshot?name=told&progress=1")
+        #expect(lines.status == 200 && lines.body.contains(#"{"stream":"told\n"}"#), "\(lines.body)")
+        try lab.docker("volume", "rm", ["monday", second, "back", "told"])
+    }
+
+    @Test func `a clone is exact, with large files, and a client that leaves stops it`() throws {
+        let trees = Lab.root.path + "/Tests/Support/volume-tree"
+        func shown(_ name: String) throws -> String {
+            try Lab.run("/usr/bin/env", ["python3", trees, "show", "\(lab.dataRoot)/volumes/\(name)/_data"]).out
+        }
+        #expect(try create("data").code == 0)
+        let content = "\(lab.dataRoot)/volumes/data/_data"
+        #expect(try Lab.run("/usr/bin/env", ["python3", trees, "make", content]).code == 0)
+        let large = "head -c 70000001 /dev/urandom > \(content)/large && truncate -s 200000000 \(content)/large && head -c 40000000 /dev/urandom >> \(content)/large"
+        #expect(try Lab.run("/bin/sh", ["-c", large]).code == 0)
+        #expect(try lab.docker("volume", "clone", ["data", "copy"]).text == "copy")
+        #expect(try shown("copy") == shown("data"))
+        // More than is copied before its client leaves.
+        #expect(try Lab.run("/bin/sh", ["-c", "for i in 1 2 3 4; do cp \(content)/large \(content)/large$i; done"]).code == 0)
+        let left = try Lab.run(
+            "/usr/bin/env",
+            [
+                "python3", "-c",
+                """
+                import socket, sys, time
+                client = socket.socket(socket.AF_UNIX)
+                client.connect(sys.argv[1])
+                client.sendall(b"POST /volumes/data/clone?name=half HTTP/1.1\\r\\nHost: d\\r\\nContent-Length: 0\\r\\n\\r\\n")
+                time.sleep(0.05)
+                """, lab.directory + "/docker.sock",
+            ])
+        #expect(left.code == 0, "\(left.err)")
+        let isFree = try soon(60) { try lab.docker("volume", "rm", ["data"]).code == 0 }
+        #expect(isFree)
+        let names = try FileManager.default.contentsOfDirectory(atPath: lab.dataRoot + "/volumes")
+        // One that was whole already stays.
+        #expect(names.sorted() == ["copy"] || names.sorted() == ["copy", "half"], "\(names)")
+        try lab.docker("volume", "rm", names)
+    }
+
     @Test func `a volume gets another name and other labels, and a protected one stays`() throws {
         try sh(["-v", "old:/x"], "echo kept > /x/file")
         try lab.docker("create", "--name", ["user", "--network", "none", "-v", "old:/x", image])

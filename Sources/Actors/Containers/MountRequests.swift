@@ -170,7 +170,7 @@ struct MountRequests: Sendable {
             anonymous: name == nil, for: container)
         return ContainerRecord.MountPoint(
             type: "volume", name: record.name, source: record.mountpoint, destination: spec.target,
-            driver: record.driver, mode: asked.mode, rw: !spec.readOnly, anonymous: name == nil,
-            copyUp: spec.copiesImageContent, subpath: spec.subpath)
+            driver: record.driver, mode: asked.mode, rw: !spec.readOnly && !record.isReadOnly, anonymous: name == nil,
+            copyUp: spec.copiesImageContent && !record.isReadOnly, subpath: spec.subpath)
     }
 }

@@ -23,6 +23,12 @@ ssize_t cl_copy_range(int from, int64_t from_offset, int to, int64_t to_offset, 
 int cl_clone_file(int from, int to);
 int cl_syncfs(int fd);
 
+// What goes to where `to` stands: copy_file_range(2), and splice(2) into a pipe that may not wait (EAGAIN when it is full).
+ssize_t cl_append_range(int from, int64_t from_offset, int to, size_t count);
+ssize_t cl_splice_file(int from, int64_t from_offset, int to, size_t count);
+// flistxattr(2): 0 bytes for most files, without a look-up in /proc.
+ssize_t cl_flistxattr(int fd, void *list, size_t size);
+
 // `name` of a directory entry, which Swift would import as a tuple of 256 characters.
 const char *cl_entry_name(const struct dirent *entry);
 

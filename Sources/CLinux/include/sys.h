@@ -33,6 +33,8 @@ int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, 
 #define CL_MOUNT_ATTR_NOSUID 0x2
 #define CL_MOUNT_ATTR_NODEV 0x4
 #define CL_MOUNT_ATTR_NOEXEC 0x8
+#define CL_MOUNT_ATTR_ATIME 0x70
+#define CL_MOUNT_ATTR_NOATIME 0x10
 
 // preadv2(2) of one part, which fails with EAGAIN rather than wait for a disk.
 ssize_t cl_pread_now(int fd, void *bytes, size_t count, int64_t offset);
@@ -41,6 +43,8 @@ ssize_t cl_pread_now(int fd, void *bytes, size_t count, int64_t offset);
 int cl_memfd(const char *name, int sealable);
 int cl_memfd_seal(int fd);
 int cl_pidfd_open(pid_t pid);
+// pidfd_getfd(2): descriptor `fd` of the process once more, close-on-exec.
+int cl_pidfd_getfd(int pidfd, int fd);
 int cl_pidfd_send_signal(int pidfd, int signal);
 // SIGKILL to the process group that the process leads (Linux 6.9), or to the process alone.
 int cl_pidfd_kill_group(int pidfd);

@@ -1,5 +1,7 @@
 import Actors
 import HTTP
+import Kernel
+import LayerFS
 
 /// Named data that outlives containers.
 enum Volumes {
@@ -38,14 +40,108 @@ enum Volumes {
 
     static func clone(_ call: Call) async throws -> Response {
         let body = try await call.optionalBody(VolumeLabelsBody.self)
-        let volume = try await call.engine.containers.cloneVolume(
-            call.id, to: try target(call), labels: body?.labels, pause: call.flag("pause", default: true))
-        return Call.json(wire(volume), status: 201)
+        let copy = VolumeRegistry.Copy(try target(call), labels: body?.labels)
+        return try await copied(call) { containers, pause, isMeasured, move in
+            try await containers.cloneVolume(call.id, to: copy, pause: pause, isMeasured: isMeasured, move)
+        }
+    }
+
+    static func snapshot(_ call: Call) async throws -> Response {
+        let name = call.text("name")
+        return try await copied(call) { containers, pause, isMeasured, move in
+            try await containers.snapshotVolume(call.id, name: name, pause: pause, isMeasured: isMeasured, move)
+        }
+    }
+
+    /// Answers with the new volume or, where progress is wanted, with lines that tell it and end with the volume's name.
+    private static func copied(
+        _ call: Call,
+        _ copy: @escaping @Sendable (ContainerStore, _ pause: Bool, _ isMeasured: Bool, BulkMove) async throws ->
+            VolumeRecord
+    ) async throws -> Response {
+        let (containers, pause) = (call.engine.containers, call.flag("pause", default: true))
+        guard call.flag("progress") else {
+            return Call.json(wire(try await copy(containers, pause, false, BulkMove())), status: 201)
+        }
+        return try await Progress.response(
+            BulkMove.events("Cloning", call.id) { move in
+                let volume = try await copy(containers, pause, true, move)
+                var name = TransferEvent(volume.name + "\n")
+                name.isStream = true
+                return [TransferEvent("Clone complete", id: call.id, current: move.done, total: move.done), name]
+            })
     }
 
     static func rename(_ call: Call) async throws -> Response {
         try await call.engine.volumes.rename(call.id, to: try target(call))
         return Response(204)
+    }
+
+    /// Sends a volume's archive, or writes it to the file or pipe that the client names and tells how far that is.
+    static func export(_ call: Call) async throws -> Response {
+        let registry = call.engine.volumes
+        var export = VolumeExport(call.id, isMeasured: call.flag("progress"))
+        if let text = call.text("compress") {
+            guard let compression = Compression(rawValue: text), [.identity, .gzip, .zstd].contains(compression) else {
+                throw EngineError(.invalidParameter, "invalid compression \"\(text)\": want gzip or zstd")
+            }
+            export.compression = compression
+        }
+        export.offset = UInt64(max(0, try call.int("offset") ?? 0))
+        export.began = try call.time("began").map { time in
+            let (seconds, rest) = time.nanosecondsSince1970.quotientAndRemainder(dividingBy: 1_000_000_000)
+            return NodeStatus.Moment(seconds: seconds, nanoseconds: UInt32(max(0, rest)))
+        }
+        let began = try await registry.beginExport(export)
+        let fraction = String(began.nanoseconds + 1_000_000_000).dropFirst()
+        let wanted = export
+        var response: Response
+        if let (file, _) = try await clientFile(call) {
+            response = try await Progress.response(
+                BulkMove.events("Exporting", call.id) { move in
+                    try await registry.export(wanted, to: file, move)
+                    return [TransferEvent("Export complete", id: wanted.name, current: move.done, total: move.done)]
+                })
+        } else {
+            let stream = try registry.exportStream(wanted)
+            response = Response(
+                headers: ["Content-Type": "application/x-tar"], body: .stream { try await stream.send(to: $0) })
+        }
+        response.headers.add("Docker-Volume-Began", "\(began.seconds).\(fraction)")
+        return response
+    }
+
+    /// Fills a volume from the request's body, or from the file that the client names.
+    static func importArchive(_ call: Call) async throws -> Response {
+        let (registry, name) = (call.engine.volumes, try target(call))
+        @Sendable func events(_ source: DescriptorBox, _ size: Int64?) -> Progress.Events {
+            BulkMove.events("Importing", name) { move in
+                let volume = try await registry.importArchive(name, from: source, size: size, move)
+                return [TransferEvent("Import complete", id: volume.name, current: move.done, total: move.done)]
+            }
+        }
+        if let (file, status) = try await clientFile(call), status.kind == .file {
+            return try await Progress.response(events(file, status.size))
+        }
+        let volume = try await PipeTransfer.receive(call.request.body) { reader in
+            try await registry.importArchive(name, from: DescriptorBox(reader), BulkMove())
+        }
+        return Call.json(wire(volume), status: 201)
+    }
+
+    /// The client's own file that the query's `fd`, `pid` and `file` (device and inode) name.
+    ///
+    /// - Returns: nil when there is none, and when who connected is not the process that sent the request: something between
+    ///   them has files of its own.
+    private static func clientFile(_ call: Call) async throws -> (file: DescriptorBox, status: NodeStatus)? {
+        guard let number = try call.int("fd").flatMap({ CInt(exactly: $0) }), let process = try call.int("pid"),
+            let parts = call.text("file")?.split(separator: ":").map({ UInt64($0) }), parts.count == 2,
+            let device = parts[0], let inode = parts[1], let peer = await call.request.peerProcess(), Int(peer) == process
+        else { return nil }
+        let identity = NodeStatus.Identity(device: device, inode: inode)
+        guard let node = PeerFile(number: number, identity: identity).open(in: peer) else { return nil }
+        let status = node.status
+        return (DescriptorBox(node.take()), status)
     }
 
     /// The query's `name`: what the new volume is called.

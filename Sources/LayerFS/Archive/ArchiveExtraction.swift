@@ -13,6 +13,7 @@ package struct ArchiveExtraction: ~Copyable {
     private var extractor: TreeExtractor
     private var reader: TarReader
     private let scratchPath: String
+    private let isWhole: Bool
     /// The file being filled, and where in the archive its content is.
     private var open: (entry: LayerEntry, file: TreeExtractor.SharedDirectory)?
     private var filled: UInt64 = 0
@@ -38,6 +39,7 @@ package struct ArchiveExtraction: ~Copyable {
         }
         reader = TarReader(sparsePath: scratchPath)
         self.scratchPath = scratchPath
+        isWhole = options.isWhole
     }
 
     /// Extracts everything that `source` gives.
@@ -64,6 +66,9 @@ package struct ArchiveExtraction: ~Copyable {
         try decoder.finish()
         try closeFile()
         try reader.finish()
+        guard reader.isEnded || !isWhole else {
+            throw LayerError(.malformed, "the tar archive is truncated at byte \(position): its end is missing")
+        }
         try extractor.finish()
     }
 

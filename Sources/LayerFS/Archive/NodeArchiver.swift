@@ -3,8 +3,7 @@ import Kernel
 
 /// Turns objects of a file tree into archive members: hard links found again, attributes chosen, content read.
 struct NodeArchiver {
-    /// First path of every object with several names: its other names become hard links to it.
-    private var firstPaths: [NodeStatus.Identity: [UInt8]] = [:]
+    private var links = HardLinks()
 
     /// Adds one object under `path`.
     ///
@@ -13,33 +12,43 @@ struct NodeArchiver {
     mutating func add(
         path: [UInt8], status: NodeStatus, handle: borrowing OwnedFD, to writer: inout TarWriter
     ) throws(LayerError) {
-        guard let kind = Self.kind(status.kind) else { return }
-        var entry = LayerEntry(
-            path: path, kind: kind, mode: status.mode, uid: status.uid, gid: status.gid,
-            mtimeSeconds: status.mtime.seconds, mtimeNanoseconds: status.mtime.nanoseconds)
-        if kind != .directory && status.links > 1 {
-            if let first = firstPaths[status.identity] {
+        guard var entry = Self.entry(path, status) else { return }
+        if entry.kind != .directory && status.links > 1 {
+            if let first = links.first(status.identity, path) {
                 entry.kind = .hardlink
                 entry.linkTarget = first
                 return try writer.append(entry)
             }
-            firstPaths[status.identity] = path
         }
-        do throws(SystemError) {
-            entry.attributes = try Self.attributes(of: handle)
-            if kind == .symlink { entry.linkTarget = try handle.linkTarget() }
-        } catch { throw LayerError(error, "archiving \(NodeName.text(path))") }
-        if kind == .character || kind == .block {
-            entry.deviceMajor = status.deviceMajor
-            entry.deviceMinor = status.deviceMinor
-        }
-        guard kind == .file, status.size > 0 else { return try writer.append(entry) }
+        try Self.describe(&entry, handle)
+        guard entry.kind == .file, status.size > 0 else { return try writer.append(entry) }
         entry.size = UInt64(status.size)
         let file: OwnedFD
         do throws(SystemError) { file = try handle.reopen(O_RDONLY) } catch {
             throw LayerError(error, "reading \(NodeName.text(path))")
         }
         try writer.append(entry, content: file)
+    }
+
+    /// A member for an object with `status`; nil for a socket, which an archive cannot hold.
+    static func entry(_ path: [UInt8], _ status: NodeStatus) -> LayerEntry? {
+        guard let kind = kind(status.kind) else { return nil }
+        var entry = LayerEntry(
+            path: path, kind: kind, mode: status.mode, uid: status.uid, gid: status.gid,
+            mtimeSeconds: status.mtime.seconds, mtimeNanoseconds: status.mtime.nanoseconds)
+        if kind == .character || kind == .block {
+            entry.deviceMajor = status.deviceMajor
+            entry.deviceMinor = status.deviceMinor
+        }
+        return entry
+    }
+
+    /// Adds what only the object itself tells: attributes, and a symbolic link's target.
+    static func describe(_ entry: inout LayerEntry, _ handle: borrowing OwnedFD) throws(LayerError) {
+        do throws(SystemError) {
+            entry.attributes = try attributes(of: handle)
+            if entry.kind == .symlink { entry.linkTarget = try handle.linkTarget() }
+        } catch { throw LayerError(error, "archiving \(NodeName.text(entry.path))") }
     }
 
     private static func kind(_ kind: NodeStatus.Kind) -> LayerEntry.Kind? {

@@ -9,11 +9,19 @@ enum PAXHeader {
 
     /// The blocks that stand before the content of `entry`.
     ///
-    /// - Parameter size: bytes of content that follow.
-    static func encode(_ entry: LayerEntry, size: UInt64) -> [UInt8] {
-        var name = entry.path
+    /// - Parameters:
+    ///   - size: bytes of content that follow.
+    ///   - expandedSize: of a sparse file, whose content that follows is a ``SparseMap`` and the data it tells of.
+    static func encode(_ entry: LayerEntry, size: UInt64, expandedSize: UInt64? = nil) -> [UInt8] {
+        var name = expandedSize == nil ? entry.path : SparseMap.memberName(entry.path)
         if entry.kind == .directory, name.last != UInt8(ascii: "/") { name.append(UInt8(ascii: "/")) }
-        let records = extendedRecords(entry, name: name, size: size)
+        var records = extendedRecords(entry, name: name, size: size)
+        if let expandedSize {
+            for (key, value) in [
+                ("major", [UInt8(ascii: "1")]), ("minor", [UInt8(ascii: "0")]), ("name", entry.path),
+                ("realsize", Array(String(expandedSize).utf8)),
+            ] { records.append((Array("GNU.sparse.\(key)".utf8), value)) }
+        }
         var result: [UInt8] = []
         if !records.isEmpty {
             var body: [UInt8] = []

@@ -16,10 +16,14 @@ package struct ExtractOptions: Sendable, Hashable {
     package var noOverwriteDirNonDir: Bool
     /// Everything gets this owner instead of the archive's (copyUIDGID: the container's user).
     package var owner: Owner?
+    /// The archive is all that will be there: it may say what the destination itself is like, what directories hand down to
+    /// what is made in them does not count, no member leads through a link, and an archive without its end is refused.
+    package var isWhole: Bool
 
-    package init(noOverwriteDirNonDir: Bool = false, owner: Owner? = nil) {
+    package init(noOverwriteDirNonDir: Bool = false, owner: Owner? = nil, isWhole: Bool = false) {
         self.noOverwriteDirNonDir = noOverwriteDirNonDir
         self.owner = owner
+        self.isWhole = isWhole
     }
 }
 
@@ -34,8 +38,8 @@ struct TreeExtractor: ~Copyable {
     private let destinationPath: [UInt8]
     private let options: ExtractOptions
     private var parent: (path: [UInt8], directory: SharedDirectory)?
-    /// Directories whose time is set when nothing more is put into them.
-    private var directoryTimes: [[UInt8]: NodeStatus.Moment] = [:]
+    /// Directories whose time, and whose attributes in a whole tree, are set when nothing more is put into them.
+    private var directories: [[UInt8]: LayerEntry] = [:]
     /// How often a name that keeps coming back is removed again before the member fails.
     private static let attemptsMax = 8
 
@@ -58,6 +62,7 @@ struct TreeExtractor: ~Copyable {
         do throws(SystemError) {
             if entry.path.isEmpty {
                 guard entry.kind == .directory else { throw SystemError("openat", ENOTDIR, "the destination") }
+                if options.isWhole { directories[entry.path] = entry }
                 return nil
             }
             let (directory, name) = NodeName.split(entry.path)
@@ -80,11 +85,21 @@ struct TreeExtractor: ~Copyable {
 
     /// Sets the times of the directories made.
     mutating func finish() throws(LayerError) {
-        for (path, time) in directoryTimes {
+        for (path, entry) in directories {
+            if options.isWhole {
+                do throws(SystemError) {
+                    try setMetadata(entry, try directory(path, creating: false).descriptor)
+                } catch { throw LayerError(error, "extracting \(NodeName.text(path))") }
+                continue
+            }
             // A directory that the container has moved away meanwhile keeps the time it has.
             guard let found = try? directory(path, creating: false) else { continue }
-            try? found.descriptor.setTimes(mtime: time, atime: nil)
+            try? found.descriptor.setTimes(mtime: Self.time(entry), atime: nil)
         }
+    }
+
+    private static func time(_ entry: LayerEntry) -> NodeStatus.Moment {
+        NodeStatus.Moment(seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds)
     }
 
     private mutating func make(
@@ -102,9 +117,8 @@ struct TreeExtractor: ~Copyable {
         case .directory:
             if !existing { try parent.makeDirectory(name, mode: 0o700) }
             let made = try parent.open(node: name, NodeAccess.directory)
-            try setMetadata(entry, made)
-            directoryTimes[entry.path] = NodeStatus.Moment(
-                seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds)
+            if !options.isWhole { try setMetadata(entry, made) }
+            directories[entry.path] = entry
             self.parent = nil
         case .symlink:
             try parent.makeSymlink(name, to: entry.linkTarget)
@@ -169,8 +183,7 @@ struct TreeExtractor: ~Copyable {
                 guard error.code == ENOTSUP || error.code == EPERM else { throw error }
             }
         }
-        let time = NodeStatus.Moment(seconds: entry.mtimeSeconds, nanoseconds: entry.mtimeNanoseconds)
-        try object.setTimes(mtime: time, atime: nil)
+        try object.setTimes(mtime: Self.time(entry), atime: nil)
     }
 
     /// The directory `path` below the destination; links on the way are followed as from the container's root.
@@ -199,6 +212,7 @@ struct TreeExtractor: ~Copyable {
                     if error.code != EEXIST { throw error }
                 }
                 return SharedDirectory(try current.descriptor.open(node: name, NodeAccess.directory))
+            case ELOOP where options.isWhole, ENOTDIR where options.isWhole: throw error
             case ELOOP, ENOTDIR:
                 return SharedDirectory(try root.resolve(bytes: text, O_RDONLY | O_DIRECTORY))
             default: throw error

@@ -129,6 +129,9 @@ package struct TarReader: ~Copyable {
         try sparse.finish()
     }
 
+    /// Whether the blocks that end an archive were seen.
+    package var isEnded: Bool { if case .ended = phase { true } else { false } }
+
     /// Takes a whole block from `bytes`, through ``carry`` where it is split.
     ///
     /// - Returns: bytes used.

@@ -117,9 +117,13 @@ enum Commands {
                         "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
                     aliases: ["remove"]),
                 .init("update", UpdateVolume.self, "Update a volume (cluster volumes only)"),
-                // Docker has none of these; its lists are left as they are.
-                .init("clone", CloneVolume.self, "Create a volume with the content of another", isHidden: true),
-                .init("rename", RenameVolume.self, "Rename a volume", isHidden: true),
+                .init("clone", CloneVolume.self, "Create a volume with the content of another", isExtension: true),
+                .init("export", ExportVolume.self, "Export a volume as a tar archive", isExtension: true),
+                .init("import", ImportVolume.self, "Create or fill a volume from a tar archive", isExtension: true),
+                .init("rename", RenameVolume.self, "Rename a volume", isExtension: true),
+                .init(
+                    "snapshot", SnapshotVolume.self, "Create a read-only copy of a volume as it is now",
+                    isExtension: true),
             ]),
     ]
 

@@ -93,10 +93,34 @@ struct CloneVolume: Command {
     @Argument var target: String
 
     func run(_ settings: Settings) throws(CLIError) {
-        let path =
-            "/volumes/\(escaped(source))/clone" + query([("name", target), ("pause", noPause ? "0" : nil)])
         let body: JSON? = label.values.isEmpty ? nil : ["Labels": JSON(map: KeyValues.map(label.values))]
-        say(try settings.client().call("POST", path, body).text("Name"))
+        try VolumeCopy.make(settings, "clone", of: source, named: target, noPause: noPause, body)
+    }
+}
+
+/// `docker volume snapshot`.
+struct SnapshotVolume: Command {
+    static let usage = "volume snapshot [OPTIONS] SOURCE [NAME]"
+    @Flag("--no-pause", "Let containers that use the source go on meanwhile") var noPause = false
+    @Argument var source: String
+    @Argument var name: String?
+
+    func run(_ settings: Settings) throws(CLIError) {
+        try VolumeCopy.make(settings, "snapshot", of: source, named: name, noPause: noPause, nil)
+    }
+}
+
+/// What clones and snapshots have in common.
+private enum VolumeCopy {
+    /// Has the daemon make a copy and prints its name; shows how far it is on a terminal.
+    static func make(
+        _ settings: Settings, _ verb: String, of source: String, named name: String?, noPause: Bool, _ body: JSON?
+    ) throws(CLIError) {
+        let shows = Terminal.isTerminal(2)
+        let pairs = [("name", name), ("pause", noPause ? "0" : nil), ("progress", shows ? "1" : nil)]
+        let response = try settings.client().open("POST", "/volumes/\(escaped(source))/\(verb)" + query(pairs), body)
+        guard shows else { return say(try response.json().text("Name")) }
+        try Upload.show(response, on: 2)
     }
 }
 

@@ -20,6 +20,8 @@ struct ProgressView {
     private var begun: Double?
     private var drawnAt = 0.0
 
+    /// What goes on while bytes move.
+    private static let moving = ["Downloading", "Pushing", "Exporting", "Importing", "Cloning"]
     /// At most so many redraws a second: more only costs the terminal.
     private static let secondsBetweenDraws = 0.05
 
@@ -44,7 +46,7 @@ struct ProgressView {
             if current == 0, total == 0 { write("\(id): \(status)\n") }
             return
         }
-        let isDownload = status == "Downloading" || status == "Pushing"
+        let isDownload = Self.moving.contains(status)
         if isDownload {
             if begun == nil { begun = Times.now }
             if starts[id] == nil { starts[id] = (Times.now, current) }

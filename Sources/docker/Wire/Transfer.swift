@@ -26,7 +26,8 @@ enum Download {
         }
     }
 
-    private static func copy(_ response: Response, _ descriptor: CInt) throws(CLIError) {
+    /// Copies a body to a descriptor.
+    static func copy(_ response: Response, _ descriptor: CInt) throws(CLIError) {
         while true {
             let part = try response.piece()
             if part.isEmpty { return }
@@ -38,6 +39,7 @@ enum Download {
 /// Bodies that come from a file or standard input.
 struct Upload {
     private let file: Descriptor
+    var descriptor: CInt { file.raw }
 
     /// Opens a file; standard input without a path.
     init(path: String?) throws(CLIError) {
@@ -50,11 +52,11 @@ struct Upload {
     func next() throws(CLIError) -> [UInt8] { try readSome(file.raw, 262_144) }
 
     /// Shows the JSON messages, or copies the text, that come back.
-    static func show(_ response: Response) throws(CLIError) {
+    static func show(_ response: Response, on descriptor: CInt = 1) throws(CLIError) {
         guard response.headers["content-type"]?.contains("json") ?? true else {
             return try Download.write(response, to: nil)
         }
-        var view = ProgressView(descriptor: 1)
+        var view = ProgressView(descriptor: descriptor)
         defer { view.finish() }
         while let message = try response.nextMessage() {
             if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
