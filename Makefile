@@ -9,7 +9,7 @@ TEST_PACKAGES = docker-compose curl busybox-static docker-registry skopeo iprout
 PYTHON_CLIENTS = docker==7.1.0 testcontainers==4.9.2
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: deps build test quickstart bench-peers bench-names bench-rules install lint clean
+.PHONY: deps build test quickstart bench-peers bench-names bench-rules bench-volumes install lint clean
 
 deps: ## The Debian packages that building and testing need, and clients for the tests.
 	apt-get update -q
@@ -36,6 +36,10 @@ bench-names: ## The name server of containers beside dnsmasq.
 
 bench-rules: ## What a published port and a network cost in packet rules, as their number grows.
 	Benchmarks/rules/run
+
+bench-volumes: ## Volumes cloned and exported beside cp and tar, fio on them beside the host.
+	Benchmarks/volumes/run
+	Benchmarks/volumes/fio
 
 lint:
 	$(SWIFT) format lint --strict -r Sources Tests Benchmarks/Benchmarks

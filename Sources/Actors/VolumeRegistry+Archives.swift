@@ -38,7 +38,8 @@ extension VolumeRegistry {
         guard export.offset > 0 else { return .now }
         guard let began = export.began, export.compression == .identity else {
             throw EngineError(
-                .invalidParameter, "export \(export.name): an offset needs the time at which the export began, and no compression")
+                .invalidParameter,
+                "export \(export.name): an offset needs the time at which the export began, and no compression")
         }
         let changed = try await using(export.name, for: "export") { path in
             try await BulkMove().run { move in
@@ -78,7 +79,8 @@ extension VolumeRegistry {
     package nonisolated func exportStream(_ export: VolumeExport) throws -> OutgoingStream {
         let pipe = try Pipe()
         let (reader, writer) = (pipe.reader, pipe.writer)
-        return OutgoingStream(reader: reader, completion: Task { try await self.export(export, to: writer, BulkMove()) })
+        return OutgoingStream(
+            reader: reader, completion: Task { try await self.export(export, to: writer, BulkMove()) })
     }
 
     // MARK: In
@@ -173,7 +175,8 @@ extension VolumeRegistry {
             return EngineError(MountRequests.engineError(error).code, "\(doing): \(error.message)")
         case let error as LayerError:
             let isArchive = [.malformed, .limit, .unsupported].contains(error.code)
-            return EngineError(isArchive || isHostile(error.cause) ? .invalidParameter : .system, "\(doing): \(error.message)")
+            return EngineError(
+                isArchive || isHostile(error.cause) ? .invalidParameter : .system, "\(doing): \(error.message)")
         case let error as SystemError: return EngineError(.system, "\(doing): \(error)")
         default: return error
         }

@@ -141,7 +141,8 @@ extension VolumeRegistry {
         guard original.options["type"] == nil, original.options["size"] == nil else {
             throw EngineError(
                 .conflict,
-                "clone \(original.name): the volume has a file system of its own: create \(target) with its options and copy")
+                "clone \(original.name): the volume has a file system of its own: create \(target) with its options and copy"
+            )
         }
     }
 

@@ -56,7 +56,8 @@ package enum FileCopy {
 
     /// Copies a range of `source`; it goes to the same place less `shift`.
     private static func copy(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64, _ move: BulkMove
+        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64,
+        _ move: BulkMove
     ) throws(SystemError) {
         var offset = range.lowerBound
         let from = source.raw
@@ -79,7 +80,8 @@ package enum FileCopy {
     }
 
     private static func throughMemory(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64, _ move: BulkMove
+        from source: borrowing OwnedFD, to target: borrowing OwnedFD, _ range: Range<Int64>, shift: Int64,
+        _ move: BulkMove
     ) throws(SystemError) {
         let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: bufferBytes, alignment: 4096)
         defer { buffer.deallocate() }

@@ -87,7 +87,8 @@ package struct TreeSteps {
             frame.next += 1
             guard try isDirectory(member, in: frame.directory) else {
                 steps.append(
-                    .member(frame.directory, name: member.name, isFile: member.type == UInt8(truncatingIfNeeded: DT_REG)))
+                    .member(
+                        frame.directory, name: member.name, isFile: member.type == UInt8(truncatingIfNeeded: DT_REG)))
                 continue
             }
             if let directory = try enter(member.name, in: frame.directory) { steps.append(.directory(directory)) }

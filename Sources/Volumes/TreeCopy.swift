@@ -48,16 +48,19 @@ package final class TreeCopy: Sendable {
     /// - Throws: `SystemError`; `target` is then part of a copy, for the caller to remove.
     @discardableResult
     package static func copy(
-        from source: borrowing OwnedFD, to target: borrowing OwnedFD, move: BulkMove = BulkMove(), isQuiet: Bool = false,
+        from source: borrowing OwnedFD, to target: borrowing OwnedFD, move: BulkMove = BulkMove(),
+        isQuiet: Bool = false,
         syncs: Bool = true
     ) throws(SystemError) -> Int {
         let steps = try TreeSteps(
             try source.open(".", O_RDONLY | O_DIRECTORY), to: try target.open(".", O_RDONLY | O_DIRECTORY)
         ) { (parent, name) throws(SystemError) in
-            guard let directory = try parent.withCopy({ (copy) throws(SystemError) in
-                try copy.makeDirectory(name, mode: 0o700)
-                return try copy.open(node: name, NodeAccess.directory)
-            }) else { throw SystemError("mkdirat", EBADF, NodeName.text(name)) }
+            guard
+                let directory = try parent.withCopy({ (copy) throws(SystemError) in
+                    try copy.makeDirectory(name, mode: 0o700)
+                    return try copy.open(node: name, NodeAccess.directory)
+                })
+            else { throw SystemError("mkdirat", EBADF, NodeName.text(name)) }
             return directory
         }
         let copy = try TreeCopy(steps, move, isQuiet: isQuiet)
@@ -139,7 +142,8 @@ package final class TreeCopy: Sendable {
         }
         let made = try directory.open(node: name, NodeAccess.create, mode: 0o600)
         try FileCopy.content(from: source, to: made, size: status.size, move: move) {
-            (source, target, range, move) throws(SystemError) in try MappedCopy.copy(from: source, to: target, range, move)
+            (source, target, range, move) throws(SystemError) in
+            try MappedCopy.copy(from: source, to: target, range, move)
         }
         // The owner first: changing it drops file capabilities and set-id bits.
         if (status.uid, status.gid) != own { try made.setOwner(uid: status.uid, gid: status.gid) }

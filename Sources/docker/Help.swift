@@ -38,15 +38,15 @@ enum Help {
     static func text(of group: CommandGroup) -> String {
         let extensions = rows(group.entries.filter(\.isExtension).map { ($0.name, $0.about) })
         return """
-        Usage:  docker \(group.name) COMMAND
+            Usage:  docker \(group.name) COMMAND
 
-        \(group.about)
+            \(group.about)
 
-        Commands:
-        \(rows(group.entries.filter { !$0.isHidden }.map { ($0.name, $0.about) }))
-        \(extensions.isEmpty ? "" : "\nExtensions:\n\(extensions)\n")
-        Run 'docker \(group.name) COMMAND --help' for more information on a command.
-        """
+            Commands:
+            \(rows(group.entries.filter { !$0.isHidden }.map { ($0.name, $0.about) }))
+            \(extensions.isEmpty ? "" : "\nExtensions:\n\(extensions)\n")
+            Run 'docker \(group.name) COMMAND --help' for more information on a command.
+            """
     }
 
     private static func rows(_ rows: [(String, String)]) -> String {

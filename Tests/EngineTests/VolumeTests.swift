@@ -222,8 +222,10 @@ final class VolumeTests {
         let second = try lab.docker("volume", "snapshot", ["--no-pause", "data"]).text
         #expect(second.hasPrefix("data-20"), "\(second)")
         #expect(
-            try lab.docker("volume", "ls", ["-q", "--filter", "label=docker-swift.snapshot.of=data"]).text.split(separator: "\n")
-                .sorted() == [second, "monday"].sorted().map { $0[...] })
+            try lab.docker("volume", "ls", ["-q", "--filter", "label=docker-swift.snapshot.of=data"]).text.split(
+                separator: "\n"
+            )
+            .sorted() == [second, "monday"].sorted().map { $0[...] })
         let labels = try lab.docker("volume", "inspect", ["-f", "{{json .Labels}}", "monday"]).text
         #expect(labels.contains(#""docker-swift.snapshot.time":"20"#), "\(labels)")
         try sh(["-v", "data:/x"], "rm /x/file")
@@ -245,12 +247,15 @@ final class VolumeTests {
         #expect(try create("data").code == 0)
         let content = "\(lab.dataRoot)/volumes/data/_data"
         #expect(try Lab.run("/usr/bin/env", ["python3", trees, "make", content]).code == 0)
-        let large = "head -c 70000001 /dev/urandom > \(content)/large && truncate -s 200000000 \(content)/large && head -c 40000000 /dev/urandom >> \(content)/large"
+        let large =
+            "head -c 70000001 /dev/urandom > \(content)/large && truncate -s 200000000 \(content)/large && head -c 40000000 /dev/urandom >> \(content)/large"
         #expect(try Lab.run("/bin/sh", ["-c", large]).code == 0)
         #expect(try lab.docker("volume", "clone", ["data", "copy"]).text == "copy")
         #expect(try shown("copy") == shown("data"))
         // More than is copied before its client leaves.
-        #expect(try Lab.run("/bin/sh", ["-c", "for i in 1 2 3 4; do cp \(content)/large \(content)/large$i; done"]).code == 0)
+        #expect(
+            try Lab.run("/bin/sh", ["-c", "for i in 1 2 3 4; do cp \(content)/large \(content)/large$i; done"]).code
+                == 0)
         let left = try Lab.run(
             "/usr/bin/env",
             [

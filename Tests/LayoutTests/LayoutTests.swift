@@ -11,7 +11,8 @@ struct LayoutTests {
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux"],
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
-        "Volumes": ["Kernel", "Ring", "CLinux"], "DNS": ["Kernel"], "HTTP": [], "Registry": ["OCI", "Kernel", "CLinux"],
+        "Volumes": ["Kernel", "Ring", "CLinux"], "DNS": ["Kernel"], "HTTP": [],
+        "Registry": ["OCI", "Kernel", "CLinux"],
         "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI"],
         "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
         "dockerd": [

@@ -56,7 +56,8 @@ enum Volumes {
     /// Answers with the new volume or, where progress is wanted, with lines that tell it and end with the volume's name.
     private static func copied(
         _ call: Call,
-        _ copy: @escaping @Sendable (ContainerStore, _ pause: Bool, _ isMeasured: Bool, BulkMove) async throws ->
+        _ copy:
+            @escaping @Sendable (ContainerStore, _ pause: Bool, _ isMeasured: Bool, BulkMove) async throws ->
             VolumeRecord
     ) async throws -> Response {
         let (containers, pause) = (call.engine.containers, call.flag("pause", default: true))
@@ -136,7 +137,8 @@ enum Volumes {
     private static func clientFile(_ call: Call) async throws -> (file: DescriptorBox, status: NodeStatus)? {
         guard let number = try call.int("fd").flatMap({ CInt(exactly: $0) }), let process = try call.int("pid"),
             let parts = call.text("file")?.split(separator: ":").map({ UInt64($0) }), parts.count == 2,
-            let device = parts[0], let inode = parts[1], let peer = await call.request.peerProcess(), Int(peer) == process
+            let device = parts[0], let inode = parts[1], let peer = await call.request.peerProcess(),
+            Int(peer) == process
         else { return nil }
         let identity = NodeStatus.Identity(device: device, inode: inode)
         guard let node = PeerFile(number: number, identity: identity).open(in: peer) else { return nil }

@@ -133,7 +133,8 @@ package struct ArchiveOutput: ~Copyable {
         case EINTR: return
         case EAGAIN where target == .pipe: try waitForRoom()
         case EINVAL, EXDEV, EOPNOTSUPP, ENOSYS, EBADF, EPERM, ETXTBSY: movesInKernel = false
-        default: throw LayerError(SystemError(target == .file ? "copy_file_range" : "splice", code), "writing the archive")
+        default:
+            throw LayerError(SystemError(target == .file ? "copy_file_range" : "splice", code), "writing the archive")
         }
     }
 

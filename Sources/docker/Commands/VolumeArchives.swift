@@ -4,7 +4,8 @@
 struct ExportVolume: Command {
     static let usage = "volume export [OPTIONS] VOLUME"
     @Option("-o --output", "Write to a file, instead of STDOUT") var output: String?
-    @Flag("--resume", "Keep what a cut export has written, and go on there if the volume is unchanged") var resume = false
+    @Flag("--resume", "Keep what a cut export has written, and go on there if the volume is unchanged") var resume =
+        false
     @Flag("--zstd", "Compress the archive with zstd") var zstd = false
     @Argument var name: String
 
@@ -124,7 +125,9 @@ struct PartialExport {
             found.append(PartialExport(path: directory + name, began: began))
         }
         guard found.count < 2 else {
-            throw CLIError("there are several parts of \(file): \(found.map(\.path).sorted().joined(separator: ", ")): remove all but one")
+            throw CLIError(
+                "there are several parts of \(file): \(found.map(\.path).sorted().joined(separator: ", ")): remove all but one"
+            )
         }
         return found.first
     }
