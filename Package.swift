@@ -57,6 +57,9 @@ let package = Package(
         module("LayerFS", ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate", crypto]),
         module("Isolation", ["OCI", "Kernel", "CLinux", "CSeccomp"]),
         module("Volumes", ["Kernel", "Ring", "CLinux"]),
+        module(
+            "VolumeDrivers",
+            ["Kernel", nio, nioHTTP1, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module(
@@ -68,14 +71,20 @@ let package = Package(
         module(
             "Actors",
             [
-                "Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI", log, crypto, nioPosix,
-                .product(name: "GRDB", package: "GRDB.swift"),
+                "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel",
+                "OCI", log,
+                crypto, nioPosix, .product(name: "GRDB", package: "GRDB.swift"),
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
         module(
             "EngineAPI",
-            ["Actors", "HTTP", "Registry", "LayerFS", "Isolation", "OCI", "Kernel", nio, nioPosix, nioHTTP1, log]),
+            [
+                "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "VolumeDrivers", "OCI", "Kernel", nio, nioPosix,
+                nioHTTP1, log,
+            ]),
         // C alone and static: one runs beside every container, and it is started from memory.
-        .executableTarget(name: "docker-monitor", linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"])]),
+        .executableTarget(
+            name: "docker-monitor", linkerSettings: [.unsafeFlags(["-static-executable", "-nostartfiles"])]),
         // Static in release: a client lives for milliseconds, and loading libraries would take a third of them.
         .executableTarget(
             name: "docker",
@@ -88,7 +97,8 @@ let package = Package(
         .executableTarget(
             name: "dockerd",
             dependencies: [
-                "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",
+                "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring",
+                "Kernel",
                 "CLinux", "OCI", log, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
@@ -99,7 +109,11 @@ let package = Package(
         tests("IsolationTests", ["Isolation", "Kernel", "OCI"]),
         tests("VolumesTests", ["Volumes", "Kernel"]),
         tests(
-            "CLITests", ["docker", "docker-tls"], data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),
+            "VolumeDriversTests",
+            ["VolumeDrivers", nio, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+        tests(
+            "CLITests", ["docker", "docker-tls"],
+            data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),
         tests("NetlinkTests", ["Netlink", "Kernel"]),
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),

@@ -77,8 +77,10 @@ package struct Engine: Sendable {
         let events = EventLog()
         let layers = try await LayerStore(configuration, database, logger: logger)
         let images = ImageStore(configuration, database, layers, events, logger: logger)
+        var opened: VolumeRegistry?
         do {
             let volumes = try await VolumeRegistry(configuration, database, events, logger: logger)
+            opened = volumes
             let networks = try await NetworkStore(configuration, database, events, logger: logger)
             let containers = ContainerStore(
                 try ContainerStore.Surroundings(
@@ -91,6 +93,7 @@ package struct Engine: Sendable {
             Task(priority: .background) { await images.sweep(before: start) }
             return engine
         } catch {
+            await opened?.shutdown()
             await images.shutdown()
             throw error
         }
@@ -100,6 +103,7 @@ package struct Engine: Sendable {
     package func shutdown() async {
         await containers.shutdown()
         await networks.shutdown()
+        await volumes.shutdown()
         await images.shutdown()
     }
 }

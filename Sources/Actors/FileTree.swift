@@ -84,15 +84,10 @@ package struct VolumeFiles: FileTree {
     package func withRoot<Value: Sendable>(
         of path: String, _ body: @escaping @Sendable (consuming OwnedFD, String) throws -> Value
     ) async throws -> Value {
-        let user = "files-\(Identifier.random())"
-        let directory = try await registry.volume(name).mountpoint
-        let point = ContainerRecord.MountPoint(type: "volume", name: name, source: directory, destination: "/")
-        try await registry.refer(name, container: user)
-        defer { Task { await registry.forget(container: user, removing: []) } }
-        try await registry.mount([point], for: user)
-        defer { Task { await registry.unmount([point], for: user) } }
-        return try await BlockingPool.shared.run {
-            try body(try OwnedFD.open(directory, NodeAccess.handleOfDirectory), path)
+        try await registry.using(name, for: "files of") { directory in
+            try await BlockingPool.shared.run {
+                try body(try OwnedFD.open(directory, NodeAccess.handleOfDirectory), path)
+            }
         }
     }
 

@@ -120,6 +120,7 @@ extension VolumeRegistry {
     }
 
     private func checkImport(_ record: VolumeRecord) throws {
+        try Self.checkLocal(record, "import")
         let holders = (users[record.name] ?? []).sorted()
         guard holders.isEmpty else {
             throw EngineError(
@@ -137,7 +138,7 @@ extension VolumeRegistry {
         _ target: VolumeName, labels: [String: String] = [:], options: [String: String] = [:]
     ) async throws -> VolumeRecord {
         let record = VolumeRecord(
-            name: target.text, driver: "local", mountpoint: disk.dataPath(of: target), created: Timestamp.now().text,
+            name: target.text, driver: Self.local, mountpoint: disk.dataPath(of: target), created: Timestamp.now().text,
             labels: labels, options: options, anonymous: false)
         let disk = disk
         do { try await database.write { try $0.put(.volumes, record.name, record) } } catch {

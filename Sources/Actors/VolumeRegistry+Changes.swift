@@ -26,6 +26,14 @@ extension VolumeRegistry {
             "remove \(record.name): volume is protected: take its label \(VolumeRecord.protectedLabel) away first")
     }
 
+    static func checkLocal(_ record: VolumeRecord, _ verb: String) throws {
+        guard record.driver != local else { return }
+        throw EngineError(
+            .conflict,
+            "\(verb) \(record.name): the volume belongs to driver \(record.driver): only volumes of the local driver can be"
+        )
+    }
+
     // MARK: Other names
 
     /// Calls a volume that nobody refers to by another name, at once and for good.
@@ -46,6 +54,7 @@ extension VolumeRegistry {
 
     private func move(_ name: String, to target: VolumeName) async throws {
         guard let old = volumes[name] else { throw EngineError.noSuchVolume(name) }
+        try Self.checkLocal(old, "rename")
         guard volumes[target.text] == nil else {
             throw EngineError(.conflict, "rename \(name): a volume \(target) exists already: choose another name")
         }
@@ -134,6 +143,7 @@ extension VolumeRegistry {
     }
 
     private func checkClone(_ original: VolumeRecord, _ target: VolumeName) throws {
+        try Self.checkLocal(original, "clone")
         guard volumes[target.text] == nil else {
             throw EngineError(
                 .conflict, "clone \(original.name): a volume \(target) exists already: choose another name")

@@ -11,14 +11,17 @@ package actor VolumeRegistry {
     let disk: LocalVolumes
     let database: StateDatabase
     let events: EventLog
-    private let logger: Logger
+    let logger: Logger
+    let drivers = VolumeDriverSet()
     var volumes: [String: VolumeRecord] = [:]
     /// Containers, running or not, by the volume they refer to.
     var users: [String: Set<String>] = [:]
     /// Volumes without a name that were made for a container which is not stored yet.
     private var unsettled: [String: Set<String>] = [:]
     /// Who has volumes mounted that are mounted only while somebody uses them.
-    private var mounters: [String: Set<String>] = [:]
+    var mounters: [String: Set<String>] = [:]
+    /// Where their drivers have mounted volumes that are used.
+    var driverPaths: [String: String] = [:]
     /// Names that are being changed, with who waits for that in order.
     private var held: [String: [CheckedContinuation<Void, Never>]] = [:]
 
@@ -53,8 +56,6 @@ package actor VolumeRegistry {
         }
     }
 
-    private static let local = "local"
-
     // MARK: One at a time
 
     /// Runs `body` while nobody else changes the volume `name`.
@@ -82,28 +83,38 @@ package actor VolumeRegistry {
         name: String?, driver: String = "local", options: [String: String] = [:], labels: [String: String] = [:],
         anonymous: Bool = false, for container: String? = nil
     ) async throws -> VolumeRecord {
-        guard driver.isEmpty || driver == Self.local else {
-            throw EngineError(
-                .notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
-        }
         let name = name.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.random()
         let volume: VolumeName
         do throws(VolumeError) { volume = try VolumeName(name) } catch {
             throw EngineError(.invalidParameter, "create \(name.printable): \(error.message)")
         }
         return try await holding(name) {
-            if let known = volumes[name] {
+            let isForeign = !driver.isEmpty && driver != Self.local
+            var known = volumes[name]
+            if known == nil, driver.isEmpty, !anonymous { known = try await adoptFromDriver(name) }
+            if let known {
+                guard driver.isEmpty || driver == known.driver else {
+                    throw EngineError(
+                        .conflict,
+                        "create \(name): driver '\(known.driver)' already has volume '\(name)': volume name must be unique"
+                    )
+                }
                 if let container { users[name, default: []].insert(container) }
                 return known
             }
-            let parsed: LocalOptions
-            do throws(VolumeError) { parsed = try LocalOptions(options) } catch {
-                throw EngineError(.invalidParameter, "create \(name): \(error.message)")
-            }
-            let record = VolumeRecord(
-                name: name, driver: Self.local, mountpoint: disk.dataPath(of: volume), created: Timestamp.now().text,
+            var record = VolumeRecord(
+                name: name, driver: isForeign ? driver : Self.local,
+                mountpoint: isForeign ? "" : disk.dataPath(of: volume), created: Timestamp.now().text,
                 labels: labels, options: options, anonymous: anonymous)
-            try await make(record, volume, parsed)
+            if isForeign {
+                record = try await createByDriver(record)
+            } else {
+                let parsed: LocalOptions
+                do throws(VolumeError) { parsed = try LocalOptions(options) } catch {
+                    throw EngineError(.invalidParameter, "create \(name): \(error.message)")
+                }
+                try await make(record, volume, parsed)
+            }
             volumes[name] = record
             if let container {
                 users[name, default: []].insert(container)
@@ -131,19 +142,23 @@ package actor VolumeRegistry {
         return record
     }
 
-    /// Volumes that match `filters` (`name`, `label`, `driver`, `dangling`), by name.
-    package func list(filters: [String: [String]] = [:]) throws -> [VolumeRecord] {
+    /// The volumes that the engine knows and that match `filters` (`name`, `label`, `driver`, `dangling`), by name.
+    package func knownVolumes(filters: [String: [String]] = [:]) throws -> [VolumeRecord] {
         try Filter.check(filters, known: ["name", "label", "driver", "dangling"])
-        return volumes.values.filter { record in
-            Filter.contains(filters["name"], in: record.name) && Filter.labels(filters["label"], record.shownLabels)
-                && Filter.equals(filters["driver"], record.driver)
-                && Filter.flag(filters["dangling"], (users[record.name] ?? []).isEmpty)
-        }.sorted { $0.name < $1.name }
+        return try volumes.values.filter { try matches($0, filters) }.sorted { $0.name < $1.name }
     }
 
-    /// Bytes on disk and number of containers that refer to the volume.
+    func matches(_ record: VolumeRecord, _ filters: [String: [String]]) throws -> Bool {
+        Filter.contains(filters["name"], in: record.name) && Filter.labels(filters["label"], record.shownLabels)
+            && Filter.equals(filters["driver"], record.driver)
+            && Filter.flag(filters["dangling"], (users[record.name] ?? []).isEmpty)
+    }
+
+    /// Bytes on disk and number of containers that refer to a volume of the local driver; nil for any other.
     package func usage(_ name: String) async -> (size: Int64, references: Int)? {
-        guard let record = volumes[name], let volume = try? VolumeName(record.name) else { return nil }
+        guard let record = volumes[name], record.driver == Self.local, let volume = try? VolumeName(record.name) else {
+            return nil
+        }
         let disk = disk
         // A volume that cannot be read counts nothing.
         let size = await BlockingPool.shared.run { (try? disk.usage(of: volume)) ?? 0 }
@@ -170,12 +185,14 @@ package actor VolumeRegistry {
         let disk = disk
         let volume = try VolumeName(name)
         let path = point.destination
+        let foreign = volumes[name]?.driver == Self.local ? nil : point.source
         try await holding(name) {
             let inUse = (users[name] ?? []).count > 1
             do {
                 _ = try await BlockingPool.shared.run {
-                    try disk.copyUp(
-                        volume, from: try OwnedFD.open(image, O_RDONLY | O_DIRECTORY), path: path, inUse: inUse)
+                    let root = try OwnedFD.open(image, O_RDONLY | O_DIRECTORY)
+                    if let foreign { return try LocalVolumes.copyUp(into: foreign, from: root, path: path) }
+                    return try disk.copyUp(volume, from: root, path: path, inUse: inUse)
                 }
             } catch let error as VolumeError {
                 throw EngineError(.system, "failed to populate volume \(name): \(error.message)")
@@ -205,18 +222,27 @@ package actor VolumeRegistry {
     /// Mounts those volumes that are mounted only while somebody uses them.
     ///
     /// - Parameter user: a container's id, or another name for whoever unmounts them again.
+    /// - Returns: the points, with the directories where drivers have mounted theirs.
     /// - Throws: ``EngineError`` in Docker's words; what was mounted is unmounted again then.
-    func mount(_ points: [ContainerRecord.MountPoint], for user: String) async throws {
+    func mount(_ points: [ContainerRecord.MountPoint], for user: String) async throws -> [ContainerRecord.MountPoint] {
+        var points = points
         do {
-            for point in points { if let name = point.name { try await mount(name, for: user) } }
+            for (index, point) in points.enumerated() {
+                if let name = point.name, let path = try await mount(name, for: user) { points[index].source = path }
+            }
+            return points
         } catch {
             await unmount(points, for: user)
             throw error
         }
     }
 
-    private func mount(_ name: String, for user: String) async throws {
-        guard let options = try mountOptions(name) else { return }
+    /// - Returns: where the volume's driver has mounted it; nil for a volume of the local driver, whose place is known.
+    private func mount(_ name: String, for user: String) async throws -> String? {
+        if let record = volumes[name], record.driver != Self.local {
+            return try await mountByDriver(record, for: user)
+        }
+        guard let options = try mountOptions(name) else { return nil }
         let (disk, volume) = (disk, try VolumeName(name))
         try await holding(name) {
             do {
@@ -224,6 +250,7 @@ package actor VolumeRegistry {
             } catch let error as VolumeError { throw EngineError(.system, error.message) }
             mounters[name, default: []].insert(user)
         }
+        return nil
     }
 
     /// Runs `body` with the path of a volume's content, which is mounted and not removed meanwhile.
@@ -236,8 +263,8 @@ package actor VolumeRegistry {
         try await refer(name, container: user)
         let result: Result<Value, any Error>
         do {
-            try await mount(name, for: user)
-            result = .success(try await body(try volume(name).mountpoint))
+            let mounted = try await mount(name, for: user)
+            result = .success(try await body(try mounted ?? volume(name).mountpoint))
         } catch { result = .failure(error) }
         await unmount(name, for: user)
         await forget(container: user, removing: [])
@@ -246,7 +273,7 @@ package actor VolumeRegistry {
 
     /// Options of a volume that is mounted only while it is used; nil for every other.
     func mountOptions(_ name: String) throws -> LocalOptions? {
-        guard let record = volumes[name], !record.options.isEmpty else { return nil }
+        guard let record = volumes[name], record.driver == Self.local, !record.options.isEmpty else { return nil }
         do throws(VolumeError) {
             let options = try LocalOptions(record.options)
             return options.isMounted ? options : nil
@@ -256,7 +283,12 @@ package actor VolumeRegistry {
     /// The container of `points` runs since before the daemon did, and has its volumes mounted.
     func adopt(_ points: [ContainerRecord.MountPoint], for container: String) {
         for point in points {
-            guard let name = point.name, (try? mountOptions(name)) != nil else { continue }
+            guard let name = point.name, let record = volumes[name] else { continue }
+            if record.driver != Self.local {
+                driverPaths[name] = point.source
+            } else if (try? mountOptions(name)) == nil {
+                continue
+            }
             mounters[name, default: []].insert(container)
         }
     }
@@ -268,6 +300,7 @@ package actor VolumeRegistry {
 
     private func unmount(_ name: String, for user: String) async {
         guard mounters[name]?.contains(user) == true else { return }
+        if volumes[name]?.driver != Self.local { return await unmountByDriver(name, for: user) }
         await holding(name) {
             mounters[name]?.remove(user)
             guard mounters[name]?.isEmpty == true else { return }
@@ -281,6 +314,7 @@ package actor VolumeRegistry {
         for name in volumes.keys.sorted() where (try? mountOptions(name)) != nil && mounters[name] == nil {
             await holding(name) { if mounters[name] == nil { await detach(name) } }
         }
+        endLeftMounts()
     }
 
     private func detach(_ name: String) async {
@@ -298,7 +332,7 @@ package actor VolumeRegistry {
     /// - Throws: ``EngineError`` `.conflict` while a container refers to it, `.notFound` for an unknown name.
     package func remove(_ name: String, force: Bool = false) async throws {
         try await holding(name) {
-            guard let record = volumes[name] else {
+            guard let record = try await known(name) else {
                 if force { return }
                 throw EngineError.noSuchVolume(name)
             }
@@ -308,6 +342,11 @@ package actor VolumeRegistry {
                     .conflict, "remove \(name): volume is in use - [\(holders.joined(separator: ", "))]")
             }
             try checkUnprotected(record)
+            guard record.driver == Self.local else {
+                try await removeByDriver(record, force: force)
+                await events.publish(.volume, "destroy", name, ["driver": record.driver])
+                return
+            }
             let disk = disk
             let volume = try VolumeName(name)
             // Left mounted by a daemon that was killed.
@@ -323,15 +362,16 @@ package actor VolumeRegistry {
         }
     }
 
-    /// Removes volumes no container refers to: anonymous ones, with filter `all` named ones too.
+    /// Removes volumes of the local driver no container refers to: anonymous ones, with filter `all` named ones too.
     ///
     /// - Throws: ``EngineError`` for a filter there is not.
     package func prune(filters: [String: [String]]) async throws -> PruneResult {
         let filter = try PruneFilter(filters, known: ["all", "label", "label!"])
         let all = try Filter.truth(filters, "all", default: false)
         var result = PruneResult()
-        for record in try list()
-        where (users[record.name] ?? []).isEmpty && (all || record.anonymous) && !record.isProtected
+        for record in try knownVolumes()
+        where record.driver == Self.local && (users[record.name] ?? []).isEmpty && (all || record.anonymous)
+            && !record.isProtected
             && filter.allows(labels: record.shownLabels, created: record.created)
         {
             let size = await usage(record.name)?.size ?? 0

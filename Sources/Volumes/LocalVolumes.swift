@@ -278,11 +278,7 @@ package struct LocalVolumes: Sendable {
             let data = try volume.open(node: Self.dataName, NodeAccess.directory)
             guard try data.names().isEmpty else { return .notEmpty }
             if isMounted {
-                do throws(SystemError) { try TreeCopy.copy(from: source, to: data) } catch {
-                    // Best effort: nothing rather than a part.
-                    try? data.removeContents()
-                    throw error
-                }
+                try Self.fillInPlace(data, from: source)
                 return .copied
             }
             let staging = Self.stagingName()
@@ -305,6 +301,33 @@ package struct LocalVolumes: Sendable {
             try volume.sync()
             return .copied
         } catch { throw VolumeError(error, "copying \(path) of the image into volume \(name)") }
+    }
+
+    private static func fillInPlace(_ data: borrowing OwnedFD, from source: borrowing OwnedFD) throws(SystemError) {
+        do throws(SystemError) { try TreeCopy.copy(from: source, to: data) } catch {
+            // Best effort: nothing rather than a part.
+            try? data.removeContents()
+            throw error
+        }
+    }
+
+    /// Fills a directory that another driver has mounted, in place, while it is empty.
+    ///
+    /// - Parameter path: the mount point in the container, resolved once inside `image`.
+    package static func copyUp(
+        into directory: String, from image: borrowing OwnedFD, path: String
+    ) throws(VolumeError) -> CopyUp {
+        do throws(SystemError) {
+            let source: OwnedFD
+            do throws(SystemError) { source = try image.resolve(path, O_RDONLY | O_DIRECTORY) } catch {
+                if error.code == ENOENT || error.code == ENOTDIR { return .nothing }
+                throw error
+            }
+            let data = try OwnedFD.open(directory, O_RDONLY | O_DIRECTORY)
+            guard try data.names().isEmpty else { return .notEmpty }
+            try fillInPlace(data, from: source)
+            return .copied
+        } catch { throw VolumeError(error, "copying \(path) of the image into \(directory)") }
     }
 
     /// Moves everything in the directory `name` to `target`, whose own files win, and removes the directory.

@@ -11,16 +11,21 @@ struct LayoutTests {
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux"],
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
-        "Volumes": ["Kernel", "Ring", "CLinux"], "DNS": ["Kernel"], "HTTP": [],
+        "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"],
-        "Actors": ["Isolation", "LayerFS", "Volumes", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI"],
-        "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation"], "docker": [],
+        "Actors": [
+            "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",
+        ],
+        "EngineAPI": ["Actors", "HTTP", "OCI", "Kernel", "LayerFS", "Registry", "Isolation", "VolumeDrivers"],
+        "docker": [],
         "dockerd": [
             "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",
             "OCI", "CLinux",
         ],
     ]
-    static let mechanism = ["OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "DNS"]
+    static let mechanism = [
+        "OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "VolumeDrivers", "DNS",
+    ]
 
     /// No file is longer, in lines.
     static let fileLinesMax = 800

@@ -30,14 +30,14 @@ extension Container: FileTree {
         let holder = record.mounts.filter { point in
             point.type != "tmpfs" && (path == point.destination || path.hasPrefix(point.destination + "/"))
         }.max { $0.destination.count < $1.destination.count }
-        if let holder, holder.image != nil || Files.exists(holder.source + "/.") {
+        if let holder, holder.image != nil || holder.isByDriver || Files.exists(holder.source + "/.") {
             let rest = String(path.dropFirst(holder.destination.count))
-            var source = holder.source
+            let user = "files-\(Identifier.random())"
+            let mounted = try await world.volumes.mount([holder], for: user)
+            defer { Task { await world.volumes.unmount(mounted, for: user) } }
+            var source = mounted.first?.source ?? holder.source
             if let image = holder.image { source = try await world.layers.acquire(image.diffIDs) }
             let directory = source
-            let user = "files-\(Identifier.random())"
-            try await world.volumes.mount([holder], for: user)
-            defer { Task { await world.volumes.unmount([holder], for: user) } }
             defer { if let image = holder.image { Task { await world.layers.release(image.diffIDs) } } }
             return try await BlockingPool.shared.run {
                 let root = try OwnedFD.open(directory, NodeAccess.handleOfDirectory)

@@ -14,7 +14,8 @@ extension Container {
         switch phase {
         case .prepared(let ready): return ready
         case .running(let connection, _):
-            return ContainerSetup.Result(connection: connection, networks: record.networks, ports: record.ports)
+            return ContainerSetup.Result(
+                connection: connection, networks: record.networks, ports: record.ports, mounts: record.mounts)
         case .preparing(let task): return try await task.value
         case .removed: throw EngineError.noSuchContainer(id)
         case .idle: break
@@ -73,13 +74,14 @@ extension Container {
     /// How long a monitor waits for a start that may not come.
     private static let aheadLifetime = Duration.seconds(2)
 
-    /// Only what takes nothing that others may want or wait for: ports, addresses by number, namespaces of others, and files that may come late.
+    /// Only what takes nothing that others may want or wait for: ports, addresses by number, namespaces of others, files that
+    /// may come late, and other drivers' volumes.
     private var canPrepareAhead: Bool {
         let host = record.hostConfig
         return (host.portBindings ?? [:]).isEmpty && host.publishAllPorts != true
             && ![host.networkMode, host.ipcMode, host.pidMode].contains { $0?.hasPrefix("container:") == true }
             && (host.links ?? []).isEmpty && record.networks.values.allSatisfy { $0.ipamConfig == nil }
-            && !record.mounts.contains { $0.type == "bind" }
+            && !record.mounts.contains { $0.type == "bind" || $0.isByDriver }
     }
 
     /// Gives back what was prepared and not asked for.

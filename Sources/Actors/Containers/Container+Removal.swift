@@ -33,6 +33,8 @@ extension Container {
             await paths.empty()
             try await world.database.write(makesRoom: true) { try $0.removeContainer(id) }
         }
+        // A driver is not asked to remove what it still has mounted.
+        if record.mounts.contains(where: \.isByDriver) { await tornDown() }
         await world.volumes.forget(
             container: id, removing: volumes ? record.mounts.filter(\.anonymous).compactMap(\.name) : [])
         await world.images.unuse(container: id)

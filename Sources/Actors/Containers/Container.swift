@@ -146,6 +146,7 @@ package actor Container {
         startedAt = .now
         record.networks = ready.networks
         record.ports = ready.ports
+        record.mounts = ready.mounts
         let health = record.state.health
         record.state = ContainerRecord.State(status: .running)
         record.state.health = health
@@ -157,6 +158,14 @@ package actor Container {
             do { try await persist() } catch { noteUnstored(error) }
         } else {
             persistLater()
+        }
+        for point in record.mounts where point.type == "volume" {
+            await world.events.publish(
+                .volume, "mount", point.name ?? "",
+                [
+                    "driver": point.driver ?? "", "container": id, "destination": point.destination,
+                    "read/write": "\(point.rw)", "propagation": point.propagation,
+                ])
         }
         await publish("start")
     }
@@ -201,6 +210,10 @@ package actor Container {
         probeID = nil
         if exit.oomKilled { await publish("oom") }
         await publish("die", ["exitCode": "\(exit.exitCode)", "execDuration": "\(ran.components.seconds)"])
+        for point in record.mounts where point.type == "volume" {
+            await world.events.publish(
+                .volume, "unmount", point.name ?? "", ["driver": point.driver ?? "", "container": id])
+        }
         let pause = restart.exited(
             policy: record.hostConfig.restartPolicy, code: Int(exit.exitCode), count: record.restartCount, ran: ran,
             stoppedByUser: record.stoppedByUser)
@@ -238,9 +251,12 @@ package actor Container {
 
     /// Gives back what `prepare` took.
     func release(_ connection: MonitorConnection) async {
-        let (logger, id, probing) = (world.logger, id, probing)
+        let (logger, id, probing, volumes) = (world.logger, id, probing, world.volumes)
+        let byDrivers = record.mounts.filter(\.isByDriver)
         teardown = Task {
             await connection.monitorEnded()
+            // Before that the container's mounts keep a driver from letting go of its device.
+            await volumes.unmount(byDrivers, for: id)
             await probing?.value
             guard let cgroup = connection.cgroup else { return }
             do { try await BlockingPool.shared.run { () throws(SystemError) in try cgroup.remove() } } catch {
@@ -248,7 +264,7 @@ package actor Container {
             }
         }
         for image in record.images { await world.layers.release(image.diffIDs) }
-        await world.volumes.unmount(record.mounts, for: record.id)
+        await world.volumes.unmount(record.mounts.filter { !$0.isByDriver }, for: record.id)
         if let empty { await world.networks.empty.retire(empty) }
         empty = nil
         await world.networks.detach(record)

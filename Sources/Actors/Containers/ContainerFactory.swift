@@ -66,8 +66,9 @@ struct ContainerFactory: Sendable {
         guard !wanting.isEmpty else { return }
         let lower = try await world.layers.acquire(record.diffIDs)
         do {
-            try await world.volumes.mount(wanting, for: record.id)
-            for point in wanting { try await world.volumes.fill(point, from: lower) }
+            for point in try await world.volumes.mount(wanting, for: record.id) {
+                try await world.volumes.fill(point, from: lower)
+            }
         } catch {
             await world.volumes.unmount(wanting, for: record.id)
             await world.layers.release(record.diffIDs)

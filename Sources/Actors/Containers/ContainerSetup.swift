@@ -25,6 +25,8 @@ struct ContainerSetup: Sendable {
         let connection: MonitorConnection
         var networks: [String: EndpointSettings]
         var ports: [String: [PortBindingRequest]]
+        /// With the directories where drivers have mounted volumes.
+        var mounts: [ContainerRecord.MountPoint]
         /// With `--network none`: the namespace, held until the container has ended.
         var empty: EmptyNamespace?
     }
@@ -32,10 +34,10 @@ struct ContainerSetup: Sendable {
     func prepare(_ record: ContainerRecord) async throws -> Result {
         let roots = try await acquire(record.images)
         do {
-            try await world.volumes.mount(record.mounts, for: record.id)
+            var record = record
+            record.mounts = try await world.volumes.mount(record.mounts, for: record.id)
             for point in record.mounts { try MountSources.check(point, root: world.configuration.dataRoot) }
             try Files.makeDirectories(paths.run)
-            var record = record
             var (joined, sharer) = try await joined(record.hostConfig)
             if let sharer {
                 record.config.hostname = sharer.config.hostname
@@ -48,7 +50,9 @@ struct ContainerSetup: Sendable {
             let spec = try LaunchSpec(world, paths).container(
                 record, roots: roots, network: place.mode, joined: joined)
             let connection = try await world.launcher.prepare(spec, directory: paths.run)
-            return Result(connection: connection, networks: place.networks, ports: place.ports, empty: place.empty)
+            return Result(
+                connection: connection, networks: place.networks, ports: place.ports, mounts: record.mounts,
+                empty: place.empty)
         } catch {
             await world.networks.detach(record)
             await world.volumes.unmount(record.mounts, for: record.id)

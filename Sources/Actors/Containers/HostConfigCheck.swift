@@ -50,9 +50,6 @@ enum HostConfigCheck {
         if let isolation = host.isolation, !["", "default"].contains(isolation) {
             throw EngineError.invalid("invalid isolation '\(isolation)' on linux")
         }
-        if let driver = host.volumeDriver, !["", "local"].contains(driver) {
-            throw EngineError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
-        }
     }
 
     private static func restart(_ host: HostConfig) throws {

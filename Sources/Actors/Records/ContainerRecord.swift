@@ -95,6 +95,9 @@ package struct ContainerRecord: Sendable, Codable {
         /// The image whose files are mounted.
         var image: Image?
 
+        /// Whether a driver beside the daemon mounts it.
+        var isByDriver: Bool { type == "volume" && !["", "local"].contains(driver ?? "") }
+
         package struct Image: Sendable, Codable, Hashable {
             var id: Digest
             var diffIDs: [Digest]
@@ -151,4 +154,6 @@ package struct VolumeRecord: Sendable, Codable, Hashable {
     package var anonymous: Bool
     /// The name whose directory becomes this volume's: a rename that has begun.
     var renamedFrom: String?
+    /// Who may have it mounted by its driver; nil for nobody.
+    var mountedBy: [String]?
 }

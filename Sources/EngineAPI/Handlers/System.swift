@@ -50,7 +50,8 @@ enum System {
                 call.engine,
                 counts: InfoWire.Counts(
                     containers: states.count, running: running, paused: paused,
-                    stopped: states.count - running - paused, images: images)))
+                    stopped: states.count - running - paused, images: images,
+                    volumeDrivers: await call.engine.volumes.driverNames())))
     }
 
     static func goArchitecture(_ machine: String) -> String {
@@ -127,8 +128,9 @@ enum System {
         let containers = wants("container") ? try await call.engine.containers.list(options) : []
         let containerSizes = await Containers.sizes(of: containers, call.engine)
         var volumes: [JSON] = []
-        for volume in wants("volume") ? try await call.engine.volumes.list() : [] {
-            volumes.append(Volumes.wire(volume, usage: await call.engine.volumes.usage(volume.name)))
+        for volume in wants("volume") ? try await call.engine.volumes.knownVolumes() : [] {
+            guard let usage = await call.engine.volumes.usage(volume.name) else { continue }
+            volumes.append(Volumes.wire(VolumeView(volume), usage: usage))
         }
         let networks = await networkIDs(call.engine)
         let sizes = await call.engine.layers.sizes(of: images.map(\.record.config.rootfs.diffIDs))

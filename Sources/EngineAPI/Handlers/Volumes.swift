@@ -2,25 +2,28 @@ import Actors
 import HTTP
 import Kernel
 import LayerFS
+import VolumeDrivers
 
 /// Named data that outlives containers.
 enum Volumes {
     static func list(_ call: Call) async throws -> Response {
-        let volumes = try await call.engine.volumes.list(filters: try call.filters())
-        return Call.json(["Volumes": .array(volumes.map { wire($0) }), "Warnings": nil])
+        let (volumes, warnings) = try await call.engine.volumes.list(filters: try call.filters())
+        return Call.json([
+            "Volumes": .array(volumes.map { wire($0) }), "Warnings": warnings.isEmpty ? nil : JSON(warnings),
+        ])
     }
 
     static func create(_ call: Call) async throws -> Response {
         let body = try await call.body(VolumeCreateBody.self)
         let volume = try await call.engine.volumes.create(
-            name: body.name, driver: body.driver ?? "local", options: body.driverOpts ?? [:],
+            name: body.name, driver: body.driver ?? "", options: body.driverOpts ?? [:],
             labels: body.labels ?? [:],
             anonymous: (body.name ?? "").isEmpty)
-        return Call.json(wire(volume), status: 201)
+        return Call.json(wire(try await call.engine.volumes.look(volume.name)), status: 201)
     }
 
     static func inspect(_ call: Call) async throws -> Response {
-        Call.json(wire(try await call.engine.volumes.volume(call.id)))
+        Call.json(wire(try await call.engine.volumes.look(call.id)))
     }
 
     static func remove(_ call: Call) async throws -> Response {
@@ -35,7 +38,7 @@ enum Volumes {
         guard let labels = body.labels else {
             throw EngineError(.invalidParameter, "update \(call.id): can only update labels: give Labels")
         }
-        return Call.json(wire(try await call.engine.volumes.update(call.id, labels: labels)))
+        return Call.json(wire(VolumeView(try await call.engine.volumes.update(call.id, labels: labels))))
     }
 
     static func clone(_ call: Call) async throws -> Response {
@@ -62,7 +65,7 @@ enum Volumes {
     ) async throws -> Response {
         let (containers, pause) = (call.engine.containers, call.flag("pause", default: true))
         guard call.flag("progress") else {
-            return Call.json(wire(try await copy(containers, pause, false, BulkMove())), status: 201)
+            return Call.json(wire(VolumeView(try await copy(containers, pause, false, BulkMove()))), status: 201)
         }
         return try await Progress.response(
             BulkMove.events("Cloning", call.id) { move in
@@ -127,7 +130,7 @@ enum Volumes {
         let volume = try await PipeTransfer.receive(call.request.body) { reader in
             try await registry.importArchive(name, from: DescriptorBox(reader), BulkMove())
         }
-        return Call.json(wire(volume), status: 201)
+        return Call.json(wire(VolumeView(volume)), status: 201)
     }
 
     /// The client's own file that the query's `fd`, `pid` and `file` (device and inode) name.
@@ -162,15 +165,37 @@ enum Volumes {
         return Call.json(["VolumesDeleted": JSON(result.deleted), "SpaceReclaimed": JSON(result.spaceReclaimed)])
     }
 
-    static func wire(_ volume: VolumeRecord, usage: (size: Int64, references: Int)? = nil) -> JSON {
+    static func wire(_ view: VolumeView, usage: (size: Int64, references: Int)? = nil) -> JSON {
+        let volume = view.record
         let labels = volume.shownLabels
         var value: JSON = [
             "CreatedAt": .string(volume.created), "Driver": .string(volume.driver),
             "Labels": labels.isEmpty ? nil : JSON(labels), "Mountpoint": .string(volume.mountpoint),
             "Name": .string(volume.name), "Options": volume.options.isEmpty ? nil : JSON(volume.options),
-            "Scope": "local",
+            "Scope": .string(view.scope),
         ]
+        if let status = view.status { value.append("Status", JSON(status)) }
         if let usage { value.append("UsageData", ["RefCount": JSON(usage.references), "Size": JSON(usage.size)]) }
         return value
+    }
+}
+
+extension JSON {
+    /// What a volume's driver says about it, with sorted names.
+    init(_ status: [String: DriverValue]) {
+        self = .object(status.sorted { $0.key < $1.key }.map { ($0.key, JSON($0.value)) })
+    }
+
+    private init(_ value: DriverValue) {
+        self =
+            switch value {
+            case .null: .null
+            case .bool(let value): .bool(value)
+            case .integer(let value): .int(value)
+            case .number(let value): .double(value)
+            case .string(let value): .string(value)
+            case .array(let values): .array(values.map { JSON($0) })
+            case .object(let members): JSON(members)
+            }
     }
 }

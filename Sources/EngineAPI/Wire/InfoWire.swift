@@ -8,6 +8,7 @@ enum InfoWire {
         let paused: Int
         let stopped: Int
         let images: Int
+        let volumeDrivers: [String]
     }
 
     static func value(_ engine: Engine, counts: Counts) -> JSON {
@@ -26,7 +27,7 @@ enum InfoWire {
             "Images": JSON(counts.images), "Driver": .string(host.storageDriver),
             "DriverStatus": .array(host.driverStatus.map { [.string($0.0), .string($0.1)] }),
             "Plugins": [
-                "Volume": ["local"], "Network": ["bridge", "host", "null"], "Authorization": nil,
+                "Volume": JSON(counts.volumeDrivers), "Network": ["bridge", "host", "null"], "Authorization": nil,
                 "Log": ["json-file", "none"],
             ],
         ]
