@@ -10,6 +10,8 @@ extension VolumeRegistry {
         try await holding(name) {
             guard var record = volumes[name] else { throw EngineError.noSuchVolume(name) }
             record.labels = labels
+            // Shown, never stored: see ``VolumeRecord/shownLabels``.
+            if record.anonymous { record.labels[VolumeRecord.anonymousLabel] = nil }
             let changed = record
             try await database.write { try $0.put(.volumes, name, changed) }
             volumes[name] = changed

@@ -396,8 +396,10 @@ package struct PruneResult: Sendable {
 }
 
 extension VolumeRecord {
+    static let anonymousLabel = "com.docker.volume.anonymous"
+
     /// Its labels as clients see them: Docker marks what nobody named by one.
     package var shownLabels: [String: String] {
-        anonymous ? labels.merging(["com.docker.volume.anonymous": ""]) { own, _ in own } : labels
+        anonymous ? labels.merging([Self.anonymousLabel: ""]) { own, _ in own } : labels
     }
 }

@@ -23,7 +23,8 @@ enum Volumes {
     }
 
     static func inspect(_ call: Call) async throws -> Response {
-        Call.json(wire(try await call.engine.volumes.look(call.id)))
+        let volume = try await call.engine.volumes.look(call.id)
+        return Call.json(wire(volume, usage: call.flag("size") ? await call.engine.volumes.usage(call.id) : nil))
     }
 
     static func remove(_ call: Call) async throws -> Response {

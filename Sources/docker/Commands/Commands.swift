@@ -124,6 +124,7 @@ enum Commands {
                 .init(
                     "snapshot", SnapshotVolume.self, "Create a read-only copy of a volume as it is now",
                     isExtension: true),
+                .init("top", VolumeUsers.self, "Display the containers that use a volume", isExtension: true),
             ]),
     ]
 

@@ -160,9 +160,11 @@ struct InspectImages: Command {
 struct InspectVolumes: Command {
     static let usage = "volume inspect [OPTIONS] VOLUME [VOLUME...]"
     @Option("-f --format", Help.format) var format: String?
+    /// Docker's help has no such flag.
+    @Flag("-s --size", nil) var size = false
     @Argument var names: [String]
     func run(_ settings: Settings) throws(CLIError) {
-        try Inspector.run(names, kind: "volume", format: format, settings)
+        try Inspector.run(names, kind: "volume", format: format, settings, [("size", size ? "1" : nil)])
     }
 }
 

@@ -93,11 +93,13 @@ struct PruneVolumes: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let kind = all ? "all local" : "anonymous local"
-        guard force || Prune.confirmed("This will remove \(kind) volumes not used by at least one container.") else {
-            return
-        }
-        let filters = try Prune.filters(all ? filter.adding("all", "true") : filter, settings)
-        Prune.total(try Prune.volumes(try settings.client(), filters))
+        let client = try settings.client()
+        let filters = try Prune.filters(filter, settings)
+        // Who is asked should know; scripts read Docker's text.
+        let going = force || !Terminal.isTerminal(0) ? "" : try VolumeUse.toBePruned(filters, all: all, client)
+        let warning = "This will remove \(kind) volumes not used by at least one container."
+        guard force || Prune.confirmed(warning + (going.isEmpty ? "" : "\n\(going)")) else { return }
+        Prune.total(try Prune.volumes(client, all ? filters.adding("all", "true") : filters))
     }
 }
 

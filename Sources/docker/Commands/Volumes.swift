@@ -5,22 +5,32 @@ struct ListVolumes: Command {
     @Option("-f --filter", "Provide filter values (e.g. \"dangling=true\")") var filter = Filters()
     @Option("--format", Help.listFormat) var format: String?
     @Flag("-q --quiet", "Only display volume names") var quiet = false
+    /// Docker's help has no such flag.
+    @Flag("-s --size", nil) var size = false
 
     func run(_ settings: Settings) throws(CLIError) {
-        let answer = try settings.client().call("GET", "/volumes" + query([("filters", filter.encoded)]))
+        let client = try settings.client()
+        let answer = try client.call("GET", "/volumes" + query([("filters", filter.encoded)]))
         let sorted = (answer["Volumes"]?.elements ?? []).sorted {
             NaturalOrder.isAscending($0.text("Name"), $1.text("Name"))
         }
-        let shown = cluster ? sorted.filter { ($0["ClusterVolume"] ?? .null) != .null } : sorted
+        let listed = cluster ? sorted.filter { ($0["ClusterVolume"] ?? .null) != .null } : sorted
+        let shown = size ? try VolumeUse.measured(listed, client) : listed
         let rows = shown.map(Self.row)
         let format = settings.format(format, "volumesFormat", quiet: quiet)
         let listing = Listing(
             standard: cluster
                 ? "table {{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
-                : "table {{.Driver}}\t{{.Name}}", headers: ["Name": "VOLUME NAME"], identifier: "Name",
+                : "table {{.Driver}}\t{{.Name}}" + (size ? "\t{{.Size}}\t{{.Links}}" : ""), headers: ["Name": "VOLUME NAME"], identifier: "Name",
             rowType: "*formatter.volumeContext", raw: ("name: {{.Name}}\ndriver: {{.Driver}}\n", "name: {{.Name}}"),
             methods: Labels.methods(rows, shown, by: "Name"))
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
+    }
+
+    /// Bytes for people; `N/A` where they were not asked for.
+    static func size(of volume: JSON) -> String {
+        let usage = volume["UsageData"].flatMap { $0 == .null ? nil : $0 }
+        return usage.map { Sizes.decimal($0.int("Size")) } ?? "N/A"
     }
 
     /// The texts of a volume.
@@ -32,7 +42,7 @@ struct ListVolumes: Command {
             "Links": .string(usage.map { String($0.int("RefCount")) } ?? "N/A"),
             "Mountpoint": .string(volume.text("Mountpoint")), "Name": .string(volume.text("Name")),
             "Scope": .string(volume.text("Scope")),
-            "Size": .string(usage.map { Sizes.decimal($0.int("Size")) } ?? "N/A"), "Status": "N/A",
+            "Size": .string(size(of: volume)), "Status": "N/A",
         ]
     }
 }
@@ -45,10 +55,23 @@ struct UpdateVolume: Command {
     var availability = "active"
     @Argument var name: String
 
+    /// Docker's help has no such flags.
+    @Option("--label", nil) var label = CheckedList<LabelRule>()
+    @Option("--label-rm", nil) var removed: [String] = []
+
     func run(_ settings: Settings) throws(CLIError) {
-        _ = try settings.client().call("GET", "/volumes/\(escaped(name))")
-        // Volumes of a swarm are the only ones with anything to update, and there are none here.
-        throw CLIError("can only update cluster volumes")
+        let client = try settings.client()
+        let volume = try client.call("GET", "/volumes/\(escaped(name))")
+        guard !label.values.isEmpty || !removed.isEmpty else {
+            // Volumes of a swarm are the only ones with anything else to update, and there are none here.
+            throw CLIError("can only update cluster volumes")
+        }
+        var labels: [String: String] = [:]
+        for member in volume["Labels"]?.members ?? [] { labels[member.name] = member.value.string }
+        for name in removed { labels[name] = nil }
+        labels.merge(KeyValues.map(label.values)) { $1 }
+        try client.call("PUT", "/volumes/\(escaped(name))", ["Labels": JSON(map: labels)])
+        say(name)
     }
 }
 
