@@ -60,7 +60,8 @@ import Testing
         let files = ["HEAD", "GET", "PUT"].map { "\($0) /volumes/{name}/archive" }
         return Set(
             refused + files
-                + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"])
+                + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"]
+                + ["POST /volumes/import", "POST /volumes/{name}/snapshot", "GET /volumes/{name}/export"])
     }
 
     private static let stockClient: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in

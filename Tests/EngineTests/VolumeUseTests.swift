@@ -37,7 +37,8 @@ final class VolumeUseTests {
 
     @Test func `the users of a volume are listed with where they have it, running or not`() throws {
         try lab.docker("create", "--name", ["ready", "--network", "none", "-v", "data:/elsewhere", image, "true"])
-        let users = try lab.docker("volume", "top", ["data", "--format", "{{.Name}} {{.Destination}} {{.Access}} {{.State}}"])
+        let users = try lab.docker(
+            "volume", "top", ["data", "--format", "{{.Name}} {{.Destination}} {{.Access}} {{.State}}"])
         #expect(Set(users.text.split(separator: "\n")) == ["ready /elsewhere rw created", "writer /data ro running"])
         #expect(try lab.docker("volume", "top", ["data"]).out.hasPrefix("CONTAINER ID   NAME"))
         #expect(try lab.docker("volume", "top", ["none"]).err.contains("get none: no such volume"))

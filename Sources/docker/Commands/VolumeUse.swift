@@ -9,7 +9,8 @@ struct VolumeUsers: Command {
         let client = try settings.client()
         try client.call("GET", "/volumes/\(escaped(name))")
         let filter = Filters().adding("volume", name)
-        let containers = try client.call("GET", "/containers/json" + query([("all", "1"), ("filters", filter.encoded)]))
+        let containers = try client.call(
+            "GET", "/containers/json" + query([("all", "1"), ("filters", filter.encoded)]))
         let rows = containers.elements.flatMap { container in
             (container["Mounts"]?.elements ?? []).filter { $0.text("Name") == name }.map { row(container, $0) }
         }
@@ -24,7 +25,8 @@ struct VolumeUsers: Command {
         let names = (container["Names"]?.elements ?? []).compactMap(\.string)
         return [
             "Access": mount.flag("RW") ? "rw" : "ro", "Destination": .string(mount.text("Destination")),
-            "ID": .string(noTrunc ? id : Short.id(id)), "Name": .string(names.first.map { String($0.dropFirst()) } ?? ""),
+            "ID": .string(noTrunc ? id : Short.id(id)),
+            "Name": .string(names.first.map { String($0.dropFirst()) } ?? ""),
             "State": .string(container.text("State")), "Status": .string(container.text("Status")),
         ]
     }
@@ -44,7 +46,8 @@ enum VolumeUse {
         // Lists do not know it.
         if filters.has("label!") { return "" }
         let unused = filters.adding("dangling", "true")
-        let volumes = try client.call("GET", "/volumes" + query([("filters", unused.encoded)]))["Volumes"]?.elements ?? []
+        let volumes =
+            try client.call("GET", "/volumes" + query([("filters", unused.encoded)]))["Volumes"]?.elements ?? []
         let going = volumes.filter { all || $0["Labels"]?["com.docker.volume.anonymous"] != nil }
         guard !going.isEmpty else { return "" }
         let rows = try measured(going, client).map { "  \($0.text("Name"))  \(ListVolumes.size(of: $0))\n" }

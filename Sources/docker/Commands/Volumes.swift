@@ -21,7 +21,8 @@ struct ListVolumes: Command {
         let listing = Listing(
             standard: cluster
                 ? "table {{.Name}}\t{{.Group}}\t{{.Driver}}\t{{.Availability}}\t{{.Status}}"
-                : "table {{.Driver}}\t{{.Name}}" + (size ? "\t{{.Size}}\t{{.Links}}" : ""), headers: ["Name": "VOLUME NAME"], identifier: "Name",
+                : "table {{.Driver}}\t{{.Name}}" + (size ? "\t{{.Size}}\t{{.Links}}" : ""),
+            headers: ["Name": "VOLUME NAME"], identifier: "Name",
             rowType: "*formatter.volumeContext", raw: ("name: {{.Name}}\ndriver: {{.Driver}}\n", "name: {{.Name}}"),
             methods: Labels.methods(rows, shown, by: "Name"))
         print(try listing.render(rows, format: format, quiet: quiet), terminator: "")
