@@ -16,15 +16,25 @@ package struct LoopDevice: ~Copyable {
     private static let readOnlyFlag: UInt32 = 1  // LO_FLAGS_READ_ONLY
     private static let autoClearFlag: UInt32 = 4  // LO_FLAGS_AUTOCLEAR
 
-    /// The device that is over `file` already; nil when there is none. A file system that can be written must not be mounted
-    /// by two devices at once.
-    package static func path(over file: String) throws(SystemError) -> String? {
-        for name in try Files.list("/sys/block") where name.hasPrefix("loop") {
-            // Gone meanwhile, or over nothing: no file.
-            guard let bytes = try? Files.read("/sys/block/\(name)/loop/backing_file") else { continue }
-            if String(decoding: bytes, as: UTF8.self) == file + "\n" { return "/dev/" + name }
+    private init(_ device: consuming OwnedFD, _ path: String) {
+        self.device = device
+        self.path = path
+    }
+
+    /// The device that is over `file` already, held so that it stays so; nil when there is none. A file system that can be
+    /// written must not be mounted by two devices at once.
+    package static func existing(over file: String) throws(SystemError) -> LoopDevice? {
+        for name in try Files.list("/sys/block") where name.hasPrefix("loop") && isOver(file, name) {
+            // Freed meanwhile, it cannot be opened, or is over nothing or another file.
+            guard let device = try? OwnedFD.open("/dev/" + name, O_RDWR), isOver(file, name) else { continue }
+            return LoopDevice(device, "/dev/" + name)
         }
         return nil
+    }
+
+    private static func isOver(_ file: String, _ name: String) -> Bool {
+        guard let bytes = try? Files.read("/sys/block/\(name)/loop/backing_file") else { return false }
+        return String(decoding: bytes, as: UTF8.self) == file + "\n"
     }
 
     /// Takes a free device for `file`.

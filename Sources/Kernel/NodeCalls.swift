@@ -120,22 +120,7 @@ extension OwnedFD {
 
     /// The names in this directory, sorted by their bytes, without `.` and `..`.
     package borrowing func names() throws(SystemError) -> [[UInt8]] {
-        let copy = try open(".", O_RDONLY | O_DIRECTORY)
-        guard let stream = fdopendir(copy.release()) else { throw SystemError("fdopendir") }
-        defer { closedir(stream) }
-        var names: [[UInt8]] = []
-        while true {
-            errno = 0
-            guard let entry = readdir(stream) else {
-                if errno != 0 { throw SystemError("readdir") }
-                break
-            }
-            guard let text = cl_entry_name(entry) else { continue }
-            let name = [UInt8](UnsafeRawBufferPointer(start: text, count: strlen(text)))
-            if name != [46] && name != [46, 46] { names.append(name) }
-        }
-        names.sort { $0.lexicographicallyPrecedes($1) }
-        return names
+        try members().map(\.name)
     }
 }
 

@@ -68,17 +68,16 @@ extension LocalVolumes {
     }
 
     private static func mountImage(_ image: String, at target: String) throws(SystemError) {
-        func call(_ device: String) throws(SystemError) {
-            try checked("mount", device) { Glibc.mount(device, target, "ext4", UInt(MS_NOATIME), nil) }
+        func call(_ device: borrowing LoopDevice) throws(SystemError) {
+            let path = device.path
+            try checked("mount", path) { Glibc.mount(path, target, "ext4", UInt(MS_NOATIME), nil) }
         }
         // Still mounted for a container that ends: the same device gives the same file system once more.
-        if let path = try LoopDevice.path(over: image) {
-            do throws(SystemError) { return try call(path) } catch {
-                if error.code != ENXIO && error.code != EINVAL { throw error }
-            }
+        if let device = try LoopDevice.existing(over: image) {
+            try call(device)
+        } else {
+            try call(try LoopDevice(image, blockBytes: blockBytes, isReadOnly: false))
         }
-        let device = try LoopDevice(image, blockBytes: blockBytes, isReadOnly: false)
-        try call(device.path)
     }
 
     /// Takes off what ``mount(_:_:)`` mounted; who still uses it keeps it until they end.

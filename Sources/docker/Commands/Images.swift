@@ -10,6 +10,8 @@ struct ListImages: Command {
     @Option("--format", Help.listFormat) var format: String?
     @Flag("--no-trunc", "Don't truncate output") var noTrunc = false
     @Flag("-q --quiet", "Only show image IDs") var quiet = false
+    /// Not in Docker's help.
+    @Flag("--tree", nil) var tree = false
     @Argument var name: String?
 
     init() {}
@@ -20,9 +22,13 @@ struct ListImages: Command {
     init(isWhole: Bool) { _noTrunc = Flag(wrappedValue: isWhole, "--no-trunc", nil) }
 
     func run(_ settings: Settings) throws(CLIError) {
+        if tree { try checkTree() }
         let filters = name.map { filter.adding("reference", $0) } ?? filter
-        let parameters = [("all", all ? "1" : nil), ("filters", filters.encoded)]
+        let parameters = [
+            ("all", all ? "1" : nil), ("filters", filters.encoded), ("manifests", tree ? "1" : nil),
+        ]
         let list = try settings.client().call("GET", "/images/json" + query(parameters)).elements
+        if tree { return print(ImageTree(list, all: all).text(), terminator: "") }
         let sorted = list.sorted { $0.int("Created") > $1.int("Created") }
         let digest = digests ? "{{.Digest}}\t" : ""
         let listing = Listing(
@@ -37,6 +43,13 @@ struct ListImages: Command {
         let showsDigest = digests || format?.contains("{{.Digest}}") == true
         print(
             try listing.render(sorted.flatMap { rows($0, showsDigest) }, format: format, quiet: quiet), terminator: "")
+    }
+
+    private func checkTree() throws(CLIError) {
+        let others = [
+            ("--quiet", quiet), ("--no-trunc", noTrunc), ("--show-digest", digests), ("--format", format != nil),
+        ]
+        for (flag, isGiven) in others where isGiven { throw CLIError("\(flag) is not yet supported with --tree") }
     }
 
     /// A row for each name and, where they are shown, digest of a name.
