@@ -6,7 +6,9 @@ extension FieldTable {
         .refused("UsernsMode", "\"private\"", "invalid user namespace mode"),
         .refused("Runtime", "\"bogus\"", "unknown or invalid runtime name: bogus"),
         .refused("Isolation", "\"hyperv\"", "invalid isolation 'hyperv' on linux"),
-        .refused("VolumeDriver", "\"bogus\"", "error looking up volume plugin bogus: plugin \"bogus\" not found"),
+        .refused(
+            "VolumeDriver", "\"bogus\", \"Binds\": [\"x:/x\"]",
+            "error looking up volume plugin bogus: plugin \"bogus\" not found"),
         .refused("CpuRealtimePeriod", "1000000", "Your kernel does not support CPU real-time scheduler"),
         .refused("CpuRealtimeRuntime", "95000", "Your kernel does not support CPU real-time scheduler"),
         .refused("CpuCount", "1", "linux does not support CPU count and CPU percent"),
