@@ -20,6 +20,7 @@ struct ImageTree {
     /// A first column narrower than this costs the last one.
     private static let nameWidthMin = 12
     private static let spacing = 3
+    private static let untagged = "<untagged>"
 
     private let images: [JSON]
     private let isTerminal = Terminal.isTerminal(1)
@@ -63,31 +64,41 @@ struct ImageTree {
         out += "\n"
         let isSpaced = images.contains { !Self.variants(of: $0).isEmpty }
         for image in images {
-            let names = Self.names(of: image)
-            out += (names.isEmpty ? ["<untagged>"] : names).map { name in
-                cell(name, nameWidth) { styled($0, "\u{1b}[34m" + bold, isTerminal) }
-            }.joined(separator: "\n")
-            out += line(details(of: image), columns.others)
+            out += names(of: image, nameWidth) + line(details(of: image), columns.others)
+            guard isSpaced else { continue }
             let variants = Self.variants(of: image)
             for (index, variant) in variants.enumerated() {
                 let branch = index == variants.count - 1 ? "└─ " : "├─ "
                 out += cell(branch + platform(of: variant), nameWidth) { styled($0, color, isTerminal) }
                 out += line(details(ofVariant: variant), columns.others)
             }
-            if isSpaced { out += "\n" }
+            out += "\n"
         }
         return out
     }
 
+    /// The longest first; the last one stands beside the other columns.
+    private func names(of image: JSON, _ width: Int) -> String {
+        let names = Self.names(of: image).sorted { $0.utf8.count > $1.utf8.count }
+        guard let last = names.last else {
+            return cell(Self.untagged, width) { styled($0, color + "\u{1b}[2m", isTerminal) }
+        }
+        let style = { (text: String) in styled(text, "\u{1b}[34m" + bold, isTerminal) }
+        let above = names.dropLast().map { name in
+            style(isTerminal && name.unicodeScalars.count > self.width ? Self.cut(name, self.width) : name) + "\n"
+        }
+        return above.joined() + cell(last, width, style)
+    }
+
     private var legendText: String {
-        guard isTerminal else { return "Info -> \(chip.seen)In Use " }
+        guard isTerminal else { return "Info ->  \(chip.text) In Use " }
         return
             "\u{1b}[1m\u{1b}[106m\u{1b}[30mi\u{1b}[0m\u{1b}[0m \u{1b}[96mInfo → \u{1b}[0m\u{1b}[0m \(chip.text) In Use "
     }
 
     /// What marks an image that a container is of.
     private var chip: (text: String, seen: String) {
-        (isTerminal ? "\u{1b}[38;5;0m\u{1b}[48;5;14m U \u{1b}[0m" : " U ", " U ")
+        isTerminal ? ("\u{1b}[38;5;0m\u{1b}[48;5;14m U \u{1b}[0m", " U ") : ("U", "U")
     }
 
     private var gap: String { String(repeating: " ", count: Self.spacing) }
@@ -98,9 +109,13 @@ struct ImageTree {
 
     private func cell(_ text: String, _ width: Int, isRight: Bool = false, _ style: (String) -> String) -> String {
         let count = text.unicodeScalars.count
-        guard count <= width else { return style(String(text.unicodeScalars.prefix(max(0, width - 1))) + "…") }
+        guard count <= width else { return style(Self.cut(text, width)) }
         let fill = String(repeating: " ", count: width - count)
         return isRight ? fill + style(text) : style(text) + fill
+    }
+
+    private static func cut(_ text: String, _ width: Int) -> String {
+        String(text.unicodeScalars.prefix(max(0, width - 1))) + "…"
     }
 
     private func line(_ details: Details, _ columns: [Column]) -> String {
@@ -132,19 +147,21 @@ struct ImageTree {
             left -= needed
             shown.append(column)
         }
-        let texts = images.flatMap { image in
-            Self.names(of: image) + (Self.names(of: image).isEmpty ? ["<untagged>"] : [])
-                + Self.variants(of: image).map { "└─ " + platform(of: $0) }
+        // As Docker counts: bytes, of which the lines before a platform are more than they are seen to be.
+        let lengths = images.flatMap { image in
+            Self.names(of: image).map(\.utf8.count)
+                + Self.variants(of: image).map { "└─ ".utf8.count + platform(of: $0).utf8.count }
         }
-        return (min(left, max("IMAGE".count, texts.map(\.unicodeScalars.count).max() ?? 0)), shown)
+        return (min(left, max("IMAGE".count, lengths.max() ?? 0)), shown)
     }
 
     private func details(of image: JSON) -> Details {
         let variants = Self.variants(of: image)
-        let content = variants.reduce(Int64(0)) { $0 + ($1["Size"]?.int("Content") ?? 0) }
+        // Attestations count here, and have no line.
+        let content = (image["Manifests"]?.elements ?? []).reduce(Int64(0)) { $0 + ($1["Size"]?.int("Content") ?? 0) }
         return Details(
             id: Short.id(image.text("Id")), usage: Self.size(image.int("Size")), content: Self.size(content),
-            isUsed: variants.contains(where: isUsed))
+            isUsed: image.int("Containers") > 0 || variants.contains(where: isUsed))
     }
 
     private func details(ofVariant variant: JSON) -> Details {
