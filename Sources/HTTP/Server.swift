@@ -158,7 +158,7 @@ package final class HTTPServer: Sendable {
         return state.leaving.count > before
     }
 
-    /// accept(2) found no descriptor or no memory; NIO tries again in a second. It looks for a descriptor before it looks for a
+    /// accept(2) found no descriptor or no memory; it is tried again in a second. It looks for a descriptor before it looks for a
     /// client: who has just got the last one is to keep it.
     fileprivate func noteExhausted() {
         _ = state.withLock { makeRoom(&$0, age: .seconds(1)) }
@@ -239,16 +239,23 @@ extension HTTPServer: TransportOwner {
     }
 }
 
-/// Hears of accept(2) that failed; what is to be done about it follows in the pipeline.
+/// Pauses accept(2) when it fails for want of something: the listener stays readable, and NIO would try again without end.
 private final class AcceptFailures: ChannelInboundHandler, Sendable {
     typealias InboundIn = Never
+    private static let pause = TimeAmount.seconds(1)
     private let server: HTTPServer
 
     init(_ server: HTTPServer) { self.server = server }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
         let code = (error as? IOError)?.errnoCode ?? 0
-        if [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(code) { server.noteExhausted() }
+        if [EMFILE, ENFILE, ENOMEM, ENOBUFS].contains(code) {
+            server.noteExhausted()
+            // A listener that is closed meanwhile needs neither.
+            let listener = context.channel
+            _ = listener.setOption(.autoRead, value: false)
+            context.eventLoop.scheduleTask(in: Self.pause) { _ = listener.setOption(.autoRead, value: true) }
+        }
         context.fireErrorCaught(error)
     }
 }

@@ -7,7 +7,7 @@ extension FieldTable {
         .refused("Runtime", "\"bogus\"", "unknown or invalid runtime name: bogus"),
         .refused("Isolation", "\"hyperv\"", "invalid isolation 'hyperv' on linux"),
         .refused(
-            "VolumeDriver", "\"bogus\", \"Binds\": [\"x:/x\"]",
+            "VolumeDriver", "\"bogus\", \"Binds\": [\"made:/x\"]",
             "error looking up volume plugin bogus: plugin \"bogus\" not found"),
         .refused("CpuRealtimePeriod", "1000000", "Your kernel does not support CPU real-time scheduler"),
         .refused("CpuRealtimeRuntime", "95000", "Your kernel does not support CPU real-time scheduler"),
