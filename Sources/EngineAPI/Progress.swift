@@ -8,8 +8,7 @@ enum Progress {
     typealias Events = AsyncThrowingStream<TransferEvent, any Error>
 
     /// Holds an iterator while its first event is awaited outside of the response's closure.
-    // @unchecked Sendable: an iterator is not Sendable; one task makes this and gives it to the closure, which runs once.
-    private struct Begun: @unchecked Sendable {
+    private struct Begun: @unchecked Sendable {  // made by one task for one closure, which runs once
         let first: TransferEvent?
         var rest: Events.AsyncIterator
     }

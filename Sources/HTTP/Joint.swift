@@ -3,8 +3,7 @@ import NIOPosix
 
 /// Carries bytes between a client's channel and another connected socket, on the client's event loop, without a task
 /// or a copy in between. Each side is read only while the other can take more.
-// @unchecked Sendable: NIO's handlers must be it; both channels share one event loop, and only that touches the variables.
-final class Joint: ChannelInboundHandler, @unchecked Sendable {
+final class Joint: ChannelInboundHandler, @unchecked Sendable {  // only the event loop of both channels touches it
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 

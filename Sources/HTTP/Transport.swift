@@ -15,8 +15,7 @@ protocol TransportOwner: AnyObject, Sendable {
 /// Reads from the socket happen only when somebody asks, so a client can make the server hold one read's worth of bytes;
 /// a writer waits while the socket's queue is full. Between requests no task belongs to a connection, and before its first byte
 /// no buffer: what waits, or sends a head byte by byte, costs this object and its channel.
-// @unchecked Sendable: other tasks hold it, but every stored variable is touched on the channel's event loop only.
-final class Transport: ChannelInboundHandler, @unchecked Sendable {
+final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variables are the channel's event loop's alone
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 

@@ -4,8 +4,7 @@ import Glibc
 /// State shared by threads that wait for each other: a mutex and a condition variable (pthread_cond_wait(3)).
 ///
 /// For dedicated threads only; code on the cooperative pool must not call ``wait(until:_:)``.
-// @unchecked Sendable: every access to `state` is inside `mutex`; Synchronization.Mutex has no condition to wait for.
-package final class Guarded<State>: @unchecked Sendable {
+package final class Guarded<State>: @unchecked Sendable {  // `mutex` is held around every use of `state`
     private var state: State
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)

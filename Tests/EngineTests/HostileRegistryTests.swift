@@ -344,7 +344,7 @@ final class HostileRegistryTests {
 
     @Test func `two pulls of one image fetch each layer once, and ending one spares the other`() throws {
         let layer = try #require(try registry.layers("good-single").first)
-        try registry.obey([#"{"path": "\#(layer.digest)", "pace": 12000000}"#])
+        try registry.obey([#"{"path": "\#(layer.digest)", "pace": 6000000}"#])
         let clients = try (0..<3).map { _ in try lab.begin("pull", registry.image("good-single")) }
         #expect(try soon { try lab.partialBytes().contains { $0 > 2_000_000 } })
         clients[0].interrupt()

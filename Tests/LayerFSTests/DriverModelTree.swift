@@ -114,11 +114,11 @@ struct ModelTree {
     }
 
     private mutating func resolve(_ path: [UInt8], create: Bool) throws -> [UInt8]? {
-        var todo = path.split(separator: 47).map { Array($0) }
+        var ahead = path.split(separator: 47).map { Array($0) }
         var current: [UInt8] = []
         var hops = 0
-        while !todo.isEmpty {
-            let component = todo.removeFirst()
+        while !ahead.isEmpty {
+            let component = ahead.removeFirst()
             if component == [46] { continue }
             if component == [46, 46] {
                 current = NodeName.split(current).directory
@@ -135,7 +135,7 @@ struct ModelTree {
                     guard hops <= 40 else { throw Refusal() }
                     let target = name.inode.member.target
                     if target.first == 47 { current = [] }
-                    todo = target.split(separator: 47).map { Array($0) } + todo
+                    ahead = target.split(separator: 47).map { Array($0) } + ahead
                     continue
                 }
                 guard create else { return nil }

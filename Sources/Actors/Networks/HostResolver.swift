@@ -27,7 +27,7 @@ struct HostResolver: Sendable {
     /// The host's own; nothing where it has none.
     static func read() -> HostResolver { HostResolver(file("/etc/resolv.conf")) }
 
-    /// The host's name servers as containers can reach them: systemd-resolved's stub is one of the host alone.
+    /// The host's name servers as containers can reach them: the one of systemd-resolved on loopback is the host's alone.
     static func readForContainers() -> HostResolver {
         let own = read()
         return own.servers == ["127.0.0.53"] ? HostResolver(file("/run/systemd/resolve/resolv.conf")) : own

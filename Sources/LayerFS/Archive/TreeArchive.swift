@@ -163,8 +163,7 @@ private final class ArchiveExchange: Sendable {
 }
 
 /// A run of the archive that one thread has made: bytes, and between them what only the order decides or is too large.
-// @unchecked Sendable: one thread at a time has it; the exchange's lock hands it over.
-final class ArchiveSegment: @unchecked Sendable {
+final class ArchiveSegment: @unchecked Sendable {  // one thread at a time has it; the exchange's lock hands it over
     /// Files above this are not taken into the segment's bytes.
     static let inlineBytesMax = 128 << 10
     /// Room for headers and files; what does not fit is left to whoever writes.
