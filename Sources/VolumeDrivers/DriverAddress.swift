@@ -112,16 +112,7 @@ package struct DriverDirectories: Sendable {
     }
 
     private static func entries(_ folder: String) -> [String] {
-        guard let directory = opendir(folder) else { return [] }
-        defer { closedir(directory) }
-        var result: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafeBytes(of: entry.pointee.d_name) {
-                String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self)
-            }
-            if !name.hasPrefix(".") { result.append(name) }
-        }
-        return result
+        ((try? Files.list(folder)) ?? []).filter { !$0.hasPrefix(".") }
     }
 
     private static func read(_ path: String, _ driver: String) throws(DriverError) -> String? {

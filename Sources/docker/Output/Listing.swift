@@ -46,12 +46,9 @@ struct Listing {
 
     private func lines(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
         var out = ""
-        for row in rows { out += try text(row, template) + "\n" }
+        var evaluator = TemplateEvaluator(template, methods: methods)
+        for row in rows { out += try evaluator.render(GoValue(open: row, rowType)) + "\n" }
         return out
-    }
-
-    private func text(_ row: JSON, _ template: Template) throws(CLIError) -> String {
-        try template.render(GoValue(open: row, rowType), methods: methods)
     }
 
     private func table(_ template: Template, _ rows: [JSON]) throws(CLIError) -> String {
@@ -62,23 +59,21 @@ struct Listing {
             })
         // A method's column is named after its argument: `{{.Label "a"}}` is the column `a`.
         let titles = methods.mapValues { _ in { @Sendable (_: JSON, argument: JSON) in argument } }
-        let columns = template.columns
-        var table = Table(
-            try cells(columns) { (column) throws(CLIError) in
-                try column.render(GoValue(header, .map("string", .text)), methods: titles, functionsPassOn: true)
-            })
-        for row in rows { table.add(try cells(columns) { (column) throws(CLIError) in try text(row, column) }) }
+        var heads = template.columns.map { TemplateEvaluator($0, methods: titles, functionsPassOn: true) }
+        var table = Table(try Self.cells(of: GoValue(header, .map("string", .text)), &heads))
+        var columns = template.columns.map { TemplateEvaluator($0, methods: methods) }
+        for row in rows { table.add(try Self.cells(of: GoValue(open: row, rowType), &columns)) }
         return table.rendered()
     }
 
     /// The texts of a line; a tab in a value begins another cell, as in Docker.
-    private func cells(
-        _ columns: [Template], _ text: (Template) throws(CLIError) -> String
+    private static func cells(
+        of row: GoValue, _ columns: inout [TemplateEvaluator]
     ) throws(CLIError) -> [String] {
         var cells: [String] = []
         cells.reserveCapacity(columns.count)
-        for column in columns {
-            let text = try text(column)
+        for index in columns.indices {
+            let text = try columns[index].render(row)
             guard text.utf8.contains(UInt8(ascii: "\t")) else {
                 cells.append(text)
                 continue

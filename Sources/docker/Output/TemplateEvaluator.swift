@@ -16,7 +16,7 @@ struct TemplateEvaluator {
     private let methods: Methods
     private let missingKeysFail: Bool
     private let functionsPassOn: Bool
-    private let root: GoValue
+    private var root = GoValue.missing
     private var variables: [(name: String, value: GoValue)]
     /// What has been shown by now.
     private(set) var out = ""
@@ -24,17 +24,20 @@ struct TemplateEvaluator {
     /// What was looked at last: errors name it.
     private var place = Template.Place(position: 0, source: .text(""))
 
-    init(_ template: Template, _ root: GoValue, methods: Methods, missingKeysFail: Bool, functionsPassOn: Bool) {
+    init(_ template: Template, methods: Methods = [:], missingKeysFail: Bool = false, functionsPassOn: Bool = false) {
         self.template = template
-        self.root = root
         self.methods = methods
         self.missingKeysFail = missingKeysFail
         self.functionsPassOn = functionsPassOn
         variables = [("$", root)]
     }
 
-    /// The text of the whole template.
-    mutating func render() throws(CLIError) -> String {
+    /// The text of the whole template for one value; rows of a listing come one after the other.
+    mutating func render(_ root: GoValue) throws(CLIError) -> String {
+        self.root = root
+        variables.removeSubrange(1...)
+        variables[0].value = root
+        out = ""
         _ = try walk(template.nodes, root)
         return out
     }

@@ -178,17 +178,17 @@ struct Template {
         functionsPassOn: Bool = false
     ) throws(CLIError) -> String {
         var evaluator = TemplateEvaluator(
-            self, value, methods: methods, missingKeysFail: missingKeysFail, functionsPassOn: functionsPassOn)
-        return try evaluator.render()
+            self, methods: methods, missingKeysFail: missingKeysFail, functionsPassOn: functionsPassOn)
+        return try evaluator.render(value)
     }
 
     /// Prints the text for one value, as a line, and what there is of it where it fails midway.
     ///
     /// - Parameter reason: why the value is not whole: an error that is told in place of the template's.
     func show(_ value: GoValue, or reason: CLIError?) throws(CLIError) {
-        var evaluator = TemplateEvaluator(self, value, methods: [:], missingKeysFail: false, functionsPassOn: false)
+        var evaluator = TemplateEvaluator(self)
         defer { print(evaluator.out) }
-        do throws(CLIError) { _ = try evaluator.render() } catch { throw reason ?? error }
+        do throws(CLIError) { _ = try evaluator.render(value) } catch { throw reason ?? error }
     }
 
     /// The last names of the fields used, in order: columns of a `table` format.
