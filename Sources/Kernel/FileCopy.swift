@@ -18,19 +18,25 @@ package enum FileCopy {
     /// - Parameters:
     ///   - move: told of every part; stops it.
     ///   - mover: tried first for every range of data, when `origin` is 0.
+    /// - Returns: whether the two share their blocks.
+    @discardableResult
     package static func content(
         from source: borrowing OwnedFD, at origin: Int64 = 0, to target: borrowing OwnedFD, size: Int64,
         move: BulkMove = BulkMove(), mover: Mover? = nil
-    ) throws(SystemError) {
-        guard size > 0 else { return }
+    ) throws(SystemError) -> Bool {
+        guard size > 0 else { return false }
         let from = source.raw
         let to = target.raw
         let shared = origin == 0 && cl_clone_file(from, to) == 0
         try checked("ftruncate") { ftruncate(to, off_t(size)) }
-        if shared { return move.add(Int(size)) }
+        if shared {
+            move.add(Int(size))
+            return true
+        }
         try ranges(from: source, at: origin, to: target, size: size, move, mover)
         // What was moved in whole blocks may go beyond the end.
         if mover != nil { try checked("ftruncate") { ftruncate(to, off_t(size)) } }
+        return false
     }
 
     private static func ranges(

@@ -12,14 +12,12 @@ func withName<Value>(
     _ bytes: [UInt8], _ call: String, _ body: (UnsafePointer<CChar>) throws(SystemError) -> Value
 ) throws(SystemError) -> Value {
     guard !bytes.contains(0) else { throw SystemError(call, EINVAL, NodeName.text(bytes)) }
-    var text = bytes
-    text.append(0)
-    let length = text.count
-    let result: Result<Value, SystemError> = text.withUnsafeBufferPointer { buffer in
-        guard let base = buffer.baseAddress else { return .failure(SystemError(call, EINVAL)) }
-        return base.withMemoryRebound(to: CChar.self, capacity: length) { pointer in
-            do throws(SystemError) { return .success(try body(pointer)) } catch { return .failure(error) }
-        }
+    let result: Result<Value, SystemError> = withUnsafeTemporaryAllocation(of: CChar.self, capacity: bytes.count + 1) {
+        text in
+        guard let base = text.baseAddress else { return .failure(SystemError(call, EINVAL)) }
+        UnsafeMutableRawBufferPointer(text).copyBytes(from: bytes)
+        text[bytes.count] = 0
+        do throws(SystemError) { return .success(try body(base)) } catch { return .failure(error) }
     }
     return try result.get()
 }

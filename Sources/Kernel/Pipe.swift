@@ -13,11 +13,16 @@ package struct Pipe: Sendable {
     package init() throws(SystemError) {
         var ends: [CInt] = [-1, -1]
         try checked("pipe2") { cl_pipe(&ends) }
-        // A smaller pipe (fs.pipe-user-pages-soft) only means more wake-ups.
-        _ = cl_fcntl_int(ends[1], Self.setPipeSize, Self.capacity)
+        Self.widen(ends[1])
         reader = DescriptorBox(OwnedFD(adopting: ends[0]))
         writer = DescriptorBox(OwnedFD(adopting: ends[1]))
     }
+
+    /// Gives a pipe of somebody else as much room.
+    package static func widen(_ end: borrowing OwnedFD) { widen(end.raw) }
+
+    /// A smaller pipe (fs.pipe-user-pages-soft) only means more wake-ups.
+    private static func widen(_ end: CInt) { _ = cl_fcntl_int(end, setPipeSize, capacity) }
 }
 
 /// Carries an `OwnedFD` to where it is taken, once: into an escaping closure, out of a pair.

@@ -6,10 +6,12 @@ package struct RangeCopy: ~Copyable {
     private let buffer: UnsafeMutableRawBufferPointer
 
     /// Parts up to this size go through memory: for them two calls are cheaper than copy_file_range(2).
-    private static let bufferBytes = 256 << 10
+    package static let smallBytesMax: Int64 = 256 << 10
     private static let stepBytes = 1 << 30
 
-    package init() { buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.bufferBytes, alignment: 4096) }
+    package init() {
+        buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: Int(Self.smallBytesMax), alignment: 4096)
+    }
 
     deinit { buffer.deallocate() }
 
@@ -45,7 +47,7 @@ package struct RangeCopy: ~Copyable {
         from source: borrowing OwnedFD, _ range: Range<Int64>, to target: borrowing OwnedFD, origin: Int64
     ) throws(SystemError) {
         var position = range.lowerBound
-        var inKernel = range.count > Self.bufferBytes
+        var inKernel = range.count > Self.smallBytesMax
         let (from, to) = (source.raw, target.raw)
         while position < range.upperBound {
             let rest = range.upperBound - position

@@ -184,6 +184,18 @@ extension OwnedFD {
     struct Member: Sendable {
         let name: [UInt8]
         let type: UInt8
+
+        func precedes(_ other: Member) -> Bool {
+            name.withUnsafeBytes { own in
+                other.name.withUnsafeBytes { others in
+                    guard let left = own.baseAddress, let right = others.baseAddress else {
+                        return own.count < others.count
+                    }
+                    let order = memcmp(left, right, min(own.count, others.count))
+                    return order == 0 ? own.count < others.count : order < 0
+                }
+            }
+        }
     }
 
     /// The members of this directory, sorted by the bytes of their names, without `.` and `..`.
@@ -202,7 +214,7 @@ extension OwnedFD {
             let name = [UInt8](UnsafeRawBufferPointer(start: text, count: strlen(text)))
             if name != [46] && name != [46, 46] { members.append(Member(name: name, type: entry.pointee.d_type)) }
         }
-        members.sort { $0.name.lexicographicallyPrecedes($1.name) }
+        members.sort { $0.precedes($1) }
         return members
     }
 

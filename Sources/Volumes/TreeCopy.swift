@@ -9,8 +9,8 @@ import Synchronization
 /// Threads copy files side by side, each after its directory; what belongs to directories, and the other names of files with
 /// several, come last. Both sides go by descriptor and no link is followed.
 package final class TreeCopy: Sendable {
-    /// Objects that one thread takes at a time.
-    private static let batch = 32
+    /// Objects that one thread takes at a time: about a directory, so that threads do not wait for the lock of the same one.
+    private static let batch = 256
 
     private struct State {
         var objectCount = 0
@@ -25,6 +25,8 @@ package final class TreeCopy: Sendable {
     private let state: Mutex<State>
     private let move: BulkMove
     private let isQuiet: Bool
+    /// False once a file's blocks could not be shared, which takes a call to find out.
+    private let sharesBlocks = Atomic(true)
     /// Who the copies belong to until they are given their owner.
     private let own = (uid: geteuid(), gid: getegid())
 
@@ -73,6 +75,7 @@ package final class TreeCopy: Sendable {
     // MARK: Threads
 
     private func work() {
+        let copier = RangeCopy()
         do throws(SystemError) {
             while true {
                 let taken: Result<[TreeSteps.Step], SystemError> = steps.withLock { steps in
@@ -84,13 +87,13 @@ package final class TreeCopy: Sendable {
                 if batch.isEmpty || state.withLock({ $0.failure != nil }) { return }
                 for step in batch {
                     try move.check()
-                    try make(step)
+                    try make(step, copier)
                 }
             }
         } catch { state.withLock { $0.failure = $0.failure ?? error } }
     }
 
-    private func make(_ step: TreeSteps.Step) throws(SystemError) {
+    private func make(_ step: TreeSteps.Step, _ copier: borrowing RangeCopy) throws(SystemError) {
         switch step {
         case .directory(let directory):
             let attributes = try Self.attributes(of: directory.handle)
@@ -104,7 +107,7 @@ package final class TreeCopy: Sendable {
             guard status.kind != .socket, status.kind != .directory else { return }
             if status.links > 1, isKnown(status.identity, NodeName.join(directory.path, name)) { return }
             try directory.withCopy { (copy) throws(SystemError) in
-                try make(name, in: copy, like: node.descriptor, status)
+                try make(name, in: copy, like: node.descriptor, status, copier)
             }
             state.withLock { $0.objectCount += 1 }
         }
@@ -126,7 +129,8 @@ package final class TreeCopy: Sendable {
     }
 
     private func make(
-        _ name: [UInt8], in directory: borrowing OwnedFD, like source: borrowing OwnedFD, _ status: NodeStatus
+        _ name: [UInt8], in directory: borrowing OwnedFD, like source: borrowing OwnedFD, _ status: NodeStatus,
+        _ copier: borrowing RangeCopy
     ) throws(SystemError) {
         guard status.kind == .file else {
             if status.kind == .symlink {
@@ -141,16 +145,37 @@ package final class TreeCopy: Sendable {
             return try made.setTimes(mtime: status.mtime, atime: status.atime)
         }
         let made = try directory.open(node: name, NodeAccess.create, mode: 0o600)
-        try FileCopy.content(from: source, to: made, size: status.size, move: move) {
-            (source, target, range, move) throws(SystemError) in
-            try MappedCopy.copy(from: source, to: target, range, move)
-        }
+        try content(of: source, to: made, status, copier)
         // The owner first: changing it drops file capabilities and set-id bits.
         if (status.uid, status.gid) != own { try made.setOwner(uid: status.uid, gid: status.gid) }
         if source.hasAttributes { try Self.setAttributes(try Self.attributes(of: source), of: made) }
         let raw = made.raw
         try checked("fchmod") { fchmod(raw, mode_t(status.mode)) }
         try made.setTimes(mtime: status.mtime, atime: status.atime)
+    }
+
+    private func content(
+        of source: borrowing OwnedFD, to target: borrowing OwnedFD, _ status: NodeStatus, _ copier: borrowing RangeCopy
+    ) throws(SystemError) {
+        let size = status.size
+        let isSmall = size <= RangeCopy.smallBytesMax && status.storedBytes >= size
+        guard isSmall, !sharesBlocks.load(ordering: .relaxed) else {
+            let isShared = try FileCopy.content(from: source, to: target, size: size, move: move) {
+                (source, target, range, move) throws(SystemError) in
+                try MappedCopy.copy(from: source, to: target, range, move)
+            }
+            if size > 0, !isShared { sharesBlocks.store(false, ordering: .relaxed) }
+            return
+        }
+        do throws(SystemError) {
+            try copier.copy(from: source, at: 0, to: target, byteCount: size, keepsHoles: false)
+        } catch {
+            guard error.code == ENODATA else { throw error }
+            // It has shrunk meanwhile: zeros stand for what it has lost.
+            let raw = target.raw
+            try checked("ftruncate") { ftruncate(raw, off_t(size)) }
+        }
+        move.add(Int(size))
     }
 
     // MARK: The end

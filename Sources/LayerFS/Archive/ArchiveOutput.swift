@@ -55,6 +55,7 @@ package struct ArchiveOutput: ~Copyable {
     /// A pipe is opened once more, since whether it waits is a matter of everybody who has it from the same opening.
     private static func ready(_ descriptor: consuming OwnedFD, isFile: Bool) throws(SystemError) -> OwnedFD {
         if isFile { return descriptor }
+        Pipe.widen(descriptor)
         return try descriptor.reopen(O_WRONLY | O_NONBLOCK)
     }
 

@@ -1,49 +1,67 @@
 /// Encodes one member's header in the PAX interchange format (POSIX.1-2008, pax): a ustar block, preceded by an extended header
 /// for whatever does not fit into it.
-enum PAXHeader {
+struct PAXHeader {
     static let blockBytes = 512
     /// Largest values of the ustar fields: seven and eleven octal digits.
     private static let smallMax: UInt64 = 0o7777777
     private static let largeMax: UInt64 = 0o77777777777
     private static let nameBytes = 100
 
-    /// The blocks that stand before the content of `entry`.
+    private let entry: LayerEntry
+    private let name: [UInt8]
+    private let size: UInt64
+    /// Of the extended header; empty when there is none.
+    private let records: [UInt8]
+
+    /// The header of `entry`.
     ///
     /// - Parameters:
     ///   - size: bytes of content that follow.
     ///   - expandedSize: of a sparse file, whose content that follows is a ``SparseMap`` and the data it tells of.
-    static func encode(_ entry: LayerEntry, size: UInt64, expandedSize: UInt64? = nil) -> [UInt8] {
+    init(_ entry: LayerEntry, size: UInt64, expandedSize: UInt64? = nil) {
         var name = expandedSize == nil ? entry.path : SparseMap.memberName(entry.path)
-        if entry.kind == .directory, name.last != UInt8(ascii: "/") { name.append(UInt8(ascii: "/")) }
-        var records = extendedRecords(entry, name: name, size: size)
-        if let expandedSize {
-            for (key, value) in [
-                ("major", [UInt8(ascii: "1")]), ("minor", [UInt8(ascii: "0")]), ("name", entry.path),
-                ("realsize", Array(String(expandedSize).utf8)),
-            ] { records.append((Array("GNU.sparse.\(key)".utf8), value)) }
+        if entry.kind == .directory, name.last != Self.slash { name.append(Self.slash) }
+        records = Self.extendedRecords(entry, name: name, size: size, expandedSize: expandedSize)
+        (self.entry, self.name, self.size) = (entry, name, size)
+    }
+
+    /// Bytes of the blocks that stand before the content of `entry`.
+    static func encode(_ entry: LayerEntry, size: UInt64, expandedSize: UInt64? = nil) -> [UInt8] {
+        let header = PAXHeader(entry, size: size, expandedSize: expandedSize)
+        return [UInt8](unsafeUninitializedCapacity: header.byteCount) { buffer, count in
+            header.write(to: UnsafeMutableRawBufferPointer(buffer))
+            count = header.byteCount
         }
-        var result: [UInt8] = []
+    }
+
+    /// Bytes of the header's blocks.
+    var byteCount: Int { extraBytes + Self.blockBytes }
+
+    private var extraBytes: Int {
+        records.isEmpty ? 0 : Self.blockBytes + records.count + Self.padding(after: UInt64(records.count))
+    }
+
+    /// Writes the blocks to the first ``byteCount`` bytes of `target`.
+    func write(to target: UnsafeMutableRawBufferPointer) {
+        let bytes = UnsafeMutableRawBufferPointer(rebasing: target[..<byteCount])
+        bytes.initializeMemory(as: UInt8.self, repeating: 0)
         if !records.isEmpty {
-            var body: [UInt8] = []
-            for (key, value) in records.sorted(by: { $0.0.lexicographicallyPrecedes($1.0) }) {
-                body += record(key: key, value: value)
-            }
-            let header = Fields(
-                name: Array(Array("PaxHeaders.0/".utf8) + baseName(entry.path)), type: "x", size: UInt64(body.count))
-            result += block(header)
-            result += body
-            result += [UInt8](repeating: 0, count: padding(after: UInt64(body.count)))
+            let header = HeaderBlock(bytes, at: 0)
+            header.put("PaxHeaders.0/", at: 0)
+            header.put(Self.baseName(entry.path), at: 13, room: Self.nameBytes - 13)
+            header.finish(type: UInt8(ascii: "x"), size: UInt64(records.count))
+            UnsafeMutableRawBufferPointer(rebasing: bytes[Self.blockBytes...]).copyBytes(from: records)
         }
-        var fields = Fields(name: name, type: type(of: entry.kind), size: size)
-        fields.mode = UInt64(entry.mode)
-        fields.uid = UInt64(entry.uid)
-        fields.gid = UInt64(entry.gid)
-        fields.mtime = entry.mtimeSeconds < 0 ? 0 : UInt64(entry.mtimeSeconds)
-        fields.link = entry.linkTarget
+        let block = HeaderBlock(bytes, at: extraBytes)
+        block.put(name[...], at: 0, room: Self.nameBytes)
+        block.put(entry.linkTarget[...], at: 157, room: Self.nameBytes)
         if entry.kind == .character || entry.kind == .block {
-            fields.device = (UInt64(entry.deviceMajor), UInt64(entry.deviceMinor))
+            block.number(UInt64(entry.deviceMajor), at: 329, digits: 7)
+            block.number(UInt64(entry.deviceMinor), at: 337, digits: 7)
         }
-        return result + block(fields)
+        block.finish(
+            type: Self.type(of: entry.kind), size: size, mode: UInt64(entry.mode), uid: UInt64(entry.uid),
+            gid: UInt64(entry.gid), mtime: UInt64(max(0, entry.mtimeSeconds)))
     }
 
     /// Zero bytes that fill the last block of `size` bytes.
@@ -51,41 +69,51 @@ enum PAXHeader {
         Int((UInt64(blockBytes) - size % UInt64(blockBytes)) % UInt64(blockBytes))
     }
 
-    private static func type(of kind: LayerEntry.Kind) -> Character {
+    private static func type(of kind: LayerEntry.Kind) -> UInt8 {
         switch kind {
-        case .file: "0"
-        case .hardlink: "1"
-        case .symlink: "2"
-        case .character: "3"
-        case .block: "4"
-        case .directory: "5"
-        case .fifo: "6"
+        case .file: UInt8(ascii: "0")
+        case .hardlink: UInt8(ascii: "1")
+        case .symlink: UInt8(ascii: "2")
+        case .character: UInt8(ascii: "3")
+        case .block: UInt8(ascii: "4")
+        case .directory: UInt8(ascii: "5")
+        case .fifo: UInt8(ascii: "6")
         }
     }
 
-    private static func baseName(_ path: [UInt8]) -> [UInt8] {
-        Array(
-            (path.last == UInt8(ascii: "/") ? path.dropLast() : path[...]).reversed().prefix { $0 != UInt8(ascii: "/") }
-                .reversed())
+    private static let slash = UInt8(ascii: "/")
+
+    private static func baseName(_ path: [UInt8]) -> ArraySlice<UInt8> {
+        let path = path.last == slash ? path.dropLast() : path[...]
+        return path.lastIndex(of: slash).map { path[($0 + 1)...] } ?? path
     }
 
-    private static func extendedRecords(_ entry: LayerEntry, name: [UInt8], size: UInt64) -> [([UInt8], [UInt8])] {
-        var records: [([UInt8], [UInt8])] = []
-        func add(_ key: String, _ value: [UInt8]) { records.append((Array(key.utf8), value)) }
-        func add(_ key: String, _ value: UInt64) { add(key, Array(String(value).utf8)) }
-        if needsRecord(name) { add("path", name) }
+    /// The records of the extended header, sorted by their keywords; empty for what the ustar block can hold alone.
+    private static func extendedRecords(
+        _ entry: LayerEntry, name: [UInt8], size: UInt64, expandedSize: UInt64?
+    ) -> [UInt8] {
+        let seconds = entry.mtimeSeconds
+        let hasTime = seconds < 0 || entry.mtimeNanoseconds != 0 || seconds > Int64(largeMax)
+        var result: [UInt8] = []
+        func add(_ key: StaticString, _ value: [UInt8]) { append(key, [], value, to: &result) }
+        func add(_ key: StaticString, _ value: UInt64) { add(key, Array(String(value).utf8)) }
+        if let expandedSize {
+            add("GNU.sparse.major", [UInt8(ascii: "1")])
+            add("GNU.sparse.minor", [UInt8(ascii: "0")])
+            add("GNU.sparse.name", entry.path)
+            add("GNU.sparse.realsize", expandedSize)
+        }
+        let attributes = entry.attributes.map { (key: keyword($0.name), value: $0.value) }
+        for attribute in attributes.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            append("SCHILY.xattr.", attribute.key, attribute.value, to: &result)
+        }
+        if entry.gid > smallMax { add("gid", UInt64(entry.gid)) }
         if needsRecord(entry.linkTarget) { add("linkpath", entry.linkTarget) }
+        if hasTime { add("mtime", decimal(seconds: seconds, nanoseconds: entry.mtimeNanoseconds)) }
+        if needsRecord(name) { add("path", name) }
         if size > largeMax { add("size", size) }
         if entry.uid > smallMax { add("uid", UInt64(entry.uid)) }
-        if entry.gid > smallMax { add("gid", UInt64(entry.gid)) }
-        let seconds = entry.mtimeSeconds
-        if seconds < 0 || entry.mtimeNanoseconds != 0 || seconds > Int64(largeMax) {
-            add("mtime", decimal(seconds: seconds, nanoseconds: entry.mtimeNanoseconds))
-        }
-        for attribute in entry.attributes {
-            records.append((Array("SCHILY.xattr.".utf8) + keyword(attribute.name), attribute.value))
-        }
-        return records
+        return result
     }
 
     private static func needsRecord(_ text: [UInt8]) -> Bool { text.count > nameBytes || text.contains { $0 >= 0x80 } }
@@ -109,67 +137,86 @@ enum PAXHeader {
             whole -= 1
             fraction = 1_000_000_000 - fraction
         }
-        var text = (seconds < 0 ? "-" : "") + String(whole)
-        if fraction != 0 {
-            let digits = String(fraction)
-            var padded = String(repeating: "0", count: max(0, 9 - digits.count)) + digits
-            while padded.last == "0" { padded.removeLast() }
-            text += "." + padded
+        var text = Array(((seconds < 0 ? "-" : "") + String(whole)).utf8)
+        guard fraction != 0 else { return text }
+        text.append(UInt8(ascii: "."))
+        var unit: UInt32 = 100_000_000
+        while fraction != 0 {
+            text.append(UInt8(ascii: "0") + UInt8(fraction / unit))
+            (fraction, unit) = (fraction % unit, unit / 10)
         }
-        return Array(text.utf8)
+        return text
     }
 
-    /// `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
-    private static func record(key: [UInt8], value: [UInt8]) -> [UInt8] {
-        let rest = key.count + value.count + 3
-        var length = rest + 1
-        while length != rest + String(length).utf8.count { length = rest + String(length).utf8.count }
-        return Array(String(length).utf8) + [UInt8(ascii: " ")] + key + [UInt8(ascii: "=")] + value + [
-            UInt8(ascii: "\n")
-        ]
+    /// Appends `LENGTH KEY=VALUE\n`, where LENGTH counts itself.
+    private static func append(_ key: StaticString, _ rest: [UInt8], _ value: [UInt8], to result: inout [UInt8]) {
+        let unnumbered = key.utf8CodeUnitCount + rest.count + value.count + 3
+        var length = unnumbered + 1
+        while length != unnumbered + digitCount(length) { length = unnumbered + digitCount(length) }
+        result.append(contentsOf: String(length).utf8)
+        result.append(UInt8(ascii: " "))
+        key.withUTF8Buffer { result.append(contentsOf: $0) }
+        result.append(contentsOf: rest)
+        result.append(UInt8(ascii: "="))
+        result.append(contentsOf: value)
+        result.append(UInt8(ascii: "\n"))
     }
 
-    private struct Fields {
-        var name: [UInt8]
-        var type: Character
-        var size: UInt64
-        var mode: UInt64 = 0o644
-        var uid: UInt64 = 0
-        var gid: UInt64 = 0
-        var mtime: UInt64 = 0
-        var link: [UInt8] = []
-        var device: (major: UInt64, minor: UInt64)?
+    private static func digitCount(_ number: Int) -> Int {
+        var (count, rest) = (1, number)
+        while rest >= 10 { (count, rest) = (count + 1, rest / 10) }
+        return count
     }
 
-    private static func block(_ fields: Fields) -> [UInt8] {
-        var block = [UInt8](repeating: 0, count: blockBytes)
-        func put(_ bytes: some Sequence<UInt8>, at offset: Int, room: Int) {
-            for (index, byte) in bytes.prefix(room).enumerated() { block[offset + index] = byte }
+    /// A ustar block that is being filled; it is zeros at first.
+    private struct HeaderBlock {
+        private let bytes: UnsafeMutableRawBufferPointer
+
+        init(_ bytes: UnsafeMutableRawBufferPointer, at offset: Int) {
+            self.bytes = UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + blockBytes])
         }
-        // What exceeds a field is in a record of the extended header, which wins; here stands the nearest value that fits.
+
+        func put(_ text: ArraySlice<UInt8>, at offset: Int, room: Int) {
+            UnsafeMutableRawBufferPointer(rebasing: bytes[offset..<offset + room]).copyBytes(from: text.prefix(room))
+        }
+
+        func put(_ text: StaticString, at offset: Int) {
+            text.withUTF8Buffer { UnsafeMutableRawBufferPointer(rebasing: bytes[offset...]).copyBytes(from: $0) }
+        }
+
+        /// Octal. What exceeds a field is in a record of the extended header, which wins; here stands the nearest that fits.
         func number(_ value: UInt64, at offset: Int, digits: Int) {
-            let limit = digits == 7 ? smallMax : largeMax
-            let text = String(min(value, limit), radix: 8)
-            put((String(repeating: "0", count: max(0, digits - text.utf8.count)) + text).utf8, at: offset, room: digits)
+            var rest = min(value, digits == 7 ? smallMax : largeMax)
+            for index in (offset..<offset + digits).reversed() {
+                bytes[index] = UInt8(ascii: "0") + UInt8(rest & 7)
+                rest >>= 3
+            }
         }
-        put(fields.name, at: 0, room: nameBytes)
-        number(fields.mode, at: 100, digits: 7)
-        number(fields.uid, at: 108, digits: 7)
-        number(fields.gid, at: 116, digits: 7)
-        number(fields.size, at: 124, digits: 11)
-        number(fields.mtime, at: 136, digits: 11)
-        put(String(fields.type).utf8, at: 156, room: 1)
-        put(fields.link, at: 157, room: nameBytes)
-        put("ustar\0".utf8, at: 257, room: 6)
-        put("00".utf8, at: 263, room: 2)
-        if let device = fields.device {
-            number(device.major, at: 329, digits: 7)
-            number(device.minor, at: 337, digits: 7)
+
+        /// The sum of all bytes: of eight at a time, in lanes of 16 bits that 512 bytes cannot fill.
+        private var sum: UInt64 {
+            var lanes: UInt64 = 0
+            for offset in stride(from: 0, to: blockBytes, by: 8) {
+                let word = bytes.loadUnaligned(fromByteOffset: offset, as: UInt64.self)
+                lanes += (word & 0x00ff_00ff_00ff_00ff) + (word >> 8 & 0x00ff_00ff_00ff_00ff)
+            }
+            return (0..<4).reduce(0) { $0 + (lanes >> (16 * $1) & 0xffff) }
         }
-        put("        ".utf8, at: 148, room: 8)
-        let sum = block.reduce(UInt64(0)) { $0 + UInt64($1) }
-        let digits = String(sum, radix: 8)
-        put((String(repeating: "0", count: max(0, 6 - digits.utf8.count)) + digits + "\0 ").utf8, at: 148, room: 8)
-        return block
+
+        /// Fills the fields that every block has, the checksum last.
+        func finish(
+            type: UInt8, size: UInt64, mode: UInt64 = 0o644, uid: UInt64 = 0, gid: UInt64 = 0, mtime: UInt64 = 0
+        ) {
+            number(mode, at: 100, digits: 7)
+            number(uid, at: 108, digits: 7)
+            number(gid, at: 116, digits: 7)
+            number(size, at: 124, digits: 11)
+            number(mtime, at: 136, digits: 11)
+            put("        ", at: 148)
+            bytes[156] = type
+            put("ustar\u{0}00", at: 257)
+            number(sum, at: 148, digits: 6)
+            bytes[154] = 0
+        }
     }
 }

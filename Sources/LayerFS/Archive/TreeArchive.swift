@@ -196,10 +196,10 @@ final class ArchiveSegment: @unchecked Sendable {  // one thread at a time has i
     /// Takes the next `count` bytes of the buffer, which are filled already, into the archive.
     func advance(_ count: Int) { used += count }
 
-    /// Puts `bytes` into the archive; they fit.
-    func append(_ bytes: [UInt8]) {
-        UnsafeMutableRawBufferPointer(rebasing: buffer[used...]).copyBytes(from: bytes)
-        used += bytes.count
+    /// Puts a header into the archive; it fits.
+    func append(_ header: PAXHeader) {
+        header.write(to: UnsafeMutableRawBufferPointer(rebasing: buffer[used...]))
+        used += header.byteCount
     }
 
     func append(_ piece: Piece) {
@@ -257,9 +257,6 @@ final class ArchiveSegment: @unchecked Sendable {  // one thread at a time has i
 private struct SegmentReader {
     let move: BulkMove
 
-    /// Bytes of headers that are kept free: the longest path, link and some attributes.
-    private static let headerBytesMax = 32 << 10
-
     func read(_ steps: [TreeSteps.Step], into segment: ArchiveSegment) throws(LayerError) {
         for step in steps {
             do throws(SystemError) { try move.check() } catch {
@@ -278,8 +275,9 @@ private struct SegmentReader {
     }
 
     private func add(_ entry: LayerEntry, to segment: ArchiveSegment) {
-        let header = PAXHeader.encode(entry, size: entry.size)
-        if header.count <= segment.room { segment.append(header) } else { segment.append(.text(header)) }
+        let header = PAXHeader(entry, size: entry.size)
+        guard header.byteCount > segment.room else { return segment.append(header) }
+        segment.append(.text(PAXHeader.encode(entry, size: entry.size)))
     }
 
     private func read(
@@ -297,13 +295,10 @@ private struct SegmentReader {
         guard status.kind == .file, status.size > 0 else { return add(entry, to: segment) }
         entry.size = UInt64(status.size)
         let padding = PAXHeader.padding(after: entry.size)
+        let header = PAXHeader(entry, size: entry.size)
         guard status.size <= ArchiveSegment.inlineBytesMax,
-            Int(status.size) + padding + Self.headerBytesMax <= segment.room
+            header.byteCount + Int(status.size) + padding <= segment.room
         else { return segment.append(.member(entry, DescriptorBox(file), status, identity: nil)) }
-        let header = PAXHeader.encode(entry, size: entry.size)
-        guard Int(status.size) + padding + header.count <= segment.room else {
-            return segment.append(.member(entry, DescriptorBox(file), status, identity: nil))
-        }
         segment.append(header)
         try fill(segment, from: file, Int(status.size), path)
         segment.advance(Int(status.size) + padding)
