@@ -87,10 +87,13 @@ final class FieldTests {
         #expect(started.status == 204, "\(started.body)")
         let output = try log(name)
         for (number, field) in fields.enumerated() {
-            guard case .inside(_, _, _, let prints) = field.proof else { continue }
+            guard case .inside(_, _, let command, let prints) = field.proof else { continue }
             let part = output.components(separatedBy: "== \(number)\n").dropFirst().first ?? ""
             let own = part.components(separatedBy: "== ")[0].trimmingCharacters(in: .whitespacesAndNewlines)
             #expect(own == filled(prints), "\(field.testDescription)")
+            guard field.members == ["HostConfig.Links"] else { continue }
+            let joined = try lab.docker("exec", name, "sh", "-c", command)
+            #expect(joined.text == filled(prints), "to a process that joins later: \(joined)")
         }
         for (field, template, prints) in templates {
             #expect(try network.inspect(name, template) == prints, "\(field.testDescription)")

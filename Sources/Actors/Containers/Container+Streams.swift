@@ -55,7 +55,9 @@ extension Container {
         _ execID: String, _ config: ExecConfig, directory: String? = nil, rows: Int = 0, columns: Int = 0
     ) async throws -> MonitorConnection {
         let (_, process) = try running()
-        let spec = try LaunchSpec(world, paths).exec(record, config, process: process, rows: rows, columns: columns)
+        let variables = await ContainerSetup(world, paths, resolve: world.resolve).linkVariables(record)
+        let spec = try LaunchSpec(world, paths).exec(
+            record, config, process: process, variables: variables, rows: rows, columns: columns)
         let directory = directory ?? execDirectory(execID)
         try Files.makeDirectories(directory)
         await publish("exec_create: \(config.cmd.joined(separator: " "))", ["execID": execID])

@@ -178,20 +178,33 @@ struct ContainerSetup: Sendable {
     private func linked(_ record: ContainerRecord) async throws -> [LinkedContainer] {
         guard record.networks["bridge"] != nil else { return [] }
         var result: [LinkedContainer] = []
-        for text in record.hostConfig.links ?? [] {
-            let link = try ContainerLink(text)
-            let target = try await resolve(link.target).snapshot().record
-            guard target.state.status.hasProcess else {
-                throw EngineError(
-                    .conflict,
-                    "Cannot link to a non running container: /\(target.name) AS /\(record.name)/\(link.alias)")
-            }
-            guard let settings = target.networks["bridge"] else {
-                throw EngineError(
-                    .invalidParameter,
-                    "Cannot link to \(target.name), as it does not belong to the default network")
-            }
-            result.append(LinkedContainer(alias: link.alias, target: target, settings: settings))
+        for link in record.hostConfig.links ?? [] { result.append(try await linked(record, link)) }
+        return result
+    }
+
+    private func linked(_ record: ContainerRecord, _ text: String) async throws -> LinkedContainer {
+        let link = try ContainerLink(text)
+        let target = try await resolve(link.target).snapshot().record
+        guard target.state.status.hasProcess else {
+            throw EngineError(
+                .conflict,
+                "Cannot link to a non running container: /\(target.name) AS /\(record.name)/\(link.alias)")
+        }
+        guard let settings = target.networks["bridge"] else {
+            throw EngineError(
+                .invalidParameter,
+                "Cannot link to \(target.name), as it does not belong to the default network")
+        }
+        return LinkedContainer(alias: link.alias, target: target, settings: settings)
+    }
+
+    /// What links tell in the environment of a process that joins the container now: of neighbours that still run.
+    func linkVariables(_ record: ContainerRecord) async -> [String] {
+        guard record.networks["bridge"] != nil else { return [] }
+        var result: [String] = []
+        for link in record.hostConfig.links ?? [] {
+            guard let neighbour = try? await linked(record, link) else { continue }
+            result += neighbour.variables(record)
         }
         return result
     }

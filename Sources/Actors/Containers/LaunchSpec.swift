@@ -83,12 +83,15 @@ struct LaunchSpec {
         return spec
     }
 
-    func exec(_ record: ContainerRecord, _ config: ExecConfig, process: StartedProcess, rows: Int, columns: Int) throws
-        -> ExecSpec
-    {
+    /// - Parameter variables: what links tell in the environment.
+    func exec(
+        _ record: ContainerRecord, _ config: ExecConfig, process: StartedProcess, variables: [String], rows: Int,
+        columns: Int
+    ) throws -> ExecSpec {
         var spec = ExecSpec(containerPID: process.pid, args: config.cmd)
         spec.containerStartTime = process.startTime
-        spec.env = ConfigMerge.environment(environment(record.config, tty: config.tty), config.env)
+        spec.env = ConfigMerge.environment(
+            environment(record.config, tty: config.tty, more: variables), config.env)
         spec.workingDirectory = [config.workingDir, record.config.workingDir ?? ""].first { !$0.isEmpty } ?? "/"
         spec.user = config.user.isEmpty ? record.config.user ?? "" : config.user
         spec.additionalGroups = record.hostConfig.groupAdd ?? []

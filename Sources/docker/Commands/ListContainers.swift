@@ -20,6 +20,7 @@ struct ListContainers: Command {
     func run(_ settings: Settings) throws(CLIError) {
         let isIgnored = quiet && !(format ?? "").isEmpty
         if isIgnored { complain("WARNING: Ignoring custom format, because both --format and --quiet are set.") }
+        try probe(settings.format(format, "psFormat", quiet: false))
         let format = settings.format(isIgnored && format != "raw" ? nil : format, "psFormat", quiet: quiet)
         let client = try settings.client()
         let count = latest && last == -1 ? 1 : last
@@ -33,14 +34,13 @@ struct ListContainers: Command {
         let listing = Listing(
             standard: size ? table + "\t{{.Size}}" : table,
             headers: ["ID": "CONTAINER ID", "RunningFor": "CREATED", "LocalVolumes": "LOCAL VOLUMES"], identifier: "ID",
-            rowType: "*formatter.ContainerContext",
+            rowType: Self.rowType,
             raw: (
                 "container_id: {{.ID}}\nimage: {{.Image}}\ncommand: {{.Command}}\ncreated_at: {{.CreatedAt}}\n"
                     + "state:{{pad .State 1 0}}\nstatus:{{pad .Status 1 0}}\nnames: {{.Names}}\n"
                     + "labels:{{pad .Labels 1 0}}\nports:{{pad .Ports 1 0}}\n"
                     + (size ? "size: {{.Size}}\n" : ""), "container_id: {{.ID}}"
             ),
-            errorWords: (parsing: "failed to parse template", executing: "failed to execute template"),
             methods: format?.contains(".Label") == true
                 ? Labels.methods(containers.map { row($0, reading: ["ID"]) }, containers, by: "ID") : [:])
         let text = try listing.render(format: format, quiet: quiet) { names in
@@ -48,6 +48,23 @@ struct ListContainers: Command {
             return containers.map { row($0, columns) }
         }
         print(text, terminator: "")
+    }
+
+    private static let rowType = "*formatter.ContainerContext"
+
+    /// Applies a format to a container without anything, as Docker's client does before it asks for the list.
+    private func probe(_ format: String?) throws(CLIError) {
+        guard let format, !format.isEmpty else { return }
+        let empty = JSON.object([])
+        let template: Template
+        do throws(CLIError) { template = try Template(format) } catch {
+            throw CLIError("failed to parse template: \(error.message.droppingPrefix("template parsing error: "))")
+        }
+        let texts = row(empty, reading: template.membersRead?.union(["ID"]))
+        var evaluator = TemplateEvaluator(template, methods: Labels.methods([texts], [empty], by: "ID"))
+        do throws(CLIError) { _ = try evaluator.render(GoValue(open: texts, Self.rowType)) } catch {
+            throw CLIError("failed to execute template: \(error.message)")
+        }
     }
 
     /// The texts of a container.

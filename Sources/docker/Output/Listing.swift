@@ -13,8 +13,6 @@ struct Listing {
     let rowType: String
     /// The template of the format `raw`, and of that with `-q`.
     var raw: (all: String, quiet: String)?
-    /// How Docker begins what it says of a template that cannot be read, and of one that cannot be applied.
-    var errorWords = (parsing: "template parsing error", executing: "template parsing error")
     var methods: TemplateEvaluator.Methods = [:]
 
     /// The lines for the rows, each an object of display texts.
@@ -35,12 +33,12 @@ struct Listing {
         let template: Template
         if isTable { text.removeFirst(5) }
         do throws(CLIError) { template = try Template(Self.unescaped(text.trimming { $0 == " " })) } catch {
-            throw CLIError("\(errorWords.parsing): \(error.message.droppingPrefix("template parsing error: "))")
+            throw CLIError(error.message)
         }
         // Methods look a row's object up by its identifier.
         let rows = rows(template.membersRead?.union([identifier]))
         do throws(CLIError) { return try isTable ? table(template, rows) : lines(template, rows) } catch {
-            throw CLIError("\(errorWords.executing): \(error.message)")
+            throw CLIError("template parsing error: \(error.message)")
         }
     }
 
