@@ -66,13 +66,39 @@ extension VolumeRegistry {
                     if export.isMeasured {
                         move.set(total: try TreeSteps.measure(try OwnedFD.quietTree(path), move).bytes)
                     }
-                    var output = try ArchiveOutput(
-                        to: try target.take(), compression: export.compression, skip: export.offset, move: move)
-                    try TreeArchive(try OwnedFD.quietTree(path), move: move).write(to: &output)
+                    try Self.write(path, export, to: target, move)
                 }
             } catch { throw Self.told(error, "export \(export.name)") }
         }
         await events.publish(.volume, "export", export.name, ["driver": "local"])
+    }
+
+    private static func write(
+        _ path: String, _ export: VolumeExport, to target: DescriptorBox, _ move: BulkMove
+    ) throws {
+        var output = try ArchiveOutput(
+            to: try target.take(), compression: export.compression, skip: export.offset, move: move)
+        try TreeArchive(try OwnedFD.quietTree(path), move: move).write(to: &output)
+    }
+
+    /// Runs `body` with a pipe that brings the plain archive of a volume, and the bytes of its files.
+    ///
+    /// - Throws: also when the archive was not written whole, whatever `body` has made of it.
+    func withArchive<Value: Sendable>(
+        _ name: String, for purpose: String, _ move: BulkMove,
+        _ body: @Sendable (_ archive: DescriptorBox, _ bytes: Int64) async throws -> Value
+    ) async throws -> Value {
+        try await using(name, for: purpose) { path in
+            do {
+                let bytes = try await move.run { try TreeSteps.measure(try OwnedFD.quietTree(path), $0).bytes }
+                move.set(total: bytes)
+                let pipe = try Pipe()
+                async let written: Void = move.run { try Self.write(path, VolumeExport(name), to: pipe.writer, $0) }
+                let value = try await body(pipe.reader, bytes)
+                try await written
+                return value
+            } catch { throw Self.told(error, "\(purpose) \(name)") }
+        }
     }
 
     /// The archive as a stream of bytes.
@@ -90,46 +116,51 @@ extension VolumeRegistry {
     /// - Parameters:
     ///   - source: the archive, compressed or not.
     ///   - size: bytes of `source`, where they are known.
+    ///   - labels: of a volume that is new.
+    ///   - verb: what this is called to users.
+    ///   - move: told of the bytes. Whoever gives the archive and cannot go on stops it before the archive ends.
     /// - Throws: ``EngineError`` `.conflict` for a volume that has content, users or a file system of its own;
     ///   `.invalidParameter` for an archive that is cut, broken, or leads out of the volume.
     package func importArchive(
-        _ name: String, from source: DescriptorBox, size: Int64? = nil, _ move: BulkMove
+        _ name: String, from source: DescriptorBox, size: Int64? = nil, labels: [String: String] = [:],
+        as verb: String = "import", _ move: BulkMove
     ) async throws -> VolumeRecord {
         let target: VolumeName
         do throws(VolumeError) { target = try VolumeName(name) } catch {
-            throw EngineError(.invalidParameter, "import \(name.printable): \(error.message)")
+            throw EngineError(.invalidParameter, "\(verb) \(name.printable): \(error.message)")
         }
         if let size { move.set(total: size) }
         let record = try await holding(name) {
             let known = volumes[name]
-            if let known { try checkImport(known) }
+            if let known { try checkImport(known, verb) }
             let disk = disk
             do {
                 try await move.run { move in
+                    if known != nil { try disk.checkEmpty(target) }
                     let archive = try source.take()
                     try disk.fill(target, isNew: known == nil) { content, scratch in
                         try Self.extract(archive, to: content, scratch: scratch, move)
                     }
                 }
-            } catch { throw Self.told(error, "import \(name)") }
+            } catch { throw Self.told(error, "\(verb) \(name)") }
             if let known { return known }
-            return try await store(target)
+            return try await store(target, labels: labels)
         }
-        await events.publish(.volume, "import", name, ["driver": record.driver])
+        await events.publish(.volume, verb, name, ["driver": record.driver])
         return record
     }
 
-    private func checkImport(_ record: VolumeRecord) throws {
-        try Self.checkLocal(record, "import")
+    private func checkImport(_ record: VolumeRecord, _ verb: String) throws {
+        try Self.checkLocal(record, verb)
         let holders = (users[record.name] ?? []).sorted()
         guard holders.isEmpty else {
             throw EngineError(
-                .conflict, "import \(record.name): volume is in use - [\(holders.joined(separator: ", "))]")
+                .conflict, "\(verb) \(record.name): volume is in use - [\(holders.joined(separator: ", "))]")
         }
         guard try mountOptions(record.name) == nil else {
             throw EngineError(
                 .conflict,
-                "import \(record.name): the volume has a file system of its own: import into another and copy")
+                "\(verb) \(record.name): the volume has a file system of its own: \(verb) into another and copy")
         }
     }
 
@@ -161,6 +192,8 @@ extension VolumeRegistry {
             do throws(SystemError) {
                 try move.check()
                 let count = try checked("read") { read(raw, buffer.baseAddress, buffer.count) }
+                // Who was to write more has perhaps ended because it could not.
+                if count == 0 { try move.check() }
                 move.add(count)
                 return count
             } catch { throw LayerError(error, "reading the archive") }

@@ -78,6 +78,7 @@ enum Endpoints {
         .init(.delete, "/volumes/{name}", lasting(Volumes.remove)),
         // Beyond Docker's: see ARCHITECTURE.md.
         .init(.post, "/volumes/import", Volumes.importArchive),
+        .init(.post, "/volumes/restore", Volumes.restore),
         .init(.put, "/volumes/{name}", lasting(Volumes.update)),
         .init(.post, "/volumes/{name}/clone", Volumes.clone),
         .init(.post, "/volumes/{name}/snapshot", Volumes.snapshot),
@@ -86,6 +87,7 @@ enum Endpoints {
         .init(.get, "/volumes/{name}/archive", Volumes.getArchive),
         .init(.put, "/volumes/{name}/archive", Volumes.putArchive),
         .init(.get, "/volumes/{name}/export", Volumes.export),
+        .init(.post, "/volumes/{name}/backup", Volumes.backUp),
     ]
 
     static let networks: [Endpoint] = [

@@ -82,6 +82,11 @@ enum Progress {
         switch aux {
         case .pushed(let tag, let digest, let size):
             ["Tag": .string(tag), "Digest": .string("\(digest)"), "Size": .int(size)]
+        case .stored(let new, let known):
+            [
+                "NewChunks": .int(Int64(new.chunks)), "NewBytes": .int(new.bytes),
+                "KnownChunks": .int(Int64(known.chunks)), "KnownBytes": .int(known.bytes),
+            ]
         case .trace(let layers):
             [
                 "trace": .array(

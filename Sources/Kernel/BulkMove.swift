@@ -36,6 +36,41 @@ package final class BulkMove: Sendable {
     }
 }
 
+extension BulkMove {
+    /// Milliseconds between two looks at whether it was stopped while a pipe is full.
+    private static let pollMilliseconds: CInt = 200
+
+    /// Writes all of `bytes` to a file, or to a pipe that does not make its writer wait (O_NONBLOCK).
+    ///
+    /// - Throws: `SystemError`; ECANCELED when this was stopped while the pipe was full.
+    package func write(_ bytes: UnsafeRawBufferPointer, to descriptor: borrowing OwnedFD) throws(SystemError) {
+        var rest = bytes
+        while !rest.isEmpty {
+            let count = Glibc.write(descriptor.raw, rest.baseAddress, rest.count)
+            if count >= 0 {
+                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
+                continue
+            }
+            switch errno {
+            case EINTR: continue
+            case EAGAIN: try waitForRoom(in: descriptor)
+            case let code: throw SystemError("write", code)
+            }
+        }
+    }
+
+    /// Waits until a pipe takes more, or nobody reads from it any longer.
+    ///
+    /// - Throws: `SystemError` with ECANCELED after ``stop()``.
+    package func waitForRoom(in descriptor: borrowing OwnedFD) throws(SystemError) {
+        var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLOUT), revents: 0)
+        while true {
+            try check()
+            if poll(&waiting, 1, Self.pollMilliseconds) != 0 { return }
+        }
+    }
+}
+
 /// Threads that share one piece of work.
 package enum Workers {
     /// More than this many threads on one file system wait for each other's locks.

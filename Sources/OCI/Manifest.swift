@@ -109,6 +109,8 @@ package struct Platform: Sendable, Hashable, Codable, CustomStringConvertible {
 package struct Manifest: Sendable, Hashable, Codable {
     package var schemaVersion: Int
     package var mediaType: String?
+    /// What it is the manifest of, where that is no image (OCI 1.1).
+    package var artifactType: String?
     package var config: Descriptor
     package var layers: [Descriptor]
     package var annotations: [String: String]?

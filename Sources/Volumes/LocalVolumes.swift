@@ -107,6 +107,16 @@ package struct LocalVolumes: Sendable {
         if isNew { try publish(staging, as: name) } else { try replaceContent(of: name, by: path) }
     }
 
+    /// - Throws: `VolumeError` `.conflict` for a volume that has content.
+    package func checkEmpty(_ name: VolumeName) throws(VolumeError) {
+        let isEmpty = try VolumeError.wrapping("reading volume \(name)") { () throws(SystemError) in
+            try OwnedFD.open(dataPath(of: name), O_RDONLY | O_DIRECTORY).names().isEmpty
+        }
+        guard isEmpty else {
+            throw VolumeError(.conflict, "the volume is not empty: choose another name, or remove it first")
+        }
+    }
+
     /// Puts what was staged in the place of a volume's empty directory.
     private func replaceContent(of name: VolumeName, by staging: String) throws(VolumeError) {
         try VolumeError.wrapping("filling volume \(name)") { () throws(SystemError) in

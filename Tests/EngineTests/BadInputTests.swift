@@ -57,7 +57,7 @@ final class BadInputTests {
         "/networks/{id}/disconnect": ("", #"{"Container": "still"}"#), "/images/{name:.*}/tag": ("?repo=other", ""),
         "/containers/{id}/stats": ("?stream=0", ""), "/volumes/{name}": ("", #"{"Labels": {}}"#),
         "/volumes/{name}/clone": ("?name=other", "{}"), "/volumes/{name}/rename": ("?name=other", ""),
-        "/volumes/{name}/snapshot": ("?name=other", "{}"),
+        "/volumes/{name}/snapshot": ("?name=other", "{}"), "/volumes/{name}/backup": ("?reference=127.0.0.1:1/x", ""),
         "/volumes/{name}/archive": ("?path=/", ""),
     ]
 

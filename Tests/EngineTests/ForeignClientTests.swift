@@ -61,7 +61,8 @@ import Testing
         return Set(
             refused + files
                 + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"]
-                + ["POST /volumes/import", "POST /volumes/{name}/snapshot", "GET /volumes/{name}/export"])
+                + ["POST /volumes/import", "POST /volumes/{name}/snapshot", "GET /volumes/{name}/export"]
+                + ["POST /volumes/{name}/backup", "POST /volumes/restore"])
     }
 
     private static let stockClient: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in

@@ -74,6 +74,22 @@ final class LoginTests {
                 || closed.err.contains("401"))
     }
 
+    @Test func `a volume travels to a registry that asks for credentials with those of a login`() throws {
+        #expect(try lab.docker("volume", "create", ["data"]).code == 0)
+        try "kept".write(
+            toFile: lab.dataRoot + "/volumes/data/_data/file", atomically: true, encoding: .utf8)
+        let reference = registry + "/volumes/data:1"
+        let refused = try lab.docker("volume", "backup", ["data", reference])
+        #expect(refused.code == 1 && refused.err.contains("no basic auth credentials"), "\(refused.err)")
+        #expect(try login("open sesame").code == 0)
+        #expect(try lab.docker("volume", "backup", ["data", reference]).code == 0)
+        #expect(try lab.docker("volume", "restore", [reference, "back"]).code == 0)
+        #expect(try String(contentsOfFile: lab.dataRoot + "/volumes/back/_data/file", encoding: .utf8) == "kept")
+        #expect(try lab.docker("logout", registry).code == 0)
+        let closed = try lab.docker("volume", "restore", [reference, "none"])
+        #expect(closed.code == 1 && closed.err.contains("no basic auth credentials"), "\(closed.err)")
+    }
+
     /// A helper that keeps secrets in a file and notes what it is asked, and a command line that finds it.
     private func makeHelper(configuration: String) throws -> (
         tools: String, docker: (_ words: [String], _ input: String?) throws -> Lab.Output

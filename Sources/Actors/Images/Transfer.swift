@@ -10,6 +10,8 @@ package struct TransferEvent: Sendable {
     package enum Aux: Sendable {
         /// What a push stored.
         case pushed(tag: String, digest: Digest, size: Int64)
+        /// What of a backup the registry had, and what it had not.
+        case stored(new: BackupShare, known: BackupShare)
         /// Where the time of a pull went.
         case trace([LayerTrace])
     }

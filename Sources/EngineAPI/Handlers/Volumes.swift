@@ -2,6 +2,7 @@ import Actors
 import HTTP
 import Kernel
 import LayerFS
+import OCI
 import VolumeDrivers
 
 /// Named data that outlives containers.
@@ -132,6 +133,31 @@ enum Volumes {
             try await registry.importArchive(name, from: DescriptorBox(reader), BulkMove())
         }
         return Call.json(wire(VolumeView(volume)), status: 201)
+    }
+
+    /// Sends a volume to a registry.
+    static func backUp(_ call: Call) async throws -> Response {
+        let reference = try reference(call)
+        guard reference.digest == nil else {
+            throw EngineError(.invalidParameter, "backup \(call.id): cannot store under a digest: give NAME[:TAG]")
+        }
+        _ = try await call.engine.volumes.volume(call.id)
+        return try await Progress.response(
+            call.engine.backUp(BackupRequest(call.id, reference, credentials: call.credentials)))
+    }
+
+    /// Makes or fills a volume from a registry.
+    static func restore(_ call: Call) async throws -> Response {
+        let request = BackupRequest(try target(call), try reference(call), credentials: call.credentials)
+        return try await Progress.response(call.engine.restore(request))
+    }
+
+    /// The query's `reference`: where a backup is.
+    private static func reference(_ call: Call) throws -> Reference {
+        guard let text = call.text("reference") else {
+            throw EngineError(.invalidParameter, "bad parameter: 'reference' cannot be empty")
+        }
+        return try Reference(text).tagged
     }
 
     /// The client's own file that the query's `fd`, `pid` and `file` (device and inode) name.

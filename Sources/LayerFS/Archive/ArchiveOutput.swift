@@ -12,8 +12,6 @@ package struct ArchiveOutput: ~Copyable {
     /// Bytes moved by one call: between two of them the move can be stopped.
     private static let stepBytes = 8 << 20
     private static let bufferBytes = 256 << 10
-    /// Milliseconds between two looks at the move while a pipe is full.
-    private static let pollMilliseconds: CInt = 200
 
     private let descriptor: OwnedFD
     private let target: Target
@@ -159,32 +157,20 @@ package struct ArchiveOutput: ~Copyable {
     }
 
     private func check() throws(LayerError) {
-        do throws(SystemError) { try move.check() } catch {
-            throw LayerError(.cancelled, "the archive was cancelled", cause: error)
-        }
+        do throws(SystemError) { try move.check() } catch { throw Self.told(error) }
     }
 
     private func send(_ bytes: UnsafeRawBufferPointer) throws(LayerError) {
-        var rest = bytes
-        while !rest.isEmpty {
-            let count = Glibc.write(descriptor.raw, rest.baseAddress, rest.count)
-            if count >= 0 {
-                rest = UnsafeRawBufferPointer(rebasing: rest[count...])
-                continue
-            }
-            switch errno {
-            case EINTR: continue
-            case EAGAIN: try waitForRoom()
-            case let code: throw LayerError(SystemError("write", code), "writing the archive")
-            }
-        }
+        do throws(SystemError) { try move.write(bytes, to: descriptor) } catch { throw Self.told(error) }
     }
 
     private func waitForRoom() throws(LayerError) {
-        var waiting = pollfd(fd: descriptor.raw, events: Int16(POLLOUT), revents: 0)
-        while true {
-            try check()
-            if poll(&waiting, 1, Self.pollMilliseconds) != 0 { return }
-        }
+        do throws(SystemError) { try move.waitForRoom(in: descriptor) } catch { throw Self.told(error) }
+    }
+
+    private static func told(_ error: SystemError) -> LayerError {
+        error.code == ECANCELED
+            ? LayerError(.cancelled, "the archive was cancelled", cause: error)
+            : LayerError(error, "writing the archive")
     }
 }

@@ -117,10 +117,13 @@ enum Commands {
                         "Remove one or more volumes. You cannot remove a volume that is in use by a container.",
                     aliases: ["remove"]),
                 .init("update", UpdateVolume.self, "Update a volume (cluster volumes only)"),
+                .init("backup", BackUpVolume.self, "Send a volume to a registry", isExtension: true),
                 .init("clone", CloneVolume.self, "Create a volume with the content of another", isExtension: true),
                 .init("export", ExportVolume.self, "Export a volume as a tar archive", isExtension: true),
                 .init("import", ImportVolume.self, "Create or fill a volume from a tar archive", isExtension: true),
                 .init("rename", RenameVolume.self, "Rename a volume", isExtension: true),
+                .init(
+                    "restore", RestoreVolume.self, "Create or fill a volume from a registry", isExtension: true),
                 .init(
                     "snapshot", SnapshotVolume.self, "Create a read-only copy of a volume as it is now",
                     isExtension: true),

@@ -68,14 +68,7 @@ struct Push: Command {
         let tag = allTags ? nil : image.tag ?? "latest"
         let response = try client.open(
             "POST", path + query([("tag", tag), ("platform", try platform.map(PlatformName.json))]), headers: [header])
-        var view = quiet ? nil : ProgressView(descriptor: 1)
-        defer { view?.finish() }
-        while let message = try response.nextMessage() {
-            if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
-                throw CLIError(error)
-            }
-            if message["aux"] == nil { view?.show(message) }
-        }
+        try Upload.follow(response, quiet ? nil : ProgressView(descriptor: 1))
         if quiet { say(image.full + (tag.map { ":\($0)" } ?? "")) }
     }
 }

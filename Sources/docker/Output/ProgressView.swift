@@ -21,7 +21,9 @@ struct ProgressView {
     private var drawnAt = 0.0
 
     /// What goes on while bytes move.
-    private static let moving = ["Downloading", "Pushing", "Exporting", "Importing", "Cloning"]
+    private static let moving = [
+        "Downloading", "Pushing", "Exporting", "Importing", "Cloning", "Backing up", "Restoring",
+    ]
     /// At most so many redraws a second: more only costs the terminal.
     private static let secondsBetweenDraws = 0.05
 

@@ -56,13 +56,27 @@ struct Upload {
         guard response.headers["content-type"]?.contains("json") ?? true else {
             return try Download.write(response, to: nil)
         }
-        var view = ProgressView(descriptor: descriptor)
-        defer { view.finish() }
+        try follow(response, ProgressView(descriptor: descriptor))
+    }
+
+    /// Reads JSON messages to their end and shows them in `view`, where there is one.
+    ///
+    /// - Parameter aux: gets values that are there for clients, and gives a line to show in their place.
+    /// - Throws: the error that a message tells.
+    static func follow(
+        _ response: Response, _ view: ProgressView?, aux: (JSON) -> String? = { _ in nil }
+    ) throws(CLIError) {
+        var view = view
+        defer { view?.finish() }
         while let message = try response.nextMessage() {
             if let error = message["errorDetail"]?["message"]?.string ?? message["error"]?.string {
                 throw CLIError(error)
             }
-            view.show(message)
+            guard let values = message["aux"] else {
+                view?.show(message)
+                continue
+            }
+            if let line = aux(values) { view?.show(["status": .string(line)]) }
         }
     }
 }
