@@ -17,7 +17,7 @@ deps: ## The Debian packages that building and testing need, and clients for the
 	[ -x .build/python/bin/python3 ] || /usr/bin/python3 -m venv .build/python
 	.build/python/bin/pip install -q --disable-pip-version-check $(PYTHON_CLIENTS)
 
-build: ## Release binaries in .build/release: docker, dockerd, docker-monitor, docker-tls.
+build: ## Release binaries in .build/release: docker, dockerd, docker-monitor, docker-tls, docker-registry.
 	$(SWIFT) build $(RELEASE)
 
 test: ## Every test, as root: real mounts, namespaces, registries.
@@ -47,7 +47,8 @@ lint:
 install: build ## Into PREFIX, never over a docker that is there.
 	install -d $(PREFIX)/bin $(PREFIX)/libexec/docker-swift
 	install .build/release/docker $(PREFIX)/libexec/docker-swift/docker
-	install .build/release/dockerd .build/release/docker-monitor .build/release/docker-tls $(PREFIX)/libexec/docker-swift/
+	install .build/release/dockerd .build/release/docker-monitor .build/release/docker-tls \
+		.build/release/docker-registry $(PREFIX)/libexec/docker-swift/
 	@if [ -e $(PREFIX)/bin/docker ]; then echo "$(PREFIX)/bin/docker exists: run $(PREFIX)/libexec/docker-swift/docker"; \
 	else ln -s ../libexec/docker-swift/docker $(PREFIX)/bin/docker; fi
 

@@ -13,6 +13,7 @@ let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
 
 /// A Swift module or executable with the settings every one of ours has.
@@ -32,6 +33,7 @@ let package = Package(
         .executable(name: "dockerd", targets: ["dockerd"]),
         .executable(name: "docker-monitor", targets: ["docker-monitor"]),
         .executable(name: "docker-tls", targets: ["docker-tls"]),
+        .executable(name: "docker-registry", targets: ["docker-registry"]),
         .library(name: "LayerFS", targets: ["LayerFS"]),
     ],
     dependencies: [
@@ -62,6 +64,9 @@ let package = Package(
             ["Kernel", nio, nioHTTP1, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
+        module("ServerProcess", ["Kernel", "CLinux"]),
+        module("RegistryStore", ["OCI", "Kernel", crypto, nio, grdb]),
+        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", nio, log]),
         module(
             "Registry",
             [
@@ -73,7 +78,7 @@ let package = Package(
             [
                 "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel",
                 "OCI", log,
-                crypto, nioPosix, .product(name: "GRDB", package: "GRDB.swift"),
+                crypto, nioPosix, grdb,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
         module(
@@ -98,8 +103,15 @@ let package = Package(
             name: "dockerd",
             dependencies: [
                 "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring",
-                "Kernel",
+                "Kernel", "ServerProcess",
                 "CLinux", "OCI", log, nioPosix, .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "docker-registry",
+            dependencies: [
+                "RegistryServer", "RegistryStore", "HTTP", "Kernel", "ServerProcess", log,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),
         tests("LayoutTests", []),
@@ -118,6 +130,7 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
+        tests("RegistryServerTests", ["RegistryStore", "OCI", "Kernel", nio]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

@@ -82,6 +82,7 @@ struct Connection: Sendable {
         }
         switch response.body {
         case .bytes: return try await answerWhole(response, head)
+        case .file(let file): return try await send(file, response, head)
         case .stream(let produce): return try await stream(response, head, produce)
         case .takeover(let use):
             try await takeOver(response, head, use)
@@ -103,13 +104,35 @@ struct Connection: Sendable {
         if hasBody && response.headers["content-length"] == nil {
             extra.append(("Content-Length", "\(body.readableBytes)"))
         }
-        if closes { extra.append(("Connection", "close")) }
-        if !closes && head?.minorVersion == 0 { extra.append(("Connection", "keep-alive")) }
+        extra += Self.connectionFields(head, closes: closes)
         var bytes = ResponseHead.bytes(response.status, headers: response.headers, extra: extra)
         if hasBody && head?.method != .head { bytes.writeImmutableBuffer(body) }
         transport.setDeadline(limits.answerTimeout)
         try await transport.write(bytes)
         transport.clearDeadline()
+    }
+
+    private static func connectionFields(_ head: RequestHead?, closes: Bool) -> [(String, String)] {
+        if closes { return [("Connection", "close")] }
+        return head?.minorVersion == 0 ? [("Connection", "keep-alive")] : []
+    }
+
+    private func send(_ file: FileBody, _ response: Response, _ head: RequestHead) async throws -> Next {
+        let canGoOn = try await input.drain()
+        let closes = !head.keepsAlive || !canGoOn
+        let extra =
+            [("Date", ResponseHead.date()), ("Content-Length", "\(file.count)")]
+            + Self.connectionFields(head, closes: closes)
+        transport.setDeadline(limits.answerTimeout)
+        try await transport.write(ResponseHead.bytes(response.status, headers: response.headers, extra: extra))
+        if head.method != .head {
+            for part in file.parts(bytesMax: limits.filePartBytes) {
+                transport.setDeadline(limits.answerTimeout)
+                try await transport.write(part)
+            }
+        }
+        transport.clearDeadline()
+        return closes ? .close : .request
     }
 
     private func stream(

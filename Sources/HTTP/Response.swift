@@ -4,6 +4,8 @@ package import NIOCore
 package struct Response: Sendable {
     package enum Body: Sendable {
         case bytes(ByteBuffer)
+        /// Goes from the page cache to the socket (sendfile(2)), whatever its size; the head tells its length.
+        case file(FileBody)
         /// The head is sent at once; the closure writes the body, which is cut short visibly when it throws.
         case stream(@Sendable (ResponseWriter) async throws -> Void)
         /// The connection leaves HTTP: `101 UPGRADED`, or `200 OK` for a client that did not ask to upgrade.

@@ -244,6 +244,15 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         writers = []
     }
 
+    /// Sends a part of a file; returns when it is with the kernel. Cancelling closes the connection.
+    func write(_ part: FileRegion) async throws {
+        try await withTaskCancellationHandler {
+            try await channel.writeAndFlush(part).get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+    }
+
     /// Returns when everything written is with the kernel.
     func flush() async throws {
         try await channel.writeAndFlush(ByteBuffer()).get()

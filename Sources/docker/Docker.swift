@@ -113,6 +113,7 @@ enum Docker {
             if options.version { return say("Docker version \(Version.client), build \(Version.build)") }
             return complain(Help.text(program))
         }
+        if verb == "registry" { return try Siblings.becomeRegistry(Array(rest)) }
         if verb == "help" { return try explain(rest, program) }
         let (entry, path) = try find(verb, &rest)
         guard let entry else { return }

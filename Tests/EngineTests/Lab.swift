@@ -36,8 +36,10 @@ final class Lab: Sendable {
     ///   - dataRoot: nil for a directory of the lab's own.
     ///   - wrapper: what executes the daemon, such as unshare(1); empty for nothing.
     ///   - bridge: the default network's bridge, in the network namespace that the wrapper enters.
+    ///   - usesOwnRegistry: our registry instead of Debian's docker-registry.
     init(
-        configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = [], bridge: String = "none"
+        configuration: String = "{}", dataRoot: String? = nil, wrapper: [String] = [], bridge: String = "none",
+        usesOwnRegistry: Bool = false
     ) throws {
         directory =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/lab-\(UUID().uuidString.prefix(8))"
@@ -56,8 +58,12 @@ final class Lab: Sendable {
             """
         try registryConfiguration.write(toFile: directory + "/registry.yml", atomically: true, encoding: .utf8)
         registryProcess = Process()
-        registryProcess.executableURL = URL(filePath: "/usr/bin/docker-registry")
-        registryProcess.arguments = ["serve", directory + "/registry.yml"]
+        registryProcess.executableURL = URL(
+            filePath: usesOwnRegistry ? Self.binaries + "/docker-registry" : "/usr/bin/docker-registry")
+        registryProcess.arguments =
+            usesOwnRegistry
+            ? ["serve", "--addr", registry, "--data", directory + "/registry"]
+            : ["serve", directory + "/registry.yml"]
         registryProcess.environment = ["OTEL_TRACES_EXPORTER": "none"]
         registryProcess.standardOutput = FileHandle.nullDevice
         registryProcess.standardError = FileHandle.nullDevice

@@ -12,7 +12,9 @@ struct LayoutTests {
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
-        "Registry": ["OCI", "Kernel", "CLinux"],
+        "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
+        "RegistryStore": ["OCI", "Kernel"], "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel"],
+        "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "Kernel", "ServerProcess"],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",
         ],
@@ -20,11 +22,12 @@ struct LayoutTests {
         "docker": [],
         "dockerd": [
             "EngineAPI", "Actors", "HTTP", "Registry", "LayerFS", "Isolation", "Volumes", "Netlink", "Ring", "Kernel",
-            "OCI", "CLinux",
+            "OCI", "CLinux", "ServerProcess",
         ],
     ]
     static let mechanism = [
         "OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "VolumeDrivers", "DNS",
+        "ServerProcess", "RegistryStore",
     ]
 
     /// No file is longer, in lines.

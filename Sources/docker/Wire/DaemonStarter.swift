@@ -83,10 +83,7 @@ enum DaemonStarter {
         guard let binary = find() else {
             throw CLIError("docker -d: there is no dockerd beside this program or on the path")
         }
-        var words = ([binary] + arguments).map { strdup($0) } + [nil]
-        defer { words.forEach { free($0) } }
-        execv(binary, &words)
-        throw .system("starting \(binary)", errno)
+        try Siblings.become(binary, arguments)
     }
 
     private static func spawn(_ binary: String, _ log: String) throws(CLIError) -> pid_t {
@@ -114,14 +111,36 @@ enum DaemonStarter {
 /// Programs that are installed with this one.
 enum Siblings {
     /// The program of a name beside this one, else in its libexec folder, else on the path.
-    static func find(_ name: String) -> String? {
+    ///
+    /// - Parameter usesPath: false for a name that others' programs have, too.
+    static func find(_ name: String, usesPath: Bool = true) -> String? {
         var folders: [String] = []
         if let own = realpath("/proc/self/exe", nil) {
             let folder = String(cString: own).split(separator: "/").dropLast().joined(separator: "/")
             free(own)
             folders = ["/" + folder, "/\(folder)/../libexec/docker-swift"]
         }
-        folders += (environment("PATH") ?? "/usr/sbin:/usr/bin").split(separator: ":").map(String.init)
+        if usesPath { folders += path }
         return folders.map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+
+    private static var path: [String] {
+        (environment("PATH") ?? "/usr/sbin:/usr/bin").split(separator: ":").map(String.init)
+    }
+
+    /// Becomes that program; returns only when it cannot.
+    static func become(_ binary: String, _ arguments: [String]) throws(CLIError) {
+        var words = ([binary] + arguments).map { strdup($0) } + [nil]
+        defer { words.forEach { free($0) } }
+        execv(binary, &words)
+        throw .system("starting \(binary)", errno)
+    }
+
+    /// `docker registry ...`: the registry is a program of its own, with flags of its own.
+    static func becomeRegistry(_ arguments: [String]) throws(CLIError) {
+        guard let binary = find("docker-registry", usesPath: false) else {
+            throw CLIError("docker registry: there is no docker-registry beside this program")
+        }
+        try become(binary, arguments)
     }
 }

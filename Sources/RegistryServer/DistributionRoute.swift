@@ -1,0 +1,54 @@
+/// What a path of the registry's means (OCI distribution specification, "Endpoints").
+struct DistributionRoute: Sendable, Hashable {
+    enum Kind: Sendable, Hashable { case base, catalog, tags, manifest, blob, uploads, upload, referrers, health }
+
+    let kind: Kind
+    /// Of the repository, as it was typed; empty where there is none.
+    let name: String
+    /// A tag, digest or upload, as it was typed; empty where there is none.
+    let reference: String
+
+    private init(_ kind: Kind, _ name: ArraySlice<Substring> = [], _ reference: Substring = "") {
+        self.kind = kind
+        self.name = name.joined(separator: "/")
+        self.reference = String(reference)
+    }
+
+    /// nil for a path of nobody's. A name may have any component, so that a path is read from its end.
+    init?(_ path: String) {
+        if path == "/healthz" {
+            self.init(.health)
+            return
+        }
+        var parts = path.split(separator: "/", omittingEmptySubsequences: false)[...]
+        guard parts.popFirst() == "", parts.popFirst() == "v2" else { return nil }
+        if parts.isEmpty || parts == [""] {
+            self.init(.base)
+        } else if parts == ["_catalog"] {
+            self.init(.catalog)
+        } else if let ending = Self.ending(parts) {
+            self = ending
+        } else {
+            return nil
+        }
+    }
+
+    private static func ending(_ parts: ArraySlice<Substring>) -> DistributionRoute? {
+        let count = parts.count
+        let last = parts[parts.endIndex - 1]
+        let before = count >= 2 ? parts[parts.endIndex - 2] : ""
+        let second = count >= 3 ? parts[parts.endIndex - 3] : ""
+        if second == "blobs", before == "uploads" {
+            return last.isEmpty
+                ? DistributionRoute(.uploads, parts.dropLast(3)) : DistributionRoute(.upload, parts.dropLast(3), last)
+        }
+        switch (before, last) {
+        case ("tags", "list"): return DistributionRoute(.tags, parts.dropLast(2))
+        case ("blobs", "uploads"): return DistributionRoute(.uploads, parts.dropLast(2))
+        case ("manifests", _): return DistributionRoute(.manifest, parts.dropLast(2), last)
+        case ("blobs", _): return DistributionRoute(.blob, parts.dropLast(2), last)
+        case ("referrers", _): return DistributionRoute(.referrers, parts.dropLast(2), last)
+        default: return nil
+        }
+    }
+}

@@ -1,0 +1,44 @@
+import HTTP
+import NIOCore
+import OCI
+import RegistryStore
+
+extension RegistryAPI {
+    func getManifest(_ call: Call) async throws -> Response {
+        let name = try call.repository()
+        let manifest = try await store.manifest(try ManifestName(call.route.reference), in: name)
+        let tag = "\"\(manifest.digest)\""
+        let headers: Headers = [
+            "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
+        ]
+        if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
+        return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
+    }
+
+    func putManifest(_ call: Call) async throws -> Response {
+        let name = try call.repository()
+        let reference = try ManifestName(call.route.reference)
+        let body: ByteBuffer
+        do { body = try await call.request.body.collect(bytesMax: RegistryStore.manifestBytesMax) } catch let error
+            as HTTPError where error.status == 413
+        {
+            throw Refusal(
+                .manifestInvalid, 413, "manifest invalid: it is larger than \(RegistryStore.manifestBytesMax) bytes")
+        }
+        let type = call.request.headers["content-type"].map { header in
+            String(header.prefix { $0 != ";" && $0 != " " })
+        }
+        let pushed = try await store.putManifest(
+            Array(body.readableBytesView), contentType: type, as: reference, in: name)
+        var headers: Headers = [
+            "Location": "/v2/\(name)/manifests/\(pushed.digest)", "Docker-Content-Digest": pushed.digest.description,
+        ]
+        if let subject = pushed.subject { headers.add("OCI-Subject", subject.description) }
+        return Response(201, headers: headers)
+    }
+
+    func deleteManifest(_ call: Call) async throws -> Response {
+        try await store.deleteManifest(try ManifestName(call.route.reference), in: try call.repository())
+        return Response(202)
+    }
+}

@@ -1,0 +1,161 @@
+import FoundationEssentials
+import Glibc
+package import HTTP
+import Kernel
+package import Logging
+import NIOCore
+import OCI
+package import RegistryStore
+
+/// The registry's answers: the OCI distribution protocol over a store.
+package struct RegistryAPI: Sendable {
+    let store: RegistryStore
+    let logger: Logger
+
+    package init(_ store: RegistryStore, logger: Logger) {
+        self.store = store
+        self.logger = logger
+    }
+
+    /// One request and what its path names.
+    struct Call: Sendable {
+        let request: Request
+        let route: DistributionRoute
+
+        /// - Throws: ``Refusal`` NAME_INVALID.
+        func repository() throws(Refusal) -> RepositoryName { try RepositoryName(route.name) }
+        func digest() throws(Refusal) -> Digest { try ManifestName.digest(route.reference) }
+    }
+
+    typealias Handler = @Sendable (RegistryAPI, Call) async throws -> Response
+
+    /// A row of the table: what a kind of path answers to a method.
+    struct Endpoint: Sendable {
+        let method: Method
+        let kind: DistributionRoute.Kind
+        let handler: Handler
+
+        init(_ method: Method, _ kind: DistributionRoute.Kind, _ handler: @escaping Handler) {
+            self.method = method
+            self.kind = kind
+            self.handler = handler
+        }
+    }
+
+    /// HEAD is answered by the row of GET.
+    static let endpoints: [Endpoint] = [
+        .init(.get, .base) { _, _ in Self.empty },
+        .init(.get, .health) { api, _ in try await api.health() },
+        .init(.get, .catalog) { try await $0.catalog($1) },
+        .init(.get, .tags) { try await $0.tags($1) },
+        .init(.get, .referrers) { try await $0.referrers($1) },
+        .init(.get, .manifest) { try await $0.getManifest($1) },
+        .init(.put, .manifest) { try await $0.putManifest($1) },
+        .init(.delete, .manifest) { try await $0.deleteManifest($1) },
+        .init(.get, .blob) { try await $0.getBlob($1) },
+        .init(.delete, .blob) { try await $0.deleteBlob($1) },
+        .init(.post, .uploads) { try await $0.beginUpload($1) },
+        .init(.get, .upload) { try await $0.uploadStatus($1) },
+        .init(Method("PATCH"), .upload) { try await $0.appendToUpload($1) },
+        .init(.put, .upload) { try await $0.finishUpload($1) },
+        .init(.delete, .upload) { try await $0.cancelUpload($1) },
+    ]
+
+    private static let table: [DistributionRoute.Kind: [Method: Handler]] = {
+        var table: [DistributionRoute.Kind: [Method: Handler]] = [:]
+        for endpoint in endpoints { table[endpoint.kind, default: [:]][endpoint.method] = endpoint.handler }
+        return table
+    }()
+
+    /// What an HTTP server serves.
+    package var service: HTTPService {
+        HTTPService(
+            respond: { try await respond($0) }, failure: { failure($0) },
+            noteBroken: { head, error in
+                logger.debug("\(head.method) \(head.path) was cut: \(error)")
+            },
+            noteLimit: { logger.warning("\($0.rawValue)") })
+    }
+
+    private func respond(_ request: Request) async throws -> Response {
+        var response: Response
+        do { response = try await answer(request) } catch let error as ConnectionClosed { throw error } catch {
+            try Task.checkCancellation()
+            response = failure(error)
+        }
+        response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
+        return response
+    }
+
+    private func answer(_ request: Request) async throws -> Response {
+        guard let route = DistributionRoute(request.path) else {
+            throw Refusal(.unknown, 404, "page not found: a registry's paths begin with /v2/")
+        }
+        guard let methods = Self.table[route.kind],
+            let handler = methods[request.method == .head ? .get : request.method]
+        else {
+            var response = failure(
+                Refusal(.unsupported, 405, "the operation is unsupported: \(request.method) is not for this path"))
+            response.headers.add("Allow", Self.allowed(route.kind))
+            return response
+        }
+        return try await handler(self, Call(request: request, route: route))
+    }
+
+    private static func allowed(_ kind: DistributionRoute.Kind) -> String {
+        let methods = endpoints.filter { $0.kind == kind }.map(\.method.description)
+        return (methods + (methods.contains("GET") ? ["HEAD"] : [])).joined(separator: ", ")
+    }
+
+    private func health() async throws -> Response {
+        // The index answers.
+        _ = try await store.repositories(after: nil, countMax: 1)
+        return Self.empty
+    }
+
+    // MARK: Answers
+
+    /// There is nothing to say but that the registry answers.
+    static let empty = Response(
+        headers: ["Content-Type": "application/json"], body: .bytes(ByteBuffer(string: "{}")))
+
+    static func json(_ status: Int, _ value: some Encodable) throws -> Response {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.withoutEscapingSlashes, .sortedKeys]
+        return Response(
+            status, headers: ["Content-Type": "application/json"],
+            body: .bytes(ByteBuffer(bytes: try encoder.encode(value))))
+    }
+
+    private struct WireErrors: Encodable {
+        struct Item: Encodable {
+            let code: String
+            let message: String
+        }
+        let errors: [Item]
+    }
+
+    private func failure(_ error: any Error) -> Response {
+        refused(refusal(error))
+    }
+
+    func refused(_ refusal: Refusal) -> Response {
+        let body = WireErrors(errors: [.init(code: refusal.code.rawValue, message: refusal.message)])
+        // Two strings always encode.
+        return (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
+    }
+
+    private func refusal(_ error: any Error) -> Refusal {
+        switch error {
+        case let refusal as Refusal: return refusal
+        case let error as HTTPError:
+            return Refusal(error.status == 413 ? .sizeInvalid : .unknown, error.status, error.message)
+        case let error as SystemError where error.code == ENOSPC || error.code == EDQUOT:
+            return Refusal(.unknown, 507, "no space left on device: the registry cannot store more")
+        default:
+            // What is wrong with the machine is the operator's to know.
+            logger.error("\(error)")
+            return Refusal(.unknown, 500, "internal error: the registry's log says more")
+        }
+    }
+}

@@ -1,0 +1,211 @@
+import Glibc
+import GRDB
+package import Kernel
+package import OCI
+
+extension RegistryStore {
+    /// Bytes of a blob of a repository. A client that asks may be about to rely on it: one that no manifest names is kept
+    /// for another ``Settings/grace``.
+    ///
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN.
+    package nonisolated func blobSize(_ digest: Digest, in name: RepositoryName) async throws -> Int64 {
+        let found = try await index.read { connection in
+            try Row.fetchOne(
+                connection, sql: Self.selectBlob, arguments: [digest.description, name.description]
+            ).map(FoundBlob.init)
+        }
+        guard let found else { throw Refusal.blobUnknown(digest) }
+        // Not at each request: this one costs a sync.
+        if found.uses == 0, Self.now - found.touched > settings.grace.components.seconds / 2 {
+            try await refresh(digest, in: name)
+        }
+        return found.size
+    }
+
+    private static let selectBlob = """
+        SELECT blobs.size, links.uses, links.touched FROM repositories
+        JOIN links ON links.repository = repositories.id AND links.digest = ? JOIN blobs USING (digest)
+        WHERE repositories.name = ?
+        """
+
+    private struct FoundBlob: Sendable {
+        let size: Int64
+        let uses: Int
+        let touched: Int64
+
+        init(_ row: Row) {
+            size = row["size"]
+            uses = row["uses"]
+            touched = row["touched"]
+        }
+    }
+
+    private nonisolated func refresh(_ digest: Digest, in name: RepositoryName) async throws {
+        let now = Self.now
+        try await writer.change { change in
+            let repository = try change.repository(name)
+            // It may have been collected since it was found.
+            guard try change.uses(digest, in: repository) != nil else { throw Refusal.blobUnknown(digest) }
+            try change.link(digest, to: repository, now: now)
+        }
+    }
+
+    /// A blob's file, open for reading; what is open stays readable when the blob is removed.
+    ///
+    /// - Parameter size: as ``blobSize(_:in:)`` has told.
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file.
+    package nonisolated func openBlob(_ digest: Digest, size: Int64) async throws -> OwnedFD {
+        let path = folder.blob(digest)
+        let opened = await BlockingPool.shared.run { Self.open(path) }
+        switch opened {
+        case .success(let file) where file.size == size: return OwnedFD(adopting: file.descriptor)
+        case .success(let file):
+            _ = close(file.descriptor)
+            throw StoreFailure("\(path) has \(file.size) bytes, the index says \(size): it is damaged")
+        // Collected since it was found.
+        case .failure(let error) where error.code == ENOENT: throw Refusal.blobUnknown(digest)
+        case .failure(let error): throw error
+        }
+    }
+
+    /// An open file that belongs to whoever got it.
+    private struct OpenFile: Sendable {
+        let descriptor: CInt
+        let size: Int64
+    }
+
+    private static func open(_ path: String) -> Result<OpenFile, SystemError> {
+        let descriptor = Glibc.open(path, O_RDONLY | O_CLOEXEC)
+        guard descriptor >= 0 else { return .failure(SystemError("open", path)) }
+        var status = stat()
+        guard fstat(descriptor, &status) == 0 else {
+            let failure = SystemError("fstat", path)
+            _ = close(descriptor)
+            return .failure(failure)
+        }
+        return .success(OpenFile(descriptor: descriptor, size: Int64(status.st_size)))
+    }
+
+    /// Makes a blob of one repository a blob of another.
+    ///
+    /// - Returns: false when the first does not have it.
+    package nonisolated func mount(
+        _ digest: Digest, from source: RepositoryName, to target: RepositoryName
+    ) async throws -> Bool {
+        let now = Self.now
+        return try await writer.change { change in
+            guard let from = try Change.find(source, change.connection),
+                try change.uses(digest, in: from) != nil
+            else { return false }
+            try change.link(digest, to: try change.repository(target), now: now)
+            return true
+        }
+    }
+
+    /// Takes a blob from a repository. Its bytes go when it is in no other.
+    ///
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN, or UNSUPPORTED while a manifest of the repository names it.
+    package nonisolated func deleteBlob(_ digest: Digest, in name: RepositoryName) async throws {
+        try await writer.change { change in
+            guard let repository = try Change.find(name, change.connection),
+                let uses = try change.uses(digest, in: repository)
+            else { throw Refusal.blobUnknown(digest) }
+            guard uses == 0 else {
+                throw Refusal(
+                    .unsupported, 405, "\(digest) is part of \(uses) manifests of \(name): delete those first")
+            }
+            try change.unlinkBlob(digest.description, from: repository)
+        }
+    }
+
+    // MARK: Garbage
+
+    /// What a collection has removed.
+    package struct Collected: Sendable, Hashable {
+        /// Blobs that were taken from a repository, since none of its manifests names them.
+        package var links = 0
+        /// Blobs that were in no repository any more.
+        package var blobs = 0
+        /// Of those, in bytes.
+        package var bytes: Int64 = 0
+    }
+
+    /// Of one transaction: pushes go on in between.
+    private static let collectedAtOnce = 500
+
+    /// Removes what nothing names for longer than ``Settings/grace``. Runs beside everything else: what is garbage is decided
+    /// in the transaction that removes it.
+    @discardableResult
+    package nonisolated func collectGarbage() async throws -> Collected {
+        let oldest = Self.now - settings.grace.components.seconds
+        var total = Collected()
+        while true {
+            let step = try await writer.change { try $0.collect(before: oldest, countMax: Self.collectedAtOnce) }
+            total.links += step.links
+            total.blobs += step.blobs
+            total.bytes += step.bytes
+            if step.links < Self.collectedAtOnce, step.blobs < Self.collectedAtOnce { return total }
+        }
+    }
+
+    /// Removes files that the index does not know: what a crash has left between a file and its commit.
+    ///
+    /// - Returns: how many.
+    @discardableResult
+    package nonisolated func sweep() async throws -> Int {
+        var count = 0
+        for algorithm in Digest.Algorithm.allCases {
+            let path = folder.blobs(algorithm)
+            let names = try await BlockingPool.shared.run { () throws(SystemError) in try Files.list(path) }
+            for start in stride(from: 0, to: names.count, by: Self.collectedAtOnce) {
+                let digests = names[start..<min(start + Self.collectedAtOnce, names.count)].map {
+                    "\(algorithm.rawValue):\($0)"
+                }
+                let unknown = try await index.read { connection in
+                    try digests.filter { try !Change.knows($0, connection) }
+                }
+                guard !unknown.isEmpty else { continue }
+                // A push may have brought them meanwhile: the writer looks again.
+                count += try await writer.change { try $0.forgetFiles(unknown) }
+            }
+        }
+        return count
+    }
+}
+
+extension Change {
+    static func knows(_ digest: String, _ connection: Database) throws -> Bool {
+        try Bool.fetchOne(connection, sql: "SELECT TRUE FROM blobs WHERE digest = ?", arguments: [digest]) == true
+    }
+
+    /// Marks the files of unknown blobs for removal; what is not named by a digest is left alone.
+    func forgetFiles(_ digests: [String]) throws -> Int {
+        var count = 0
+        for text in digests {
+            guard let digest = try? Digest(text), try !Self.knows(text, connection) else { continue }
+            effects.remove(folder.blob(digest))
+            count += 1
+        }
+        return count
+    }
+
+    /// One step of a collection.
+    func collect(before oldest: Int64, countMax: Int) throws -> RegistryStore.Collected {
+        var result = RegistryStore.Collected()
+        let links = try Row.fetchAll(
+            connection, sql: "SELECT repository, digest FROM links WHERE uses = 0 AND touched < ? LIMIT ?",
+            arguments: [oldest, countMax])
+        for link in links { try unlinkBlob(link["digest"], from: link["repository"]) }
+        result.links = links.count
+        let blobs = try Row.fetchAll(
+            connection, sql: "SELECT digest, size FROM blobs WHERE links = 0 LIMIT ?", arguments: [countMax])
+        for blob in blobs {
+            let text: String = blob["digest"]
+            try connection.execute(sql: "DELETE FROM blobs WHERE digest = ?", arguments: [text])
+            effects.remove(folder.blob(try Digest(text)))
+            result.bytes += blob["size"]
+        }
+        result.blobs = blobs.count
+        return result
+    }
+}

@@ -1,0 +1,112 @@
+import Glibc
+import Kernel
+package import NIOCore
+import OCI
+
+/// A blob that is arriving: a file that grows at its end, and the digest of what is in it. One request has it at a time.
+package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload`` gives it to one request at a time
+    package let id: String
+    package let repository: RepositoryName
+    let path: String
+    private let file: OwnedFD
+    private var hash: StreamHash
+    /// Bytes that have arrived.
+    package private(set) var count: Int64
+    /// What the disk was asked to write already.
+    private var flushed: Int64
+
+    /// Bytes after which the disk is told to begin: waiting for all of a large blob at its end would take as long again.
+    private static let flushBytes: Int64 = 16 << 20
+    /// Bytes of one read when a digest is taken of what is there.
+    private static let blockBytes = 1 << 20
+
+    /// What a request that turns out to be wrong goes back to.
+    package struct Mark: Sendable {
+        package let count: Int64
+        fileprivate let hash: StreamHash
+    }
+
+    /// Opens the file; what it has is read when `hash` is not of it.
+    init(
+        _ id: String, _ repository: RepositoryName, _ path: String, hash: StreamHash?, algorithm: Digest.Algorithm
+    ) throws(SystemError) {
+        self.id = id
+        self.repository = repository
+        self.path = path
+        file = try OwnedFD.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        let count = try checked("lseek", path) { [raw = file.raw] in lseek(raw, 0, SEEK_END) }
+        self.count = Int64(count)
+        flushed = Int64(count)
+        if let hash {
+            self.hash = hash
+        } else {
+            self.hash = StreamHash(algorithm)
+            self.hash = try digestOfAll(algorithm)
+        }
+    }
+
+    /// State of the digest of everything that is here, for the next request.
+    var currentHash: StreamHash { hash }
+    package var mark: Mark { Mark(count: count, hash: hash) }
+
+    /// Appends `bytes`.
+    ///
+    /// - Throws: `SystemError`; the file then may have a part of them, and has to go back to a mark.
+    package func append(_ bytes: ByteBuffer) async throws {
+        try await BlockingPool.shared.run { () throws(SystemError) in
+            var failure: SystemError?
+            bytes.withUnsafeReadableBytes { data in
+                do throws(SystemError) {
+                    try self.file.writeAll(data, at: self.count)
+                    self.hash.update(data)
+                    self.count += Int64(data.count)
+                } catch { failure = error }
+            }
+            if let failure { throw failure }
+            self.flush()
+        }
+    }
+
+    private func flush() {
+        guard count - flushed >= Self.flushBytes else { return }
+        // The kernel begins to write what is dirty, and keeps it. Advice: what is not written early is written by the sync.
+        _ = posix_fadvise(file.raw, off_t(flushed), off_t(count - flushed), POSIX_FADV_DONTNEED)
+        flushed = count
+    }
+
+    /// Forgets what came after `mark`.
+    package func goBack(to mark: Mark) async throws {
+        try await BlockingPool.shared.run { () throws(SystemError) in
+            let raw = self.file.raw
+            try checked("ftruncate", self.path) { ftruncate(raw, off_t(mark.count)) }
+            self.count = mark.count
+            self.flushed = min(self.flushed, mark.count)
+            self.hash = mark.hash
+        }
+    }
+
+    /// The digest of all, by `algorithm`; what has arrived is read once more when it was not hashed by that one.
+    func digest(_ algorithm: Digest.Algorithm) async throws -> Digest {
+        if hash.algorithm == algorithm { return hash.digest }
+        return try await BlockingPool.shared.run { () throws(SystemError) in try self.digestOfAll(algorithm).digest }
+    }
+
+    private func digestOfAll(_ algorithm: Digest.Algorithm) throws(SystemError) -> StreamHash {
+        var hash = StreamHash(algorithm)
+        let block = UnsafeMutableRawBufferPointer.allocate(byteCount: Self.blockBytes, alignment: 64)
+        defer { block.deallocate() }
+        var offset: Int64 = 0
+        while offset < count {
+            let read = try file.read(into: block, at: offset)
+            guard read > 0 else { throw SystemError("pread", EIO, path) }
+            hash.update(UnsafeRawBufferPointer(rebasing: block[..<read]))
+            offset += Int64(read)
+        }
+        return hash
+    }
+
+    /// Makes what is there durable.
+    func sync() async throws {
+        try await BlockingPool.shared.run { () throws(SystemError) in try self.file.syncData() }
+    }
+}

@@ -1,0 +1,115 @@
+import ArgumentParser
+import Glibc
+import HTTP
+import Kernel
+import Logging
+import RegistryServer
+import RegistryStore
+import ServerProcess
+
+@main
+enum Main {
+    /// Signals are blocked while there is one thread, so that every later one inherits it.
+    static func main() async {
+        ProcessSettings.apply()
+        await DockerRegistry.main()
+    }
+}
+
+struct DockerRegistry: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
+        subcommands: [Serve.self], defaultSubcommand: Serve.self)
+}
+
+/// Opens the store and serves it until SIGTERM or SIGINT.
+struct Serve: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "serve", abstract: "Serve the registry.",
+        discussion: "Every option may be given by the environment, too: --gc-grace as DOCKER_REGISTRY_GC_GRACE.")
+
+    @Option(name: .customLong("addr"), help: "Address to listen on, host:port; :5000 by default")
+    var address: String?
+    @Option(name: .customLong("data"), help: "Directory of all data; /var/lib/docker-registry by default")
+    var data: String?
+    @Option(name: .customLong("gc-grace"), help: "Keep blobs that no manifest names for this long; 24h by default")
+    var grace: String?
+    @Option(name: .customLong("gc-interval"), help: "Collect garbage this often; 10m by default")
+    var interval: String?
+    @Option(name: .customLong("upload-expiry"), help: "Forget uploads without a request for this long; 24h by default")
+    var uploadExpiry: String?
+    @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
+    var debug = false
+
+    /// How long requests under way may go on after SIGTERM.
+    private static let grace = Duration.seconds(5)
+
+    func run() async throws {
+        do { try await serve() } catch {
+            StandardError.write("docker-registry: \(error)\n")
+            throw ExitCode(1)
+        }
+    }
+
+    private func serve() async throws {
+        var logger = Logger(label: "docker-registry")
+        logger.logLevel = debug ? .debug : .info
+        let (host, port) = try ServeOptions.address(ServeOptions.value(address, "ADDR") ?? ":5000")
+        var settings = RegistryStore.Settings(
+            root: try ServeOptions.folder(ServeOptions.value(data, "DATA") ?? "/var/lib/docker-registry"))
+        settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
+        settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
+        let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
+        // Before anything is touched: a registry that cannot listen leaves all as it is.
+        let socket = try ListeningSocket.tcp(host: host, port: port, tls: nil)
+        let store = try RegistryStore(settings)
+        let server = HTTPServer(
+            [socket], service: RegistryAPI(store, logger: logger).service,
+            limits: Limits(descriptors: ProcessSettings.descriptors.hard))
+        let signals = try SignalWatch()
+        logger.info("the registry listens on \(socket.address), its data is in \(settings.root)")
+        let log = logger
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
+            group.addTask {
+                await signals.wait()
+                await server.shutdown(grace: Self.grace)
+            }
+            // The server or a signal ends it; the housekeeping goes on until then.
+            try await group.next()
+            group.cancelAll()
+        }
+    }
+}
+
+/// Removes what nobody needs, now and then.
+struct Housekeeping: Sendable {
+    let store: RegistryStore
+    let interval: Duration
+    let logger: Logger
+
+    /// Runs until it is cancelled. What fails is tried again the next time.
+    func run() async {
+        await tried("the sweep of files that a crash has left") {
+            let count = try await store.sweep()
+            if count > 0 { logger.info("\(count) files without a blob were removed") }
+        }
+        while (try? await Task.sleep(for: interval)) != nil {
+            await tried("the end of old uploads") {
+                let count = await store.expireUploads()
+                if count > 0 { logger.info("\(count) uploads had no request for too long, and were ended") }
+            }
+            await tried("the collection of garbage") {
+                let found = try await store.collectGarbage()
+                if found.links > 0 || found.blobs > 0 {
+                    logger.info("\(found.blobs) blobs (\(found.bytes) bytes) were removed that no manifest names")
+                }
+            }
+        }
+    }
+
+    private func tried(_ what: String, _ body: () async throws -> Void) async {
+        do { try await body() } catch { logger.error("\(what) failed: \(error)") }
+    }
+}

@@ -1,0 +1,44 @@
+import Glibc
+
+/// What options mean, wherever they came from.
+enum ServeOptions {
+    /// Why the registry cannot start as it was told to.
+    struct Failure: Error, CustomStringConvertible {
+        let description: String
+        init(_ description: String) { self.description = description }
+    }
+
+    /// An option, or the environment's.
+    static func value(_ option: String?, _ name: String) -> String? {
+        option ?? getenv("DOCKER_REGISTRY_\(name)").map { String(cString: $0) }
+    }
+
+    /// `host:port`, `:port`, `[v6]:port`.
+    static func address(_ text: String) throws(Failure) -> (host: String, port: UInt16) {
+        guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {
+            throw Failure("invalid address \(text): want host:port or :port, with an IPv6 address in brackets")
+        }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") { host = host.dropFirst().dropLast() }
+        return (String(host), port)
+    }
+
+    static func folder(_ text: String) throws(Failure) -> String {
+        guard text.hasPrefix("/") else { throw Failure("\(text) is not an absolute path: give one that starts with /") }
+        return text
+    }
+
+    private static let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
+    /// Days: a century.
+    private static let daysMax: Int64 = 36500
+
+    /// `90s`, `10m`, `24h`, `7d`.
+    static func duration(_ option: String?, _ name: String) throws(Failure) -> Duration? {
+        let variable = String(name.uppercased().map { $0 == "-" ? "_" : $0 })
+        guard let text = value(option, variable) else { return nil }
+        guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()), count >= 0,
+            count <= daysMax * 86400 / unit
+        else { throw Failure("invalid --\(name) \(text): want a number and s, m, h or d, such as 24h") }
+        return .seconds(count * unit)
+    }
+}
