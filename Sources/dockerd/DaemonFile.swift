@@ -22,6 +22,8 @@ struct DaemonFile: Decodable {
     var storageDriver: String?
     var cgroupParent: String?
     var registryMirrors: [String]?
+    /// Ours: servers by the domain whose layers they have.
+    var layerMirrors: [String: [String]]?
     var insecureRegistries: [String]?
     var maxConcurrentDownloads: Int?
     var maxConcurrentUploads: Int?
@@ -53,6 +55,7 @@ struct DaemonFile: Decodable {
         case storageDriver = "storage-driver"
         case cgroupParent = "cgroup-parent"
         case registryMirrors = "registry-mirrors"
+        case layerMirrors = "layer-mirrors"
         case insecureRegistries = "insecure-registries"
         case maxConcurrentDownloads = "max-concurrent-downloads"
         case maxConcurrentUploads = "max-concurrent-uploads"

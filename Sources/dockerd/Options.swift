@@ -57,7 +57,7 @@ struct Options: ParsableArguments {
         let registry: RegistryConfiguration
         do throws(RegistryError) {
             registry = try RegistryConfiguration(
-                mirrors: registryMirrors + (file.registryMirrors ?? []),
+                mirrors: registryMirrors + (file.registryMirrors ?? []), sources: file.layerMirrors ?? [:],
                 insecureRegistries: insecureRegistries + (file.insecureRegistries ?? []),
                 userAgent: "docker/\(Engine.version) (linux)")
         } catch { throw DaemonFailure("\(error)") }

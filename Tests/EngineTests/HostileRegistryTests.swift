@@ -387,8 +387,31 @@ final class HostileRegistryTests {
     }
 }
 
-/// Mirrors of Docker Hub, with the daemon's own fall-back.
+/// Mirrors, with the daemon's own fall-back.
 @Suite struct MirrorTests {
+    @Test func `servers that are trusted with nothing give the bytes, and what is not what was meant is named`() throws
+    {
+        let (liar, helper, own) = (try FaultyRegistry(), try FaultyRegistry(), try FaultyRegistry())
+        let layer = try #require(try liar.layers("good-single").first)
+        try liar.obey([#"{"path": "\#(layer.digest)", "flip": true}"#])
+        let sources = #"["http://127.0.0.1:1", "http://\#(liar.authority)", "http://\#(helper.authority)"]"#
+        let lab = try Lab(configuration: #"{"layer-mirrors": {"\#(own.authority)": \#(sources)}}"#)
+        let pulled = try lab.docker("pull", "\(own.authority)/library/hostile:good-single")
+        #expect(pulled.code == 0, "\(pulled.err)")
+        let blobs = { (registry: FaultyRegistry) in try registry.served().filter { $0.target.contains(layer.digest) } }
+        #expect(try !blobs(liar).isEmpty)
+        #expect(try !blobs(helper).isEmpty)
+        #expect(try blobs(own).isEmpty, "the bytes come from elsewhere")
+        for server in [liar, helper] {
+            #expect(
+                try !(server.served().contains { $0.target.contains("/manifests/good-single") }),
+                "who is not trusted is asked what a tag names")
+        }
+        #expect(try own.served().contains { $0.target.contains("/manifests/good-single") })
+        let log = try String(contentsOfFile: lab.directory + "/dockerd.log", encoding: .utf8)
+        #expect(log.contains("http://\(liar.authority)"), "a server that lies is named")
+    }
+
     @Test func `a mirror that fails or lies is passed over for the next`() throws {
         let (liar, good) = (try FaultyRegistry(), try FaultyRegistry())
         let layer = try #require(try liar.layers("good-single").first)

@@ -83,6 +83,28 @@ import Testing
         #expect(configuration.isInsecure(authority) == expected)
     }
 
+    @Test func `a source is asked for what a digest names, by a name with its path`() throws {
+        let configuration = try RegistryConfiguration(
+            mirrors: ["https://m.example"],
+            sources: ["ghcr.io": ["http://s.example:81/a/ghcr.io/"], "docker.io": ["https://s.example"]])
+        let own = try configuration.origin(of: "ghcr.io")
+        let source = try #require(try configuration.endpoints(for: "ghcr.io", after: own).first)
+        #expect(source.description == "http://s.example:81/a/ghcr.io")
+        #expect(source.name(of: "owner/name") == "a/ghcr.io/owner/name")
+        #expect(source.isMirror && !source.resolvesTags)
+        let mirror = try #require(try configuration.endpoints(for: "docker.io").first)
+        #expect(
+            try configuration.endpoints(for: "docker.io", after: mirror).map(\.description)
+                == ["https://s.example", "https://m.example", "https://registry-1.docker.io"])
+    }
+
+    @Test(arguments: [
+        "ftp://s.example", "https://u@s.example", "https://s.example/UP", "https://s.example/a?b", "s.example",
+    ])
+    func `refuses what is no source`(source: String) {
+        #expect(throws: RegistryError.self) { try RegistryConfiguration(sources: ["ghcr.io": [source]]) }
+    }
+
     @Test func `asks mirrors first and only for Docker Hub`() throws {
         let configuration = try RegistryConfiguration(mirrors: ["https://m.example", "http://localhost:5001/"])
         #expect(

@@ -204,8 +204,8 @@ struct PullJob: Sendable {
         _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles,
         _ progress: LayerProgress
     ) async throws -> LayerRecord {
-        var endpoints = try store.client.configuration.endpoints(for: request.reference.domain)
-        endpoints = [image.endpoint] + endpoints.filter { $0 != image.endpoint }
+        let endpoints = try store.client.configuration.endpoints(
+            for: request.reference.domain, after: image.endpoint)
         for endpoint in endpoints.dropLast() {
             do { return try await fetch(descriptor, diffID, from: endpoint, into: files, progress) } catch {
                 guard Self.isEndpointFault(error) else { throw error }

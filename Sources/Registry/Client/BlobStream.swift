@@ -185,7 +185,7 @@ extension RegistryClient {
             throw RegistryError(
                 .invalid, "offset \(offset) is outside of blob \(descriptor.digest) of \(descriptor.size) bytes")
         }
-        let access = Access(endpoint, [Access.pull(reference.path)], credentials)
+        let access = Access(endpoint, [Access.pull(endpoint.name(of: reference.path))], credentials)
         return BlobStream(client: self, access: access, reference: reference, descriptor: descriptor, offset: offset)
     }
 
@@ -193,12 +193,14 @@ extension RegistryClient {
         var request = Request()
         if offset > 0 { request.headers.add(name: "range", value: "bytes=\(offset)-") }
         let reply = try await send(
-            request, to: .path(Routes.blob(blob.reference.path, blob.descriptor.digest)), blob.access)
+            request, to: .path(Routes.blob(blob.endpoint.name(of: blob.reference.path), blob.descriptor.digest)),
+            blob.access)
         try await check(reply, blob.reference)
         return reply
     }
 
-    /// A small blob, whole and verified: an image configuration. Asks `endpoint` first, then the others in order.
+    /// A small blob, whole and verified: an image configuration. Asks the servers that are
+    /// trusted with nothing, then `endpoint`, then the others.
     ///
     /// - Throws: `RegistryError`: `tooLarge` beyond the configuration limit, `digestMismatch`.
     package func fetchSmall(
@@ -210,7 +212,8 @@ extension RegistryClient {
             throw RegistryError(
                 .tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
         }
-        return try await eachEndpoint(of: reference, first: endpoint) { endpoint throws(RegistryError) in
+        let endpoints = try configuration.endpoints(for: reference.domain, after: endpoint)
+        return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
             try await within(self.configuration.patience.exchange, "\(endpoint)") { () throws(RegistryError) in
                 var bytes: [UInt8] = []
                 bytes.reserveCapacity(Int(descriptor.size))

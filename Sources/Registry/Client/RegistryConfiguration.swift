@@ -61,13 +61,15 @@ package struct RegistryConfiguration: Sendable {
     }
 
     /// - Parameters:
-    ///   - mirrors: `registry-mirrors` of daemon.json: URLs, for Docker Hub.
+    ///   - mirrors: `registry-mirrors` of daemon.json: URLs, for Docker Hub. They are trusted with what a tag names, as Docker
+    ///     trusts them.
+    ///   - sources: `layer-mirrors` of daemon.json: URLs by domain. They serve what a digest names and are trusted with nothing.
     ///   - insecureRegistries: `insecure-registries`: `host`, `host:port` or CIDR. Addresses of 127.0.0.0/8 and ::1, and
     ///     the name `localhost`, are always insecure.
     /// - Throws: `RegistryError` (`invalid`) in Docker's words for a malformed entry.
     package init(
-        mirrors: [String] = [], insecureRegistries: [String] = [], certificateDirectory: String = "/etc/docker/certs.d",
-        userAgent: String = "docker-swift"
+        mirrors: [String] = [], sources: [String: [String]] = [:], insecureRegistries: [String] = [],
+        certificateDirectory: String = "/etc/docker/certs.d", userAgent: String = "docker-swift"
     ) throws(RegistryError) {
         var hosts: Set<String> = ["localhost"]
         var networks = ["127.0.0.0/8", "::1/128"].compactMap(CIDR.init)
@@ -95,12 +97,40 @@ package struct RegistryConfiguration: Sendable {
         var hub: [RegistryEndpoint] = []
         for mirror in mirrors { hub.append(try endpoint(mirror: mirror)) }
         if !hub.isEmpty { self.mirrors[Reference.defaultDomain] = hub }
+        for (domain, urls) in sources {
+            _ = try origin(of: domain)
+            for url in urls { self.mirrors[domain, default: []].append(try endpoint(source: url)) }
+        }
     }
 
     /// Reads the URL of a mirror.
     ///
     /// - Throws: `RegistryError` (`invalid`) unless it is `http(s)://host[:port]` and nothing more.
     package func endpoint(mirror text: String) throws(RegistryError) -> RegistryEndpoint {
+        let location = try location(ofMirror: text)
+        guard location.target == "/" else {
+            throw RegistryError(
+                .invalid, "invalid mirror: path, query, or fragment at end of the URI \(OCIError.quoted(text))")
+        }
+        return endpoint(location, namePrefix: "", resolvesTags: true)
+    }
+
+    /// Reads the URL of a server that is trusted with nothing. Its path goes before the names of repositories:
+    /// `https://mirror.example/ghcr.io` is asked for `ghcr.io/owner/name`.
+    ///
+    /// - Throws: `RegistryError` (`invalid`) unless it is `http(s)://host[:port][/path]`.
+    package func endpoint(source text: String) throws(RegistryError) -> RegistryEndpoint {
+        let location = try location(ofMirror: text)
+        let path = location.target.split(separator: "/").joined(separator: "/")
+        // The same letters as the names it goes before.
+        guard path.isEmpty || (try? Reference("mirror.invalid/\(path)/name")) != nil else {
+            throw RegistryError(
+                .invalid, "invalid mirror: the path of \(OCIError.quoted(text)) cannot begin a repository's name")
+        }
+        return endpoint(location, namePrefix: path.isEmpty ? "" : path + "/", resolvesTags: false)
+    }
+
+    private func location(ofMirror text: String) throws(RegistryError) -> Location {
         guard !text.contains("@") else {
             throw RegistryError(
                 .invalid, "invalid mirror: username/password not allowed in URI \(OCIError.quoted(text))")
@@ -110,14 +140,19 @@ package struct RegistryConfiguration: Sendable {
                 .invalid, "invalid mirror: \(OCIError.quoted(text)) is not a valid URI",
                 remedy: "give http(s)://host[:port]")
         }
-        guard location.target == "/", !text.contains("#") else {
+        guard !text.contains("#"), !text.contains("?") else {
             throw RegistryError(
                 .invalid, "invalid mirror: path, query, or fragment at end of the URI \(OCIError.quoted(text))")
         }
+        return location
+    }
+
+    private func endpoint(_ location: Location, namePrefix: String, resolvesTags: Bool) -> RegistryEndpoint {
         let insecure = isInsecure(location.authority) || location.scheme == .http
         return RegistryEndpoint(
             host: location.host, port: location.port == location.scheme.defaultPort ? nil : location.port,
-            scheme: location.scheme, isInsecure: insecure, isMirror: true)
+            scheme: location.scheme, isInsecure: insecure, isMirror: true, namePrefix: namePrefix,
+            resolvesTags: resolvesTags)
     }
 
     /// True when `authority` (`host` or `host:port`) may be reached without verified TLS: decided by what was configured
@@ -147,6 +182,15 @@ package struct RegistryConfiguration: Sendable {
         (mirrors[domain] ?? []) + [try origin(of: domain)]
     }
 
+    /// Where to fetch what a digest names, in the order to try: servers that are trusted with nothing, then the one that has
+    /// told of the digest, then the others.
+    package func endpoints(for domain: String, after teller: RegistryEndpoint) throws(RegistryError)
+        -> [RegistryEndpoint]
+    {
+        let all = try endpoints(for: domain)
+        return all.filter { !$0.resolvesTags } + [teller] + all.filter { $0.resolvesTags && $0 != teller }
+    }
+
     private static let hubHost = "registry-1.docker.io"
 }
 
@@ -161,6 +205,21 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
     package let isInsecure: Bool
     /// A copy of the origin: it gets no credentials, and its failure moves on to the next endpoint.
     package let isMirror: Bool
+    /// Stands before the names of repositories; empty, or ends in a slash.
+    let namePrefix: String
+    /// It is asked what a tag names. Others serve only what a digest names.
+    package let resolvesTags: Bool
+
+    init(
+        host: String, port: Int?, scheme: Location.Scheme?, isInsecure: Bool, isMirror: Bool, namePrefix: String = "",
+        resolvesTags: Bool = true
+    ) {
+        (self.host, self.port, self.scheme, self.isInsecure) = (host, port, scheme, isInsecure)
+        (self.isMirror, self.namePrefix, self.resolvesTags) = (isMirror, namePrefix, resolvesTags)
+    }
+
+    /// What it calls a repository.
+    func name(of repository: String) -> String { namePrefix + repository }
 
     func location(_ scheme: Location.Scheme, _ target: String) -> Location {
         Location(scheme: scheme, host: host, port: port, target: target)
@@ -178,5 +237,8 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
         return port.map { "\(name):\($0)" } ?? name
     }
 
-    package var description: String { "\((scheme ?? .https).rawValue)://\(authority)" }
+    package var description: String {
+        let path = namePrefix.isEmpty ? "" : "/\(namePrefix.dropLast())"
+        return "\((scheme ?? .https).rawValue)://\(authority)\(path)"
+    }
 }

@@ -33,18 +33,18 @@ extension RegistryClient {
         _ reference: Reference, platform: Platform, credentials: Credentials? = nil
     ) async throws(RegistryError) -> ResolvedImage {
         let reference = reference.tagged
-        return try await eachEndpoint(of: reference) { endpoint throws(RegistryError) in
+        let endpoints = try configuration.endpoints(for: reference.domain)
+            .filter { $0.resolvesTags || reference.digest != nil }
+        return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
             try await self.resolve(reference, platform, at: endpoint, credentials)
         }
     }
 
-    /// Runs `body` at each endpoint until one succeeds: the mirrors in order, then the registry itself.
-    func eachEndpoint<Value: Sendable>(
-        of reference: Reference, first: RegistryEndpoint? = nil,
+    /// Runs `body` at each of `endpoints` until one succeeds.
+    func each<Value: Sendable>(
+        _ endpoints: [RegistryEndpoint], of reference: Reference,
         _ body: (RegistryEndpoint) async throws(RegistryError) -> Value
     ) async throws(RegistryError) -> Value {
-        var endpoints = try configuration.endpoints(for: reference.domain)
-        if let first { endpoints = [first] + endpoints.filter { $0 != first } }
         for endpoint in endpoints.dropLast() {
             do throws(RegistryError) { return try await body(endpoint) } catch {
                 guard error.isEndpointFault else { throw error.from(endpoint) }
@@ -58,7 +58,7 @@ extension RegistryClient {
     private func resolve(
         _ reference: Reference, _ platform: Platform, at endpoint: RegistryEndpoint, _ credentials: Credentials?
     ) async throws(RegistryError) -> ResolvedImage {
-        let access = Access(endpoint, [Access.pull(reference.path)], credentials)
+        let access = Access(endpoint, [Access.pull(endpoint.name(of: reference.path))], credentials)
         var document = try await fetch(
             reference, reference.digest.map(\.description) ?? reference.tag ?? "", reference.digest, access)
         var top: ResolvedImage.Document?
@@ -101,7 +101,7 @@ extension RegistryClient {
         var request = Request()
         request.headers.add(name: "accept", value: Self.accepted)
         let (reply, bytes) = try await exchange(
-            request, to: .path(Routes.manifest(reference.path, name)), access,
+            request, to: .path(Routes.manifest(access.endpoint.name(of: reference.path), name)), access,
             bytesMax: configuration.limits.manifestBytesMax,
             reference: reference)
         if let expected, expected.size != Int64(bytes.count) {

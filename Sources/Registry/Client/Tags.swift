@@ -7,9 +7,11 @@ extension RegistryClient {
     /// - Throws: `RegistryError`: `tooLarge` beyond the limits, `malformed` for pages that lead elsewhere or in a circle.
     package func tags(of reference: Reference, credentials: Credentials? = nil) async throws(RegistryError) -> [String]
     {
-        try await eachEndpoint(of: reference) { endpoint throws(RegistryError) in
-            let access = Access(endpoint, [Access.pull(reference.path)], credentials)
-            var target = Target.path(Routes.tags(reference.path))
+        let endpoints = try configuration.endpoints(for: reference.domain).filter(\.resolvesTags)
+        return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
+            let name = endpoint.name(of: reference.path)
+            let access = Access(endpoint, [Access.pull(name)], credentials)
+            var target = Target.path(Routes.tags(name))
             var tags: [String] = []
             var visited: Set<Location> = []
             while true {
