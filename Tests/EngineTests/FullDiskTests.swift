@@ -148,7 +148,7 @@ final class FullDataRootTests {
         try expectHealth(daemon)
     }
 
-    @Test func `a clone, a snapshot and an import that do not fit take nothing`() throws {
+    @Test func `copies, imports and restores that do not fit take nothing, and a backup still goes`() throws {
         let daemon = lab.daemonPID
         #expect(try lab.docker("volume", "create", ["data"]).code == 0)
         let (content, whole) = (disk.mount + "/volumes/data/_data", lab.directory + "/whole.tar")
@@ -158,6 +158,7 @@ final class FullDataRootTests {
             """
         #expect(try Lab.run("/bin/sh", ["-c", script]).code == 0)
         #expect(try lab.docker("volume", "export", ["-o", whole, "data"]).code == 0)
+        let backup = lab.registry + "/data"
         // What a copy fails at: its directory, its files, the large one.
         for spare in [0, 200_000, 5_000_000] {
             let filler = disk.mount + "/filler"
@@ -165,7 +166,12 @@ final class FullDataRootTests {
             #expect(count > 0)
             // The last blocks may not do for what tells where they are.
             _ = try Lab.run("/bin/dd", ["if=/dev/zero", "of=\(filler)", "bs=4096", "count=\(count)"])
-            for verb in [["clone", "data", "copy"], ["snapshot", "data", "copy"], ["import", "-i", whole, "copy"]] {
+            #expect(try lab.docker("volume", "backup", ["data", backup]).code == 0)
+            let verbs = [
+                ["clone", "data", "copy"], ["snapshot", "data", "copy"], ["import", "-i", whole, "copy"],
+                ["restore", backup, "copy"],
+            ]
+            for verb in verbs {
                 let refused = try lab.docker("volume", verb[0], Array(verb.dropFirst()))
                 #expect(refused.code != 0 && refused.err.contains("no space left on device"), "\(verb): \(refused.err)")
             }
@@ -177,6 +183,8 @@ final class FullDataRootTests {
         #expect(lab.daemonPID == daemon)
         #expect(try lab.docker("volume", "rm", ["data"]).code == 0)
         #expect(try lab.docker("volume", "import", ["-i", whole, "copy"]).code == 0)
+        #expect(try lab.docker("volume", "rm", ["copy"]).code == 0)
+        #expect(try lab.docker("volume", "restore", [backup, "copy"]).code == 0)
         try expectHealth(daemon)
     }
 
