@@ -240,9 +240,13 @@ extension BulkMove {
         let move = BulkMove()
         let work = Task {
             let ticker = Task {
+                var hasBegun = false
                 while true {
                     try await Task.sleep(for: interval)
                     let (done, total) = (move.done, move.total)
+                    // That nothing has moved yet is told once.
+                    if done == 0, total == 0, hasBegun { continue }
+                    hasBegun = true
                     continuation.yield(
                         TransferEvent(status, id: id, current: done, total: total > 0 ? max(total, done) : nil))
                 }

@@ -70,6 +70,7 @@ final class VolumeBackupTests {
         let sent = try volume("backup", "data", reference)
         #expect(sent.code == 0, "\(sent.err)")
         #expect(sent.out.contains("Using default tag: latest\n"))
+        #expect(sent.out.split(separator: "\n").count { $0.contains("Backing up") } <= 1, "\(sent.out)")
         #expect(counts(sent).new == counts(sent).all && counts(sent).all > 1, "\(sent.out)")
         let digest = try #require(sent.out.firstRange(of: /sha256:[0-9a-f]{64}/).map { String(sent.out[$0]) })
         #expect(sent.out.contains("latest: digest: \(digest) size: "))
