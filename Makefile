@@ -9,7 +9,7 @@ TEST_PACKAGES = docker-compose curl busybox-static docker-registry skopeo iprout
 PYTHON_CLIENTS = docker==7.1.0 testcontainers==4.9.2
 export DEBIAN_FRONTEND = noninteractive
 
-.PHONY: deps build test quickstart bench-peers bench-names bench-rules bench-volumes install lint clean
+.PHONY: deps build test quickstart bench-peers bench-names bench-rules bench-volumes bench-registry install lint clean
 
 deps: ## The Debian packages that building and testing need, and clients for the tests.
 	apt-get update -q
@@ -40,6 +40,9 @@ bench-rules: ## What a published port and a network cost in packet rules, as the
 bench-volumes: ## Volumes cloned and exported beside cp and tar, fio on them beside the host.
 	Benchmarks/volumes/run
 	Benchmarks/volumes/fio
+
+bench-registry: ## Our registry beside Debian's docker-registry, and nginx serving the same bytes.
+	Benchmarks/registry/run
 
 lint:
 	$(SWIFT) format lint --strict -r Sources Tests Benchmarks/Benchmarks

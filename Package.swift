@@ -52,6 +52,7 @@ let package = Package(
         .target(name: "CInflate", cSettings: [.unsafeFlags(["-O3"])]),
         .systemLibrary(name: "CCodecs"),
         .systemLibrary(name: "CSeccomp"),
+        .systemLibrary(name: "CCrypt"),
         module("OCI"),
         module("Kernel", ["CLinux"]),
         module("Ring", ["Kernel", "CLinux"]),
@@ -66,7 +67,7 @@ let package = Package(
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
         module("RegistryStore", ["OCI", "Kernel", crypto, nio, grdb]),
-        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", nio, log]),
+        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, nio, log]),
         module(
             "Registry",
             [
@@ -130,7 +131,7 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("RegistryServerTests", ["RegistryStore", "OCI", "Kernel", nio]),
+        tests("RegistryServerTests", ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

@@ -126,7 +126,9 @@ struct Connection: Sendable {
         transport.setDeadline(limits.answerTimeout)
         try await transport.write(ResponseHead.bytes(response.status, headers: response.headers, extra: extra))
         if head.method != .head {
-            for part in file.parts(bytesMax: limits.filePartBytes) {
+            // What is encrypted comes through memory, and is as much of it as one read may be.
+            let partBytes = transport.isPlain ? limits.filePartBytes : limits.readBytesMax
+            for part in file.parts(bytesMax: partBytes) {
                 transport.setDeadline(limits.answerTimeout)
                 try await transport.write(part)
             }

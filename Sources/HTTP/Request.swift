@@ -11,6 +11,9 @@ package struct Request: Sendable {
     package var query: Query { head.query }
     package var headers: Headers { head.headers }
 
+    /// The address that it came from; nil for a unix socket.
+    package var peerAddress: String? { body.input.transport.peerAddress }
+
     /// The process that connected by a unix socket, as this one's namespace numbers it; nil on the network.
     package func peerProcess() async -> Int32? { await body.input.transport.peerProcess() }
 }

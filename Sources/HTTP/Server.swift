@@ -108,7 +108,8 @@ package final class HTTPServer: Sendable {
                     if let tls {
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls.context))
                     }
-                    try channel.pipeline.syncOperations.addHandler(self.admit(channel, isLocal: isLocal))
+                    try channel.pipeline.syncOperations.addHandler(
+                        self.admit(channel, isLocal: isLocal, isPlain: tls == nil))
                 }
             }
             .withBoundSocket(socket.release()).get()
@@ -121,8 +122,9 @@ package final class HTTPServer: Sendable {
     // MARK: Limits
 
     /// What serves a new connection, or refuses it.
-    private func admit(_ channel: any Channel, isLocal: Bool) -> any ChannelInboundHandler & Sendable {
-        let transport = Transport(channel, endOfInputIsDisconnect: !isLocal, limits: limits, owner: self)
+    private func admit(_ channel: any Channel, isLocal: Bool, isPlain: Bool) -> any ChannelInboundHandler & Sendable {
+        let transport = Transport(
+            channel, endOfInputIsDisconnect: !isLocal, isPlain: isPlain, limits: limits, owner: self)
         enum Verdict { case admitted, admittedForOthers, refused, ending }
         let verdict: Verdict = state.withLock { state in
             guard !state.isEnding else { return .ending }

@@ -1,4 +1,5 @@
 import NIOCore
+import NIOPosix
 import Synchronization
 
 /// Who is told what a connection comes to.
@@ -22,6 +23,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     private let channel: any Channel
     /// A client on the network that ends its sending side is gone; on a unix socket a half-close is told from a close.
     private let endOfInputIsDisconnect: Bool
+    /// What is encrypted has to come through memory.
+    let isPlain: Bool
     private var received = ByteBuffer()
     private var inputEnded = false
     private var isClosed = false
@@ -44,9 +47,11 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     /// Since when a request is waited for, in nanoseconds of the monotonic clock; 0 while one is served.
     private let waitingSince = Atomic<UInt64>(0)
 
-    init(_ channel: any Channel, endOfInputIsDisconnect: Bool, limits: Limits, owner: any TransportOwner) {
+    init(_ channel: any Channel, endOfInputIsDisconnect: Bool, isPlain: Bool, limits: Limits, owner: any TransportOwner)
+    {
         self.channel = channel
         self.endOfInputIsDisconnect = endOfInputIsDisconnect
+        self.isPlain = isPlain
         self.limits = limits
         self.owner = owner
         // Whoever can reach the network can connect and say nothing.
@@ -161,6 +166,9 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         return try? await credentials.get().process
     }
 
+    /// Who is at the other end of a connection of the network.
+    var peerAddress: String? { endOfInputIsDisconnect ? channel.remoteAddress?.ipAddress : nil }
+
     // MARK: Reading
 
     /// Bytes the client sent, or nil at the end of its input. Cancelling a read ends the input for good.
@@ -246,6 +254,10 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
 
     /// Sends a part of a file; returns when it is with the kernel. Cancelling closes the connection.
     func write(_ part: FileRegion) async throws {
+        guard isPlain else {
+            let files = NonBlockingFileIO(threadPool: .singleton)
+            return try await write(try await files.read(fileRegion: part, allocator: channel.allocator))
+        }
         try await withTaskCancellationHandler {
             try await channel.writeAndFlush(part).get()
         } onCancel: {

@@ -1,6 +1,8 @@
 /// What a path of the registry's means (OCI distribution specification, "Endpoints").
 struct DistributionRoute: Sendable, Hashable {
-    enum Kind: Sendable, Hashable { case base, catalog, tags, manifest, blob, uploads, upload, referrers, health }
+    enum Kind: Sendable, Hashable {
+        case base, catalog, tags, manifest, blob, uploads, upload, referrers, health, metrics
+    }
 
     let kind: Kind
     /// Of the repository, as it was typed; empty where there is none.
@@ -16,8 +18,8 @@ struct DistributionRoute: Sendable, Hashable {
 
     /// nil for a path of nobody's. A name may have any component, so that a path is read from its end.
     init?(_ path: String) {
-        if path == "/healthz" {
-            self.init(.health)
+        if let own: Kind = path == "/healthz" ? .health : path == "/metrics" ? .metrics : nil {
+            self.init(own)
             return
         }
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)[...]

@@ -11,9 +11,19 @@ package import RegistryStore
 package struct RegistryAPI: Sendable {
     let store: RegistryStore
     let logger: Logger
+    private(set) var access: AccessPolicy
+    let authenticator: Authenticator?
+    let metrics = Metrics()
 
-    package init(_ store: RegistryStore, logger: Logger) {
+    /// - Parameter authenticator: nil where there are no accounts.
+    package init(
+        _ store: RegistryStore, access: AccessPolicy = AccessPolicy(), authenticator: Authenticator? = nil,
+        logger: Logger
+    ) {
         self.store = store
+        self.access = access
+        self.access.hasAccounts = authenticator != nil
+        self.authenticator = authenticator
         self.logger = logger
     }
 
@@ -46,6 +56,11 @@ package struct RegistryAPI: Sendable {
     static let endpoints: [Endpoint] = [
         .init(.get, .base) { _, _ in Self.empty },
         .init(.get, .health) { api, _ in try await api.health() },
+        .init(.get, .metrics) { api, _ in
+            Response(
+                headers: ["Content-Type": "text/plain; version=0.0.4"],
+                body: .bytes(ByteBuffer(string: api.metrics.text)))
+        },
         .init(.get, .catalog) { try await $0.catalog($1) },
         .init(.get, .tags) { try await $0.tags($1) },
         .init(.get, .referrers) { try await $0.referrers($1) },
@@ -78,18 +93,46 @@ package struct RegistryAPI: Sendable {
     }
 
     private func respond(_ request: Request) async throws -> Response {
+        let began = ContinuousClock.now
         var response: Response
-        do { response = try await answer(request) } catch let error as ConnectionClosed { throw error } catch {
+        let route = DistributionRoute(request.path)
+        var user: String?
+        do {
+            user = try await authenticator?.user(of: request.headers["authorization"])
+            response = try await answer(request, route, user)
+        } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
             response = failure(error)
         }
+        if response.status == 401 { response.headers.add("WWW-Authenticate", "Basic realm=\"docker-registry\"") }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
+        note(request, route, user, response, .now - began)
         return response
     }
 
-    private func answer(_ request: Request) async throws -> Response {
-        guard let route = DistributionRoute(request.path) else {
+    /// Counts an answer, and tells what has changed and who was kept out.
+    private func note(
+        _ request: Request, _ route: DistributionRoute?, _ user: String?, _ response: Response, _ duration: Duration
+    ) {
+        metrics.count(route?.kind, request.method, response.status, duration)
+        if case .file(let file) = response.body, request.method != .head { metrics.sends(file.count) }
+        // What begins or goes on with an upload changes nothing yet.
+        let isDelete = route.map { AccessPolicy.right($0.kind, request.method) == .delete } ?? false
+        let isTold = isDelete || [201, 401].contains(response.status)
+        logger.log(
+            level: isTold ? .info : .debug,
+            "\(request.peerAddress ?? "-") \(user ?? "-") \(request.method) \(request.path) \(response.status)")
+    }
+
+    private func answer(_ request: Request, _ route: DistributionRoute?, _ user: String?) async throws -> Response {
+        guard let route else {
             throw Refusal(.unknown, 404, "page not found: a registry's paths begin with /v2/")
+        }
+        let right = AccessPolicy.right(route.kind, request.method)
+        switch access.verdict(right, repository: route.name, isLoggedIn: user != nil) {
+        case .allowed: break
+        case .mustLogIn: throw Refusal(.unauthorized, 401, "authentication required")
+        case .isReadOnly: throw Refusal(.unsupported, 405, "the registry is read-only")
         }
         guard let methods = Self.table[route.kind],
             let handler = methods[request.method == .head ? .get : request.method]

@@ -38,6 +38,7 @@ struct Serve: AsyncParsableCommand {
     var interval: String?
     @Option(name: .customLong("upload-expiry"), help: "Forget uploads without a request for this long; 24h by default")
     var uploadExpiry: String?
+    @OptionGroup var access: AccessOptions
     @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
     var debug = false
 
@@ -61,10 +62,13 @@ struct Serve: AsyncParsableCommand {
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
         // Before anything is touched: a registry that cannot listen leaves all as it is.
-        let socket = try ListeningSocket.tcp(host: host, port: port, tls: nil)
+        let tls = try access.tls()
+        let authenticator = try access.authenticator(logger)
+        let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let store = try RegistryStore(settings)
         let server = HTTPServer(
-            [socket], service: RegistryAPI(store, logger: logger).service,
+            [socket],
+            service: RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger).service,
             limits: Limits(descriptors: ProcessSettings.descriptors.hard))
         let signals = try SignalWatch()
         logger.info("the registry listens on \(socket.address), its data is in \(settings.root)")
@@ -72,6 +76,7 @@ struct Serve: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
+            if let tls { group.addTask { await CertificateWatch(tls: tls, logger: log).run() } }
             group.addTask {
                 await signals.wait()
                 await server.shutdown(grace: Self.grace)

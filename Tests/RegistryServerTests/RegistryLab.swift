@@ -17,9 +17,12 @@ final class RegistryLab: Sendable {
     private let options: [String]
     private let process = Mutex<Process?>(nil)
 
+    private let isEncrypted: Bool
+
     /// - Parameter options: of `docker registry serve`.
     init(_ options: [String] = []) throws {
         self.options = options
+        isEncrypted = options.contains("--tlscert")
         directory =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/registry-\(UUID().uuidString.prefix(8))"
         try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
@@ -67,7 +70,7 @@ final class RegistryLab: Sendable {
         self.process.withLock { $0 = process }
         // A loaded machine may take long; a registry that has ended answers never.
         for _ in 0..<1200 where process.isRunning {
-            if let reply = try? ask("GET", "/v2/"), reply.status == 200 { return }
+            if isEncrypted ? (try? Wire(port)) != nil : (try? ask("GET", "/healthz"))?.status == 200 { return }
             usleep(50_000)
         }
         throw LabFailure("the registry does not answer: \(log)")

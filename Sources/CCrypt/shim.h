@@ -1,0 +1,2 @@
+// libcrypt (crypt(3)), which hashes passwords.
+#include <crypt.h>

@@ -1,0 +1,68 @@
+import ArgumentParser
+import HTTP
+import Logging
+import RegistryServer
+
+/// Who may reach the registry, and how.
+struct AccessOptions: ParsableArguments {
+    @Option(name: .customLong("tlscert"), help: "Serve HTTPS with this certificate and its chain (PEM)")
+    var certificate: String?
+    @Option(name: .customLong("tlskey"), help: "Key of the certificate (PEM)")
+    var key: String?
+    @Option(name: .customLong("tlscacert"), help: "Let only clients in that have a certificate of this authority (PEM)")
+    var authority: String?
+    @Option(name: .customLong("htpasswd"), help: "File of accounts, made by htpasswd -B; without it there are none")
+    var passwords: String?
+    @Option(
+        name: .customLong("anonymous-pull"),
+        help: "Let anybody pull from this repository and those below it; * for all (repeatable)")
+    var anonymousPull: [String] = []
+    @Flag(name: .customLong("read-only"), help: "Refuse pushes and deletes")
+    var isReadOnly = false
+
+    /// nil where clients speak plain HTTP.
+    func tls() throws -> ServerTLS? {
+        let (certificate, key) = (ServeOptions.value(certificate, "TLSCERT"), ServeOptions.value(key, "TLSKEY"))
+        guard let certificate, let key else {
+            guard certificate == nil, key == nil, ServeOptions.value(authority, "TLSCACERT") == nil else {
+                throw ServeOptions.Failure("TLS needs both --tlscert and --tlskey")
+            }
+            return nil
+        }
+        return try ServerTLS(
+            authority: ServeOptions.value(authority, "TLSCACERT"), certificate: certificate, key: key)
+    }
+
+    func authenticator(_ logger: Logger) throws -> Authenticator? {
+        guard let path = ServeOptions.value(passwords, "HTPASSWD") else { return nil }
+        return try Authenticator(passwordFile: path, logger: logger)
+    }
+
+    func policy() -> AccessPolicy {
+        var policy = AccessPolicy()
+        policy.isReadOnly = isReadOnly || ServeOptions.value(nil, "READ_ONLY") == "true"
+        policy.anonymousPull =
+            anonymousPull + (ServeOptions.value(nil, "ANONYMOUS_PULL") ?? "").split(separator: ",").map(String.init)
+        return policy
+    }
+}
+
+/// Takes a new certificate up when its files have been replaced.
+struct CertificateWatch: Sendable {
+    private static let interval = Duration.seconds(2)
+
+    let tls: ServerTLS
+    let logger: Logger
+
+    /// Runs until it is cancelled.
+    func run() async {
+        while (try? await Task.sleep(for: Self.interval)) != nil {
+            do throws(ListeningSocket.Failure) {
+                if try tls.reload() { logger.info("the certificate was read again") }
+            } catch {
+                // Half of it may be there: the one of before goes on, and it is tried again.
+                logger.error("\(error): the certificate of before stays")
+            }
+        }
+    }
+}
