@@ -39,7 +39,7 @@ package struct HostFacts: Sendable {
         cgroupVersion = Files.exists("/sys/fs/cgroup/cgroup.controllers") ? "2" : "1"
         storageDriver = driver
         driverStatus = [
-            ("Layer format", driver == "erofs" ? "tar with EROFS index" : "directory"),
+            ("Layer format", driver.hasPrefix("erofs") ? "tar with EROFS index" : "directory"),
             ("Writable layers", "overlayfs"),
         ]
         var options = ["name=seccomp,profile=builtin"]

@@ -175,14 +175,9 @@ static void attach_root(int mount_fd) {
     root_fd = mount_fd;
 }
 
-static bool overlay_by_layers(int fd, const struct lp_op *op) {
-    for (uint32_t i = 0; i < op->list_count; i++)
-        if (syscall(SYS_fsconfig, fd, FSCONFIG_SET_STRING, "lowerdir+", plan_item(op, i), 0) != 0) return false;
-    return true;
-}
-
-// Before Linux 6.5: all lower directories in one option, with `:` and `\` escaped.
-static void overlay_by_list(int fd, const struct lp_op *op) {
+// All in one option, with `:` and `\` escaped. Not one option each (lowerdir+): a kernel before Linux 6.5 takes those and
+// refuses the mount as a whole.
+static void set_lower_directories(int fd, const struct lp_op *op) {
     static char list[65536];
     size_t count = 0;
     for (uint32_t i = 0; i < op->list_count; i++) {
@@ -200,10 +195,7 @@ static void overlay_by_list(int fd, const struct lp_op *op) {
 void op_root_overlay(const struct lp_op *op) {
     int fd = open_file_system("overlay");
     set_option(fd, "source", "overlay");
-    if (!overlay_by_layers(fd, op)) {
-        if (errno != EINVAL) child_fail(errno, LP_FAIL_ERRNO, "lowerdir+");
-        overlay_by_list(fd, op);
-    }
+    set_lower_directories(fd, op);
     // Whatever the kernel was built with: a commit reads the upper directory, and these would put marks of their own into it.
     set_option(fd, "redirect_dir", "off");
     set_option(fd, "metacopy", "off");
@@ -322,16 +314,16 @@ void op_symlink(const struct lp_op *op) {
 
 // ---- hidden and read-only paths ----
 
+// The first to be hidden gets the mount itself: before Linux 6.15 only what is attached somewhere can be cloned.
 static int hiding_directory(void) {
-    if (hidden_directory < 0) {
-        int fd = open_file_system("tmpfs");
-        set_option(fd, "source", "tmpfs");
-        set_option(fd, "size", "0");
-        set_option(fd, "nr_inodes", "1");
-        hidden_directory = create_mount(
-            fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, "tmpfs");
-    }
-    return sys_open_tree(hidden_directory, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    if (hidden_directory >= 0) return sys_open_tree(hidden_directory, "", AT_EMPTY_PATH | OPEN_TREE_CLONE);
+    int fd = open_file_system("tmpfs");
+    set_option(fd, "source", "tmpfs");
+    set_option(fd, "size", "0");
+    set_option(fd, "nr_inodes", "1");
+    hidden_directory =
+        create_mount(fd, MOUNT_ATTR_RDONLY | MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC, "tmpfs");
+    return hidden_directory;
 }
 
 static int hiding_file(void) {
@@ -353,7 +345,7 @@ void op_mask(const struct lp_op *op) {
     int cover = S_ISDIR(status.st_mode) ? hiding_directory() : hiding_file();
     if (cover < 0) child_fail(errno, LP_FAIL_ERRNO, path);
     attach(cover, target, path);
-    close(cover);
+    if (cover != hidden_directory) close(cover);
 }
 
 void op_read_only(const struct lp_op *op) {

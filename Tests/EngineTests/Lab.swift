@@ -9,6 +9,9 @@ final class Lab: Sendable {
     static let binaries =
         ProcessInfo.processInfo.environment["DOCKER_SWIFT_BINARIES"] ?? root.appending(path: ".build/debug").path
 
+    /// True where all controllers are in one tree of version 2.
+    static let hasUnifiedControllers = FileManager.default.fileExists(atPath: "/sys/fs/cgroup/cgroup.controllers")
+
     let directory: String
     let registry: String
     /// Where the daemon keeps its state.

@@ -71,7 +71,10 @@ extension Container: FileTree {
         return try OutgoingStream.producing { writer in
             // The writable layer as the upper of two lowers: what the container mounted is not in it, and nothing is written.
             let overlay = try FilesystemContext("overlay")
-            for layer in [upper, lower] { try overlay.set("lowerdir+", layer) }
+            // By descriptors: an option has no room for two long paths, and before Linux 6.5 the layers are one option.
+            let writable = try OwnedFD.open(upper, NodeAccess.handleOfDirectory)
+            let image = try OwnedFD.open(lower, NodeAccess.handleOfDirectory)
+            try overlay.set("lowerdir", "/proc/self/fd/\(writable.raw):/proc/self/fd/\(image.raw)")
             try FileTreeArchive(root: try overlay.detached()).export(sink: PipeSink.to(writer.raw))
         }
     }
