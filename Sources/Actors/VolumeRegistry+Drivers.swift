@@ -108,7 +108,21 @@ extension VolumeRegistry {
         var record = volumes[name]
         if record == nil { record = try await holding(name) { try await known(name) } }
         guard let record else { throw EngineError.noSuchVolume(name) }
-        return record.driver == Self.local ? VolumeView(record) : try await view(record)
+        return record.driver == Self.local ? await localView(record) : try await view(record)
+    }
+
+    /// With what holds it to its size, for a volume that has one.
+    private func localView(_ record: VolumeRecord) async -> VolumeView {
+        var view = VolumeView(record)
+        guard record.options["size"] != nil, let volume = try? VolumeName(record.name) else { return view }
+        let disk = disk
+        switch await BlockingPool.shared.run({ disk.sizeLimit(of: volume) }) {
+        case .projectQuota(let project):
+            view.status = ["SizeLimit": .string("project quota"), "Project": .integer(Int64(project))]
+        case .fileSystem: view.status = ["SizeLimit": .string("file system of its own")]
+        case nil: break
+        }
+        return view
     }
 
     /// The volume `name`, if need be of whichever driver has it. For who holds the name.

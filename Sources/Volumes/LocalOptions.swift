@@ -14,13 +14,13 @@ package struct LocalOptions: Sendable, Hashable {
     }
 
     package var mount: Mount?
-    /// Bytes the volume may hold: it lives in a file system of its own then.
+    /// Bytes the volume may hold: the file system it is in sees to that or, where that cannot, one of its own.
     package var size: Int64?
     package var uid: UInt32?
     package var gid: UInt32?
     package var mode: UInt16?
 
-    /// Whether the volume's directory is mounted over while containers use it.
+    /// Whether the volume's directory may be mounted over while containers use it.
     package var isMounted: Bool { mount != nil || size != nil }
 
     /// A file system smaller than this holds nothing but itself.

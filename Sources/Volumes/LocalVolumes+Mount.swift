@@ -7,7 +7,7 @@ extension LocalVolumes {
     private static let blockBytes: UInt32 = 512
 
     /// The file that holds the file system of a volume with a size.
-    private func imagePath(of name: VolumeName) -> String { "\(directory)/\(name)/size.img" }
+    func imagePath(of name: VolumeName) -> String { "\(directory)/\(name)/size.img" }
 
     /// Whether something is mounted at the volume's directory.
     package func isMounted(_ name: VolumeName) throws(VolumeError) -> Bool {
@@ -35,6 +35,10 @@ extension LocalVolumes {
         do throws(VolumeError) {
             if let mount = options.mount {
                 try Self.mount(mount, at: target)
+            } else if let size = options.size, !Files.exists(imagePath(of: name)) {
+                try VolumeError.wrapping("holding it to \(size) bytes") { () throws(SystemError) in
+                    try checkLimit(of: name, size)
+                }
             } else {
                 let image = imagePath(of: name)
                 try VolumeError.wrapping("mount \(image):\(target)") { () throws(SystemError) in
@@ -88,9 +92,20 @@ extension LocalVolumes {
         }
     }
 
-    /// Makes the file system of a volume with a size in the volume's directory, and its root as the options say.
-    func makeImage(in staging: String, _ options: LocalOptions) throws(VolumeError) {
+    /// Holds a volume with a size to it: by the file system it is in or, where that cannot, by one of its own.
+    func limitSize(in staging: String, _ options: LocalOptions) throws(VolumeError) {
         guard let size = options.size else { return }
+        let isLimited = try VolumeError.wrapping("creating a volume in \(directory)") { () throws(SystemError) in
+            let data = try OwnedFD.open(staging + "/_data", O_RDONLY | O_DIRECTORY)
+            guard Self.limitByProject(data, to: size) else { return false }
+            try data.sync()
+            return true
+        }
+        if !isLimited { try makeImage(in: staging, options, size) }
+    }
+
+    /// Makes the file system of a volume with a size in the volume's directory, and its root as the options say.
+    private func makeImage(in staging: String, _ options: LocalOptions, _ size: Int64) throws(VolumeError) {
         let image = staging + "/size.img"
         guard let program = Self.mkfs.first(where: Files.exists) else {
             throw VolumeError(.system, "option size needs mkfs.ext4: install e2fsprogs")

@@ -173,7 +173,8 @@ package struct LocalVolumes: Sendable {
 
     private func discard(_ staging: [UInt8]) {
         // Best effort: `sweep` removes it at the next start.
-        try? Files.removeTree("\(directory)/\(NodeName.text(staging))")
+        guard let parent = try? OwnedFD.open(directory, O_RDONLY | O_DIRECTORY) else { return }
+        try? Self.removeVolume(staging, in: parent)
     }
 
     /// Makes what is in an empty volume's directory.
@@ -185,13 +186,13 @@ package struct LocalVolumes: Sendable {
             // Whatever the umask is.
             if let options { try Self.setOwner(data, options) } else { try data.setMode(0o755) }
         }
-        if let options { try makeImage(in: path, options) }
+        if let options { try limitSize(in: path, options) }
         try VolumeError.wrapping("syncing \(path)") { () throws(SystemError) in
             try OwnedFD.open(path, O_RDONLY | O_DIRECTORY).sync()
         }
     }
 
-    private static let dataName = Array("_data".utf8)
+    static let dataName = Array("_data".utf8)
 
     /// Removes a volume and its content. It is gone for good when this returns, even if removing the content takes longer.
     ///
@@ -211,7 +212,7 @@ package struct LocalVolumes: Sendable {
                 throw error
             }
             try parent.sync()
-            try parent.removeTree(staging)
+            try Self.removeVolume(staging, in: parent)
         }
     }
 
@@ -223,7 +224,7 @@ package struct LocalVolumes: Sendable {
             for name in try parent.names() {
                 if name.starts(with: Array(Self.stagingPrefix.utf8)) {
                     try Mounts.detach("\(directory)/\(NodeName.text(name))/_data")
-                    try parent.removeTree(name)
+                    try Self.removeVolume(name, in: parent)
                 } else if name.starts(with: Array(Self.fillingPrefix.utf8)) {
                     let volume = NodeName.text(Array(name.dropFirst(Self.fillingPrefix.utf8.count)))
                     if Files.exists("\(directory)/\(volume)/_data") {
@@ -242,6 +243,7 @@ package struct LocalVolumes: Sendable {
         if let bytes = imageUsage(of: name) { return bytes }
         return try VolumeError.wrapping("measuring volume \(name)") { () throws(SystemError) in
             let data = try OwnedFD.open(dataPath(of: name), O_RDONLY | O_DIRECTORY | O_NOFOLLOW)
+            if let bytes = projectUsage(of: data) { return bytes }
             var tree = try TreeWalk(data)
             var seen: Set<NodeStatus.Identity> = []
             var total: Int64 = 0
@@ -294,7 +296,12 @@ package struct LocalVolumes: Sendable {
             let staging = Self.stagingName()
             do throws(SystemError) {
                 try parent.makeDirectory(staging, mode: 0o700)
-                try TreeCopy.copy(from: source, to: try parent.open(node: staging, NodeAccess.directory))
+                let copy = try parent.open(node: staging, NodeAccess.directory)
+                // What takes the place of a limited directory is as limited.
+                let project = ProjectQuota.project(of: data)
+                if project != 0 { try ProjectQuota.set(project, of: copy) }
+                try TreeCopy.copy(from: source, to: copy)
+                try Self.checkRoom(in: copy)
                 if !inUse { try parent.rename(staging, to: Self.dataName, in: volume, replaces: true) }
             } catch {
                 // Best effort: `sweep` removes it at the next start.

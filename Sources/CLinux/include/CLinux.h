@@ -11,5 +11,6 @@
 #include "isolation.h"
 #include "sys.h"
 #include "nodes.h"
+#include "quota.h"
 
 #endif
