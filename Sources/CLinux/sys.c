@@ -7,6 +7,7 @@
 #include <linux/filter.h>
 #include <linux/openat2.h>
 #include <malloc.h>
+#include <poll.h>
 #include <linux/mount.h>
 #include <signal.h>
 #include <spawn.h>
@@ -15,6 +16,7 @@
 #include <sys/ioctl.h>
 #include <stdio.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -49,6 +51,38 @@ int cl_move_mount(int from, const char *from_path, int to, const char *to_path, 
 int cl_mount_setattr(int dirfd, const char *path, unsigned flags, uint64_t set, uint64_t clear, uint64_t propagation) {
     struct mount_attr attr = {.attr_set = set, .attr_clr = clear, .propagation = propagation};
     return (int)syscall(SYS_mount_setattr, dirfd, path, flags, &attr, sizeof attr);
+}
+
+// How long a process that was killed may take to end.
+#define KILLED_MILLISECONDS 1000
+
+// A mount that cannot be killed leaves a process that nobody waits for; the kernel has none among what this is for.
+static int end_of(pid_t pid, int milliseconds, int *status) {
+    int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+    struct pollfd process = {.fd = fd, .events = POLLIN};
+    int count = fd < 0 ? -1 : poll(&process, 1, milliseconds);
+    if (fd >= 0) close(fd);
+    return count > 0 ? (int)waitpid(pid, status, 0) : 0;
+}
+
+int cl_mount_within(
+    const char *source, const char *target, const char *type, unsigned long flags, const char *data, int milliseconds) {
+    pid_t pid = _Fork();
+    if (pid < 0) return -1;
+    if (pid == 0) {
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        close_range(0, ~0U, 0);
+        _exit(mount(source, target, type, flags, data) == 0 ? 0 : errno);
+    }
+    int status;
+    if (end_of(pid, milliseconds, &status) <= 0) {
+        kill(pid, SIGKILL);
+        end_of(pid, KILLED_MILLISECONDS, &status);
+        errno = ETIMEDOUT;
+        return -1;
+    }
+    errno = WIFEXITED(status) ? WEXITSTATUS(status) : EINTR;
+    return errno == 0 ? 0 : -1;
 }
 
 ssize_t cl_pread_now(int fd, void *bytes, size_t count, int64_t offset) {

@@ -45,6 +45,19 @@ package struct FilesystemContext: ~Copyable {
 
 /// Mounted file systems, by path.
 package enum Mounts {
+    /// mount(2) that may wait for another machine, and is given up after `milliseconds`.
+    ///
+    /// - Throws: `SystemError`; ETIMEDOUT when it was given up, and nothing is mounted.
+    package static func mount(
+        _ device: String, at target: String, type: String, flags: UInt, data: String, within milliseconds: Int32
+    ) throws(SystemError) {
+        guard cl_mount_within(device, target, type, flags, data, milliseconds) != 0 else { return }
+        let error = SystemError("mount", errno, target)
+        // Had it been done just before: then it is to go again. Nothing there is no error.
+        if error.code == ETIMEDOUT { try? detach(target) }
+        throw error
+    }
+
     /// Detaches what is mounted at `path` (umount2(2)); it ends when the last user of it does. No mount there is no
     /// error.
     package static func detach(_ path: String) throws(SystemError) {

@@ -121,11 +121,14 @@ extension LocalOptions.Mount {
         return result
     }()
 
+    /// True when another machine has the files.
+    var isRemote: Bool { type.hasPrefix("nfs") || type == "cifs" }
+
     /// The data with the number in place of a server's name: the kernel asks no name server.
     ///
     /// - Throws: `VolumeError` when the name has no address. Blocks.
     func resolvedData() throws(VolumeError) -> String {
-        guard type.hasPrefix("nfs") || type == "cifs" else { return data }
+        guard isRemote else { return data }
         var parts: [String] = []
         for part in data.split(separator: ",").map(String.init) {
             let name = part.hasPrefix("addr=") ? String(part.dropFirst(5)) : ""

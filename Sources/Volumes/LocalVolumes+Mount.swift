@@ -5,6 +5,11 @@ import Kernel
 extension LocalVolumes {
     private static let mkfs = ["/sbin/mkfs.ext4", "/usr/sbin/mkfs.ext4"]
     private static let blockBytes: UInt32 = 512
+    /// What the least file system takes on disk.
+    private static let imageBytesMin: UInt64 = 1 << 20
+    /// How long a server of files may take to answer. TCP alone repeats for two minutes, NFS for ever: longer than who waits
+    /// for a container; and whatever else is to be done with the volume waits too.
+    private static let serverMilliseconds: Int32 = 60_000
 
     /// The file that holds the file system of a volume with a size.
     func imagePath(of name: VolumeName) -> String { "\(directory)/\(name)/size.img" }
@@ -28,7 +33,7 @@ extension LocalVolumes {
 
     /// Mounts what the options say at the volume's directory; one that is mounted is left as it is.
     ///
-    /// - Throws: `VolumeError` in Docker's words. May block as long as the file system's server does not answer.
+    /// - Throws: `VolumeError` in Docker's words. Blocks, a minute at most, while the file system's server does not answer.
     package func mount(_ name: VolumeName, _ options: LocalOptions) throws(VolumeError) {
         guard options.isMounted, !(try isMounted(name)) else { return }
         let target = dataPath(of: name)
@@ -59,9 +64,15 @@ extension LocalVolumes {
             "mount \(mount.device):\(target), flags: 0x\(String(mount.flags, radix: 16))"
             + (data.isEmpty ? "" : ", data: \(data)")
         func call(_ flags: UInt) throws(VolumeError) {
-            guard Glibc.mount(mount.device, target, mount.type, flags, data) != 0 else { return }
-            let error = SystemError("mount")
-            throw VolumeError(.system, "\(text): \(error.reason)", cause: error)
+            do throws(SystemError) {
+                if mount.isRemote {
+                    try Mounts.mount(
+                        mount.device, at: target, type: mount.type, flags: flags, data: data, within: serverMilliseconds
+                    )
+                } else {
+                    try checked("mount") { Glibc.mount(mount.device, target, mount.type, flags, data) }
+                }
+            } catch { throw VolumeError(.system, "\(text): \(error.reason)", cause: error) }
         }
         try call(mount.flags)
         let rest = mount.flags & ~(UInt(MS_BIND) | UInt(MS_REC))
@@ -118,7 +129,13 @@ extension LocalVolumes {
             let pid = try Spawn.run(program, arguments, descriptors: [null.raw, null.raw, null.raw])
             var status: CInt = 0
             try checked("waitpid") { waitpid(pid, &status, 0) }
-            guard status == 0 else { throw SystemError("mkfs.ext4", EINVAL, image) }
+            guard status == 0 else {
+                // It tells why in words only; hardly ever is it anything but room.
+                var room = statvfs()
+                let isFull =
+                    fstatvfs(file.raw, &room) == 0 && UInt64(room.f_bavail) * UInt64(room.f_frsize) < Self.imageBytesMin
+                throw SystemError("mkfs.ext4", isFull ? ENOSPC : EINVAL, image)
+            }
             try file.sync()
             try Self.mountImage(image, at: staging + "/_data")
             defer { try? Mounts.detach(staging + "/_data") }

@@ -188,6 +188,39 @@ final class FullDataRootTests {
         try expectHealth(daemon)
     }
 
+    @Test func `what a first use copies into a volume fits as a whole, or the volume stays empty`() throws {
+        let daemon = lab.daemonPID
+        try lab.makeImage(
+            "seeded",
+            """
+            mkdir seed; for i in $(seq 300); do head -c 8000 /dev/urandom > seed/$i; done
+            head -c 8000000 /dev/urandom > seed/large
+            """)
+        #expect(try lab.docker("volume", "create", ["data"]).code == 0)
+        let line = ["--network", "none", "seeded", "sh", "-c", "ls /seed | busybox wc -l; busybox wc -c < /seed/large"]
+        // What the copy fails at: its directory, its files, the large one.
+        for spare in [0, 200_000, 1_500_000, 6_000_000] {
+            let filler = disk.mount + "/filler"
+            _ = try Lab.run(
+                "/bin/dd", ["if=/dev/zero", "of=\(filler)", "bs=4096", "count=\((try disk.free() - spare) / 4096)"])
+            for volume in ["data:/seed", "/seed"] {
+                let refused = try lab.docker("run", "--rm", ["-v", volume] + line)
+                #expect(refused.code == 125, "\(spare): \(refused)")
+                #expect(refused.err.contains("no space left on device"), "\(spare): \(refused.err)")
+            }
+            let sized = try lab.docker("volume", "create", ["-o", "size=16m", "sized"])
+            #expect(sized.code == 0 || sized.err.contains("no space left on device"), "\(spare): \(sized.err)")
+            if sized.code == 0 { try lab.docker("volume", "rm", ["sized"]) }
+            #expect(try lab.docker("volume", "ls", "-q").text == "data")
+            #expect(try lab.docker("ps", "-aq").text.isEmpty)
+            #expect(try lab.names("volumes") == ["data"] && lab.names("volumes/data/_data").isEmpty)
+            #expect(try String(contentsOfFile: "/proc/self/mountinfo", encoding: .utf8).contains("volumes/") == false)
+            try FileManager.default.removeItem(atPath: filler)
+        }
+        #expect(lab.daemonPID == daemon)
+        #expect(try lab.docker("run", "--rm", ["-v", "data:/seed"] + line).out == "301\n8000000\n")
+    }
+
     @Test func `a volume that fills the disk can be removed again`() throws {
         let daemon = lab.daemonPID
         try expectHealth(daemon)

@@ -59,6 +59,9 @@ int cl_socket_pair(int ends[2]);  // socketpair(2), unix stream, close-on-exec
 int cl_pipe(int ends[2]);  // pipe2(2), close-on-exec
 // The reading end of a pipe (close-on-exec) that gets a byte whenever one of the signals arrives. Once in a process.
 int cl_signal_pipe(const int *signals, int count);
+// mount(2) by a process of its own, which is killed after `milliseconds`: ETIMEDOUT then. It may have mounted at the last moment.
+int cl_mount_within(
+    const char *source, const char *target, const char *type, unsigned long flags, const char *data, int milliseconds);
 int cl_setns(int fd, int type);
 int cl_unshare(int flags);
 // A netlink(7) socket no longer receives what the socket numbered `port` has caused (SO_ATTACH_FILTER).
