@@ -17,7 +17,7 @@ class Lab:
         for engine in self.engines:
             engine.end()
         # What the daemons keep mounted for images, too.
-        subprocess.run(f"grep -o '{self.base}[^ ]*' /proc/self/mounts | sort -ru | xargs -r -n1 umount -l", shell=True, check=False)
+        subprocess.run(f"grep -o '{self.base}[^ ]*' /proc/self/mounts | sort -ru | xargs -r -n1 umount -l 2> /dev/null", shell=True, check=False)
         shutil.rmtree(self.base, ignore_errors=True)
 
     def disk(self, kind, gib):

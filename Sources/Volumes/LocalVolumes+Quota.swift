@@ -1,5 +1,5 @@
 import Glibc
-package import Kernel
+import Kernel
 
 /// Volumes whose size the file system itself holds: plain directories in a project of their own. The project's number is in
 /// the directory, its limit in the file system, so that nothing else has to be stored, or can be lost.
