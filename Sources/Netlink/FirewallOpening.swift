@@ -1,7 +1,6 @@
 /// The packet rules of a host, or why there are none, and its published ports. Made in the host's namespace.
-// @unchecked Sendable: made on the thread of `HostNetworks`, which alone uses it; its way through the actor's initializer
-// is the only crossing, and nothing keeps it on the other side.
-struct FirewallOpening: @unchecked Sendable {
+/// Its way through the initializer of `HostNetworks` is the only crossing, and nothing keeps it on the other side.
+struct FirewallOpening: @unchecked Sendable {  // made and used on the thread of `HostNetworks` alone
     let firewall: Firewall?
     let failure: NetworkError?
     let ports = PortTable()

@@ -2,9 +2,7 @@ import Glibc
 import Kernel
 
 /// The interfaces of the host's namespace: bridges, and parents of macvlan interfaces.
-///
-/// `@unchecked Sendable`: made and used on the thread of ``HostNetworks``, and nowhere else.
-final class HostLinks: @unchecked Sendable {
+final class HostLinks: @unchecked Sendable {  // made and used on the thread of `HostNetworks` alone
     /// Written on every interface of ours, so that a later run of the same daemon knows it.
     let alias: String
     private var socket: NetlinkSocket

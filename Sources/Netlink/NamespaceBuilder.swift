@@ -8,9 +8,7 @@ struct PreparedNamespace: Sendable {
 }
 
 /// Makes and changes container namespaces on a thread of its own: a new one there never disturbs the owner of the networks.
-///
-/// `@unchecked Sendable`: `socket` is used on `thread` only.
-final class NamespaceBuilder: @unchecked Sendable {
+final class NamespaceBuilder: @unchecked Sendable {  // `socket` is used on `thread` only
     private let thread: NetworkThread
     /// Does what the kernel takes ten milliseconds and more for: removes interfaces, closes packet sockets.
     private let removals: NetworkThread

@@ -4,9 +4,8 @@ package import Kernel
 /// Page-aligned blocks of one size, mapped once and reused for as long as this object lives.
 ///
 /// Fresh memory is dear under virtualisation, and direct I/O wants alignment, so a pipeline maps its blocks at the start
-/// and passes their numbers around. `@unchecked Sendable`: the mapping never moves, and a block's bytes belong to whoever
-/// holds its number.
-package final class BlockMemory: @unchecked Sendable {
+/// and passes their numbers around. The mapping never moves.
+package final class BlockMemory: @unchecked Sendable {  // a block's bytes belong to whoever holds its number
     /// How many blocks there are.
     package let count: Int
     /// Bytes of one block; a multiple of ``alignment``.

@@ -13,8 +13,7 @@ final class FlowSweep: Sendable {
         var isIdle: Bool { published.isEmpty && removed.isEmpty && !isStopped }
     }
 
-    /// `@unchecked Sendable`: made on one thread and then used on the sweep's alone.
-    private final class Connections: @unchecked Sendable {
+    private final class Connections: @unchecked Sendable {  // made on one thread, then used on the sweep's alone
         var socket: NetlinkSocket
 
         init() throws(SystemError) { socket = try NetlinkSocket(.netfilter) }
