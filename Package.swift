@@ -111,7 +111,7 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryStore", "HTTP", "Kernel", "ServerProcess", log,
+                "RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -31,6 +31,8 @@ package struct RegistryAPI: Sendable {
     struct Call: Sendable {
         let request: Request
         let route: DistributionRoute
+        /// The account that the request is of.
+        let user: String?
 
         /// - Throws: ``Refusal`` NAME_INVALID.
         func repository() throws(Refusal) -> RepositoryName { try RepositoryName(route.name) }
@@ -142,7 +144,7 @@ package struct RegistryAPI: Sendable {
             response.headers.add("Allow", Self.allowed(route.kind))
             return response
         }
-        return try await handler(self, Call(request: request, route: route))
+        return try await handler(self, Call(request: request, route: route, user: user))
     }
 
     private static func allowed(_ kind: DistributionRoute.Kind) -> String {

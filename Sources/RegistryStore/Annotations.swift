@@ -9,6 +9,4 @@ enum Annotations {
     static func parse(_ text: String) throws -> [String: String] {
         try JSONDecoder().decode([String: String].self, from: Data(text.utf8))
     }
-
-    static func data(_ bytes: [UInt8]) -> Data { Data(bytes) }
 }

@@ -1,5 +1,4 @@
 import Glibc
-import GRDB
 package import Kernel
 package import OCI
 
@@ -10,9 +9,8 @@ extension RegistryStore {
     /// - Throws: ``Refusal`` BLOB_UNKNOWN.
     package nonisolated func blobSize(_ digest: Digest, in name: RepositoryName) async throws -> Int64 {
         let found = try await index.read { connection in
-            try Row.fetchOne(
-                connection, sql: Self.selectBlob, arguments: [digest.description, name.description]
-            ).map(FoundBlob.init)
+            try connection.row(Self.selectBlob, [.text(digest.description), .text(name.description)]).map(
+                FoundBlob.init)
         }
         guard let found else { throw Refusal.blobUnknown(digest) }
         // Not at each request: this one costs a sync.
@@ -30,13 +28,13 @@ extension RegistryStore {
 
     private struct FoundBlob: Sendable {
         let size: Int64
-        let uses: Int
+        let uses: Int64
         let touched: Int64
 
-        init(_ row: Row) {
-            size = row["size"]
-            uses = row["uses"]
-            touched = row["touched"]
+        init(_ row: SQLRow) throws {
+            size = try row.integer("size")
+            uses = try row.integer("uses")
+            touched = try row.integer("touched")
         }
     }
 
@@ -174,8 +172,8 @@ extension RegistryStore {
 }
 
 extension Change {
-    static func knows(_ digest: String, _ connection: Database) throws -> Bool {
-        try Bool.fetchOne(connection, sql: "SELECT TRUE FROM blobs WHERE digest = ?", arguments: [digest]) == true
+    static func knows(_ digest: String, _ connection: any SQLConnection) throws -> Bool {
+        try connection.isAny("SELECT 1 AS found FROM blobs WHERE digest = ?", [.text(digest)])
     }
 
     /// Marks the files of unknown blobs for removal; what is not named by a digest is left alone.
@@ -192,18 +190,17 @@ extension Change {
     /// One step of a collection.
     func collect(before oldest: Int64, countMax: Int) throws -> RegistryStore.Collected {
         var result = RegistryStore.Collected()
-        let links = try Row.fetchAll(
-            connection, sql: "SELECT repository, digest FROM links WHERE uses = 0 AND touched < ? LIMIT ?",
-            arguments: [oldest, countMax])
-        for link in links { try unlinkBlob(link["digest"], from: link["repository"]) }
+        let limit = SQLValue.integer(Int64(countMax))
+        let links = try connection.rows(
+            "SELECT repository, digest FROM links WHERE uses = 0 AND touched < ? LIMIT ?", [.integer(oldest), limit])
+        for link in links { try unlinkBlob(try link.text("digest"), from: try link.integer("repository")) }
         result.links = links.count
-        let blobs = try Row.fetchAll(
-            connection, sql: "SELECT digest, size FROM blobs WHERE links = 0 LIMIT ?", arguments: [countMax])
+        let blobs = try connection.rows("SELECT digest, size FROM blobs WHERE links = 0 LIMIT ?", [limit])
         for blob in blobs {
-            let text: String = blob["digest"]
-            try connection.execute(sql: "DELETE FROM blobs WHERE digest = ?", arguments: [text])
+            let text = try blob.text("digest")
+            try connection.execute("DELETE FROM blobs WHERE digest = ?", [.text(text)])
             effects.remove(folder.blob(try Digest(text)))
-            result.bytes += blob["size"]
+            result.bytes += try blob.integer("size")
         }
         result.blobs = blobs.count
         return result

@@ -1,5 +1,3 @@
-import FoundationEssentials
-import GRDB
 package import OCI
 
 extension RegistryStore {
@@ -45,12 +43,12 @@ extension RegistryStore {
         if let known = cache.find(reference, in: name) { return known }
         let generation = cache.generation
         let found = try await index.read { connection in
-            let row = try Row.fetchOne(
-                connection, sql: Self.select(reference), arguments: [reference.description, name.description])
+            let row = try connection.row(
+                Self.select(reference), [.text(reference.description), .text(name.description)])
             return try row.map { row in
                 StoredManifest(
-                    digest: try Digest(row["digest"] as String), mediaType: row["media_type"],
-                    body: Array(row["body"] as Data))
+                    digest: try Digest(try row.text("digest")), mediaType: try row.text("media_type"),
+                    body: try row.bytes("body"))
             }
         }
         guard let found else { throw Refusal.manifestUnknown(reference) }
@@ -110,14 +108,17 @@ extension RegistryStore {
     }
 
     /// Names of repositories that have a manifest.
-    package nonisolated func repositories(after last: String?, countMax: Int) async throws -> Page<String> {
+    package nonisolated func repositories(
+        after last: String?, countMax: Int, _ visibility: Visibility = .all
+    ) async throws -> Page<String> {
+        let seen = visibility.condition("name")
         let names = try await index.read { connection in
-            try String.fetchAll(
-                connection,
-                sql: """
-                    SELECT name FROM repositories WHERE name > ?
-                    AND EXISTS (SELECT TRUE FROM manifests WHERE repository = repositories.id) ORDER BY name LIMIT ?
-                    """, arguments: [last ?? "", countMax + 1])
+            try connection.rows(
+                """
+                SELECT name FROM repositories WHERE name > ? AND \(seen.sql)
+                AND EXISTS (SELECT 1 FROM manifests WHERE repository = repositories.id) ORDER BY name LIMIT ?
+                """, [.text(last ?? "")] + seen.arguments + [.integer(Int64(countMax) + 1)]
+            ).map { try $0.text("name") }
         }
         return Page(names, countMax: countMax)
     }
@@ -128,13 +129,13 @@ extension RegistryStore {
     ) async throws -> Page<String> {
         let tags: [String]? = try await index.read { connection in
             guard let repository = try Change.find(name, connection),
-                try Bool.fetchOne(
-                    connection, sql: "SELECT TRUE FROM manifests WHERE repository = ? LIMIT 1", arguments: [repository])
-                    == true
+                try connection.isAny(
+                    "SELECT 1 AS found FROM manifests WHERE repository = ? LIMIT 1", [.integer(repository)])
             else { return nil }
-            return try String.fetchAll(
-                connection, sql: "SELECT name FROM tags WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",
-                arguments: [repository, last ?? "", countMax + 1])
+            return try connection.rows(
+                "SELECT name FROM tags WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",
+                [.integer(repository), .text(last ?? ""), .integer(Int64(countMax) + 1)]
+            ).map { try $0.text("name") }
         }
         guard let tags else {
             throw Refusal(.nameUnknown, 404, "repository name not known to registry: \(name)")
@@ -155,22 +156,21 @@ extension RegistryStore {
     package nonisolated func referrers(
         of digest: Digest, in name: RepositoryName, artifactType: String?, after last: String?, countMax: Int
     ) async throws -> Page<Referrer> {
+        let filter = artifactType == nil ? "" : "AND artifact_type = ?"
         let found = try await index.read { connection in
-            try Row.fetchAll(
-                connection,
-                sql: """
-                    SELECT digest, media_type, length(body) AS size, artifact_type, annotations
-                    FROM repositories JOIN manifests ON manifests.repository = repositories.id
-                    WHERE name = ? AND subject = ? AND digest > ? AND (? IS NULL OR artifact_type = ?)
-                    ORDER BY digest LIMIT ?
-                    """,
-                arguments: [
-                    name.description, digest.description, last ?? "", artifactType, artifactType, countMax + 1,
-                ]
+            try connection.rows(
+                """
+                SELECT digest, media_type, length(body) AS size, artifact_type, annotations
+                FROM repositories JOIN manifests ON manifests.repository = repositories.id
+                WHERE name = ? AND subject = ? AND digest > ? \(filter) ORDER BY digest LIMIT ?
+                """,
+                [.text(name.description), .text(digest.description), .text(last ?? "")]
+                    + (artifactType.map { [.text($0)] } ?? []) + [.integer(Int64(countMax) + 1)]
             ).map { row in
                 Referrer(
-                    digest: try Digest(row["digest"] as String), mediaType: row["media_type"], size: row["size"],
-                    artifactType: row["artifact_type"], annotations: try Annotations.parse(row["annotations"]))
+                    digest: try Digest(try row.text("digest")), mediaType: try row.text("media_type"),
+                    size: try row.integer("size"), artifactType: try row.optionalText("artifact_type"),
+                    annotations: try Annotations.parse(try row.text("annotations")))
             }
         }
         return Page(found, countMax: countMax)

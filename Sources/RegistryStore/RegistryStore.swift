@@ -1,5 +1,4 @@
 import Glibc
-import GRDB
 import Kernel
 package import OCI
 
@@ -33,7 +32,7 @@ package actor RegistryStore {
 
     nonisolated let settings: Settings
     nonisolated let folder: StoreFolder
-    nonisolated let index: DatabasePool
+    nonisolated let index: any IndexDatabase
     nonisolated let cache = ManifestCache()
     nonisolated let writer: IndexWriter
     private let lock: OwnedFD
@@ -47,9 +46,7 @@ package actor RegistryStore {
         folder = StoreFolder(root: settings.root)
         try folder.make()
         lock = try folder.takeLock()
-        do { index = try RegistryIndex.open(folder.index) } catch let error as DatabaseError {
-            throw StoreFailure("cannot open \(folder.index): \(error)")
-        }
+        index = try SQLiteIndex(folder.index)
         writer = IndexWriter(index, folder, cache)
         sessions = try Self.leftUploads(folder)
     }

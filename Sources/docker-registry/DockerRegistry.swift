@@ -38,6 +38,8 @@ struct Serve: AsyncParsableCommand {
     var interval: String?
     @Option(name: .customLong("upload-expiry"), help: "Forget uploads without a request for this long; 24h by default")
     var uploadExpiry: String?
+    @Option(name: .customLong("config"), help: "File with everything that has no option of its own (JSON)")
+    var configurationFile: String?
     @OptionGroup var access: AccessOptions
     @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
     var debug = false
@@ -61,6 +63,7 @@ struct Serve: AsyncParsableCommand {
         settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
+        _ = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
         let authenticator = try access.authenticator(logger)

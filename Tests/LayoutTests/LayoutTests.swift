@@ -14,7 +14,7 @@ struct LayoutTests {
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
         "RegistryStore": ["OCI", "Kernel"], "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
-        "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "Kernel", "ServerProcess"],
+        "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess"],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",
         ],

@@ -48,6 +48,12 @@ package struct AccessPolicy: Sendable, Hashable {
         }
     }
 
+    /// Which repositories a list or a search tells of.
+    func visibility(isLoggedIn: Bool) -> Visibility {
+        guard hasAccounts, !isLoggedIn, !anonymousPull.contains("*") else { return .all }
+        return .only(anonymousPull.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 })
+    }
+
     private func isOpen(_ repository: String) -> Bool {
         anonymousPull.contains { prefix in
             prefix == "*" || repository == prefix || repository.hasPrefix(prefix.hasSuffix("/") ? prefix : prefix + "/")

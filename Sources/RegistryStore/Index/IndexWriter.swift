@@ -1,8 +1,9 @@
-import GRDB
+import Glibc
+import Kernel
 import OCI
 
-/// All changes of the index and of the folder of blobs, one after another on the writer's thread. Those that wait while one
-/// is being synced are committed together: a hundred pushes at once cost a few syncs, not a hundred.
+/// All changes of the index and of the folder of blobs, one after another. Those that wait while one is being synced are
+/// committed together: a hundred pushes at once cost a few syncs, not a hundred.
 ///
 /// Blobs come into their folder and leave it here alone, so that a blob that is collected and the same blob that is pushed
 /// cannot cross.
@@ -13,17 +14,25 @@ actor IndexWriter {
         let fail: @Sendable (any Error) -> Void
     }
 
+    /// What is to be done when a transaction is durable.
+    private struct Committed: Sendable {
+        let finishes: [@Sendable () -> Void]
+        let repositories: Set<RepositoryName>
+        /// Paths.
+        let removals: Set<String>
+    }
+
     /// Changes in one transaction: bounds how long the first of them waits for the last.
     private static let batchMax = 256
 
-    private let pool: DatabasePool
+    private let index: any IndexDatabase
     private let folder: StoreFolder
     private let cache: ManifestCache
     private var waiting: [Entry] = []
     private var isWriting = false
 
-    init(_ pool: DatabasePool, _ folder: StoreFolder, _ cache: ManifestCache) {
-        self.pool = pool
+    init(_ index: any IndexDatabase, _ folder: StoreFolder, _ cache: ManifestCache) {
+        self.index = index
         self.folder = folder
         self.cache = cache
     }
@@ -49,36 +58,32 @@ actor IndexWriter {
         while !waiting.isEmpty {
             let batch = Array(waiting.prefix(Self.batchMax))
             waiting.removeFirst(batch.count)
-            let (folder, cache) = (folder, cache)
             do {
-                let finishes = try await pool.writeWithoutTransaction { connection in
-                    try Self.commit(batch, connection, folder, cache)
-                }
-                for finish in finishes { finish() }
+                let committed = try await commit(batch)
+                cache.forget(committed.repositories)
+                await remove(committed.removals)
+                for finish in committed.finishes { finish() }
             } catch {
-                for entry in batch { entry.fail(Self.translated(error)) }
+                for entry in batch { entry.fail(error) }
             }
         }
         isWriting = false
     }
 
-    private static func commit(
-        _ batch: [Entry], _ connection: Database, _ folder: StoreFolder, _ cache: ManifestCache
-    ) throws -> [@Sendable () -> Void] {
-        let change = Change(connection, folder)
-        var finishes: [@Sendable () -> Void] = []
-        try connection.inTransaction {
-            finishes = batch.map { $0.apply(change) }
+    private func commit(_ batch: [Entry]) async throws -> Committed {
+        let folder = folder
+        return try await index.write { connection in
+            let change = Change(connection, folder)
+            let finishes = batch.map { $0.apply(change) }
             try change.effects.syncFolders(folder)
-            return .commit
+            return Committed(
+                finishes: finishes, repositories: change.effects.repositories, removals: change.effects.removals)
         }
-        cache.forget(change.effects.repositories)
-        change.effects.removeFiles()
-        return finishes
     }
 
-    private static func translated(_ error: any Error) -> any Error {
-        guard let error = error as? DatabaseError, error.resultCode == .SQLITE_FULL else { return error }
-        return Refusal(.unknown, 507, "no space left on device: the registry's index cannot grow")
+    /// Before the next change, which may bring the same file. One that stays is found by the sweep of the next start.
+    private func remove(_ paths: Set<String>) async {
+        guard !paths.isEmpty else { return }
+        await BlockingPool.shared.run { for path in paths { unlink(path) } }
     }
 }

@@ -1,0 +1,197 @@
+import Glibc
+import Kernel
+import OCI
+
+/// The statements of one change, inside the writer's transaction.
+struct Change {
+    let connection: any SQLConnection
+    let folder: StoreFolder
+    let effects = Effects()
+
+    init(_ connection: any SQLConnection, _ folder: StoreFolder) {
+        self.connection = connection
+        self.folder = folder
+    }
+
+    /// What a transaction does beside the database, as far as it can be undone: used on the transaction's thread alone.
+    final class Effects {
+        private struct State {
+            var changedFolders: Set<Digest.Algorithm> = []
+            var removals: Set<String> = []
+        }
+        private var state = State()
+        /// Whose manifests or tags have changed. What a change that was undone adds does no harm.
+        private(set) var repositories: Set<RepositoryName> = []
+
+        func touch(_ repository: RepositoryName) { repositories.insert(repository) }
+
+        /// A file came to be.
+        func added(_ path: String, _ algorithm: Digest.Algorithm) {
+            state.changedFolders.insert(algorithm)
+            // The same blob may have been collected in this transaction.
+            state.removals.remove(path)
+        }
+
+        /// A file is not needed when the transaction has been committed.
+        func remove(_ path: String) { state.removals.insert(path) }
+
+        func undoingFailure<Value>(_ body: () throws -> Value) throws -> Value {
+            let before = state
+            do { return try body() } catch {
+                state.removals = before.removals
+                throw error
+            }
+        }
+
+        func syncFolders(_ folder: StoreFolder) throws {
+            for algorithm in state.changedFolders { try Files.syncDirectory(of: folder.blobs(algorithm) + "/") }
+        }
+
+        /// Paths of files that nobody needs once the transaction is durable.
+        var removals: Set<String> { state.removals }
+    }
+
+    /// Runs `body` so that nothing of it stays when it throws.
+    func undoingFailure<Value>(_ body: (Change) throws -> Value) throws -> Value {
+        try connection.savepoint { try effects.undoingFailure { try body(self) } }
+    }
+
+    // MARK: Repositories and blobs
+
+    func repository(_ name: RepositoryName) throws -> Int64 {
+        if let id = try Self.find(name, connection) { return id }
+        let row = try connection.row(
+            "INSERT INTO repositories (name) VALUES (?) RETURNING id", [.text(name.description)])
+        guard let row else { throw StoreFailure("the index gave \(name) no number") }
+        return try row.integer("id")
+    }
+
+    static func find(_ name: RepositoryName, _ connection: any SQLConnection) throws -> Int64? {
+        try connection.row("SELECT id FROM repositories WHERE name = ?", [.text(name.description)])?.integer("id")
+    }
+
+    /// Takes the file at `path`, whose bytes are durable and have that digest, as a blob.
+    func addBlob(_ digest: Digest, size: Int64, from path: String) throws {
+        if try Self.knows(digest.description, connection) { return effects.remove(path) }
+        let target = folder.blob(digest)
+        try checked("rename", target) { rename(path, target) }
+        effects.added(target, digest.algorithm)
+        try connection.execute(
+            "INSERT INTO blobs (digest, size, links) VALUES (?, ?, 0)", [.text(digest.description), .integer(size)])
+    }
+
+    /// Makes a blob part of a repository, or fresh again when it is.
+    func link(_ digest: Digest, to repository: Int64, now: Int64) throws {
+        let text = SQLValue.text(digest.description)
+        let known = try connection.execute(
+            "UPDATE links SET touched = ? WHERE repository = ? AND digest = ?",
+            [.integer(now), .integer(repository), text])
+        guard known == 0 else { return }
+        try connection.execute(
+            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
+            [.integer(repository), text, .integer(now)])
+        try connection.execute("UPDATE blobs SET links = links + 1 WHERE digest = ?", [text])
+    }
+
+    func unlinkBlob(_ digest: String, from repository: Int64) throws {
+        let known = try connection.execute(
+            "DELETE FROM links WHERE repository = ? AND digest = ?", [.integer(repository), .text(digest)])
+        guard known > 0 else { return }
+        try connection.execute("UPDATE blobs SET links = links - 1 WHERE digest = ?", [.text(digest)])
+    }
+
+    /// How many manifests of the repository name the blob; nil when it has no such blob.
+    func uses(_ digest: Digest, in repository: Int64) throws -> Int64? {
+        try connection.row(
+            "SELECT uses FROM links WHERE repository = ? AND digest = ?",
+            [.integer(repository), .text(digest.description)]
+        )?.integer("uses")
+    }
+
+    // MARK: Manifests and tags
+
+    func addManifest(_ manifest: StoredManifest, _ document: ManifestDocument, to repository: Int64, now: Int64) throws
+    {
+        let digest = SQLValue.text(manifest.digest.description)
+        guard try !hasManifest(manifest.digest, in: repository) else { return }
+        try requireMembers(of: document, in: repository)
+        try connection.execute(
+            """
+            INSERT INTO manifests (repository, digest, media_type, artifact_type, subject, annotations, body, pushed)
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?)
+            """,
+            [
+                .integer(repository), digest, .text(manifest.mediaType), .text(document.artifactType),
+                .text(document.subject?.description), .text(try Annotations.text(document.annotations)),
+                .bytes(manifest.body), .integer(now),
+            ])
+        for blob in Set((document.blobs + document.foreignBlobs).map(\.digest.description)) {
+            let known = try connection.execute(
+                "UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest = ?",
+                [.integer(repository), .text(blob)])
+            // A layer that is kept elsewhere.
+            guard known > 0 else { continue }
+            try connection.execute(
+                "INSERT INTO members (repository, manifest, digest) VALUES (?, ?, ?)",
+                [.integer(repository), digest, .text(blob)])
+        }
+    }
+
+    func hasManifest(_ digest: Digest, in repository: Int64) throws -> Bool {
+        try connection.isAny(
+            "SELECT 1 AS found FROM manifests WHERE repository = ? AND digest = ?",
+            [.integer(repository), .text(digest.description)])
+    }
+
+    private func requireMembers(of document: ManifestDocument, in repository: Int64) throws {
+        for blob in document.blobs {
+            let size = try connection.row(
+                "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ?",
+                [.integer(repository), .text(blob.digest.description)]
+            )?.integer("size")
+            guard let size else {
+                throw Refusal(.manifestBlobUnknown, 400, "blob unknown to registry: \(blob.digest): push it first")
+            }
+            guard size == blob.size else {
+                throw Refusal(
+                    .sizeInvalid, 400,
+                    "manifest invalid: \(blob.digest) has \(size) bytes, the manifest says \(blob.size)")
+            }
+        }
+        for member in document.manifests where try !hasManifest(member.digest, in: repository) {
+            throw Refusal(.manifestBlobUnknown, 400, "manifest unknown to registry: \(member.digest): push it first")
+        }
+    }
+
+    func setTag(_ tag: String, to digest: Digest, in repository: Int64, now: Int64) throws {
+        try connection.execute(
+            """
+            INSERT INTO tags (repository, name, digest, pushed) VALUES (?, ?, ?, ?)
+            ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest, pushed = excluded.pushed
+            """, [.integer(repository), .text(tag), .text(digest.description), .integer(now)])
+    }
+
+    /// - Returns: false when there was none.
+    func removeTag(_ tag: String, from repository: Int64) throws -> Bool {
+        try connection.execute(
+            "DELETE FROM tags WHERE repository = ? AND name = ?", [.integer(repository), .text(tag)]) > 0
+    }
+
+    /// Removes a manifest with its tags; its blobs become garbage when nothing else names them.
+    ///
+    /// - Returns: false when there was none.
+    func removeManifest(_ digest: Digest, from repository: Int64, now: Int64) throws -> Bool {
+        let key: [SQLValue] = [.integer(repository), .text(digest.description)]
+        guard try connection.execute("DELETE FROM manifests WHERE repository = ? AND digest = ?", key) > 0 else {
+            return false
+        }
+        try connection.execute(
+            """
+            UPDATE links SET uses = uses - 1, touched = ? WHERE repository = ? AND digest IN
+            (SELECT digest FROM members WHERE repository = ? AND manifest = ?)
+            """, [.integer(now), .integer(repository)] + key)
+        try connection.execute("DELETE FROM members WHERE repository = ? AND manifest = ?", key)
+        try connection.execute("DELETE FROM tags WHERE repository = ? AND digest = ?", key)
+        return true
+    }
+}

@@ -1,0 +1,66 @@
+/// The tables of the index, and how they came to be.
+enum Schema {
+    /// One change of the tables. What has been released is never changed: another follows.
+    struct Step: Sendable {
+        let sqlite: String
+        let postgres: String
+
+        func sql(_ dialect: SQLDialect) -> String { dialect == .sqlite ? sqlite : postgres }
+    }
+
+    /// An index says how many of them it has.
+    static let steps: [Step] = [content]
+
+    /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
+    /// blob, `links` in how many repositories it is. What has none is found without a look at the rest.
+    private static let content = Step(
+        sqlite: """
+            CREATE TABLE repositories (id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE);
+            CREATE TABLE blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, links INTEGER NOT NULL) WITHOUT ROWID;
+            CREATE INDEX blobs_unlinked ON blobs (digest) WHERE links = 0;
+            CREATE TABLE links (
+                repository INTEGER NOT NULL, digest TEXT NOT NULL, uses INTEGER NOT NULL, touched INTEGER NOT NULL,
+                PRIMARY KEY (repository, digest)) WITHOUT ROWID;
+            CREATE INDEX links_unused ON links (touched) WHERE uses = 0;
+            CREATE TABLE manifests (
+                repository INTEGER NOT NULL, digest TEXT NOT NULL, media_type TEXT NOT NULL, artifact_type TEXT,
+                subject TEXT, annotations TEXT NOT NULL, body BLOB NOT NULL, pushed INTEGER NOT NULL,
+                UNIQUE (repository, digest));
+            CREATE INDEX manifests_subject ON manifests (repository, subject, digest) WHERE subject IS NOT NULL;
+            CREATE TABLE members (
+                repository INTEGER NOT NULL, manifest TEXT NOT NULL, digest TEXT NOT NULL,
+                PRIMARY KEY (repository, manifest, digest)) WITHOUT ROWID;
+            CREATE TABLE tags (
+                repository INTEGER NOT NULL, name TEXT NOT NULL, digest TEXT NOT NULL, pushed INTEGER NOT NULL,
+                PRIMARY KEY (repository, name)) WITHOUT ROWID;
+            CREATE INDEX tags_digest ON tags (repository, digest);
+            """,
+        postgres: """
+            CREATE TABLE repositories (
+                id BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, name TEXT COLLATE "C" NOT NULL UNIQUE);
+            CREATE TABLE blobs (digest TEXT COLLATE "C" PRIMARY KEY, size BIGINT NOT NULL, links BIGINT NOT NULL);
+            CREATE INDEX blobs_unlinked ON blobs (digest) WHERE links = 0;
+            CREATE TABLE links (
+                repository BIGINT NOT NULL, digest TEXT COLLATE "C" NOT NULL, uses BIGINT NOT NULL,
+                touched BIGINT NOT NULL, PRIMARY KEY (repository, digest));
+            CREATE INDEX links_unused ON links (touched) WHERE uses = 0;
+            CREATE TABLE manifests (
+                repository BIGINT NOT NULL, digest TEXT COLLATE "C" NOT NULL, media_type TEXT NOT NULL,
+                artifact_type TEXT, subject TEXT, annotations TEXT NOT NULL, body BYTEA NOT NULL,
+                pushed BIGINT NOT NULL, PRIMARY KEY (repository, digest));
+            CREATE INDEX manifests_subject ON manifests (repository, subject, digest) WHERE subject IS NOT NULL;
+            CREATE TABLE members (
+                repository BIGINT NOT NULL, manifest TEXT NOT NULL, digest TEXT NOT NULL,
+                PRIMARY KEY (repository, manifest, digest));
+            CREATE TABLE tags (
+                repository BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL, digest TEXT NOT NULL,
+                pushed BIGINT NOT NULL, PRIMARY KEY (repository, name));
+            CREATE INDEX tags_digest ON tags (repository, digest);
+            """)
+}
+
+/// What keeps the store from being opened or from working; no client's fault.
+package struct StoreFailure: Error, Sendable, CustomStringConvertible {
+    package let description: String
+    init(_ description: String) { self.description = description }
+}

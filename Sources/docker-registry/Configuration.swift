@@ -1,0 +1,44 @@
+import FoundationEssentials
+import Kernel
+import OCI
+
+/// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
+struct Configuration: Decodable, Sendable {
+    private static let known: Set<String> = []
+    private static let bytesMax = 1 << 20
+
+    init() {}
+
+    init(from decoder: any Decoder) throws {
+        _ = try decoder.members(Self.known)
+    }
+
+    /// - Parameter path: nil for none.
+    /// - Throws: ``ServeOptions/Failure`` that says what is wrong where.
+    static func read(_ path: String?) throws -> Configuration {
+        guard let path else { return Configuration() }
+        do {
+            let bytes = try Files.read(path, bytesMax: bytesMax)
+            try StrictJSON.check(bytes)
+            return try JSONDecoder().decode(Configuration.self, from: Data(bytes))
+        } catch let error as DecodingError {
+            throw ServeOptions.Failure("\(path): \(described(error))")
+        } catch let error as OCIError {
+            throw ServeOptions.Failure("\(path): \(error.message)")
+        }
+    }
+
+    private static func described(_ error: DecodingError) -> String {
+        let (context, wanted): (DecodingError.Context, String?) =
+            switch error {
+            case .typeMismatch(let type, let context): (context, "want \(type)")
+            case .valueNotFound(let type, let context): (context, "want \(type), not null")
+            case .keyNotFound(let key, let context): (context, "\(key.stringValue) is missing")
+            case .dataCorrupted(let context): (context, nil)
+            @unknown default: (DecodingError.Context(codingPath: [], debugDescription: "\(error)"), nil)
+            }
+        let place = context.codingPath.map { key in key.intValue.map { "[\($0)]" } ?? key.stringValue }
+        let reason = wanted ?? context.debugDescription
+        return place.isEmpty ? reason : "\(place.joined(separator: ".")): \(reason)"
+    }
+}
