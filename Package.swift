@@ -111,7 +111,8 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log,
+                "RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: settings),

@@ -180,7 +180,7 @@ package struct RegistryAPI: Sendable {
         let errors: [Item]
     }
 
-    private func failure(_ error: any Error) -> Response {
+    func failure(_ error: any Error) -> Response {
         refused(refusal(error))
     }
 

@@ -19,7 +19,7 @@ enum Main {
 struct DockerRegistry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
-        subcommands: [Serve.self], defaultSubcommand: Serve.self)
+        subcommands: [Serve.self, CollectGarbage.self], defaultSubcommand: Serve.self)
 }
 
 /// Opens the store and serves it until SIGTERM or SIGINT.
@@ -59,7 +59,7 @@ struct Serve: AsyncParsableCommand {
         logger.logLevel = debug ? .debug : .info
         let (host, port) = try ServeOptions.address(ServeOptions.value(address, "ADDR") ?? ":5000")
         var settings = RegistryStore.Settings(
-            root: try ServeOptions.folder(ServeOptions.value(data, "DATA") ?? "/var/lib/docker-registry"))
+            root: try ServeOptions.folder(ServeOptions.value(data, "DATA") ?? ServeOptions.defaultFolder))
         settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
@@ -69,20 +69,25 @@ struct Serve: AsyncParsableCommand {
         let authenticator = try access.authenticator(logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let store = try RegistryStore(settings)
+        let api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         let server = HTTPServer(
-            [socket],
-            service: RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger).service,
-            limits: Limits(descriptors: ProcessSettings.descriptors.hard))
+            [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
+        // After the store: who has that has the folder, and the socket of before is nobody's.
+        let admin = HTTPServer(
+            [try ListeningSocket.unix(AdminClient.socket(in: settings.root), mode: 0o600)],
+            service: AdminAPI(api).service)
         let signals = try SignalWatch()
         logger.info("the registry listens on \(socket.address), its data is in \(settings.root)")
         let log = logger
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
+            group.addTask { try await admin.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
             if let tls { group.addTask { await CertificateWatch(tls: tls, logger: log).run() } }
             group.addTask {
                 await signals.wait()
                 await server.shutdown(grace: Self.grace)
+                await admin.shutdown(grace: .zero)
             }
             // The server or a signal ends it; the housekeeping goes on until then.
             try await group.next()

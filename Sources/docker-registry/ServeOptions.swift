@@ -8,6 +8,8 @@ enum ServeOptions {
         init(_ description: String) { self.description = description }
     }
 
+    static let defaultFolder = "/var/lib/docker-registry"
+
     /// An option, or the environment's.
     static func value(_ option: String?, _ name: String) -> String? {
         option ?? getenv("DOCKER_REGISTRY_\(name)").map { String(cString: $0) }

@@ -1,0 +1,75 @@
+import FoundationEssentials
+package import HTTP
+import NIOCore
+import OCI
+import RegistryStore
+
+/// What the operator asks of a running registry, through a socket in its folder: nothing of it is on the public port, and the
+/// file's mode is who may ask. Bodies are JSON; errors are those of the public side.
+package struct AdminAPI: Sendable {
+    let api: RegistryAPI
+    var store: RegistryStore { api.store }
+
+    package init(_ api: RegistryAPI) { self.api = api }
+
+    /// One request and what its path names.
+    struct Call: Sendable {
+        let request: Request
+        let parameters: [String: String]
+
+        /// The value of `{name}` in the pattern; empty when the pattern has none.
+        func parameter(_ name: String) -> String { parameters[name] ?? "" }
+
+        /// - Throws: ``Refusal`` 400 for what is not JSON of that kind.
+        func body<Body: Decodable>(_: Body.Type) async throws -> Body {
+            let bytes = Array(try await request.body.collect(bytesMax: AdminAPI.bodyBytesMax).readableBytesView)
+            do {
+                try StrictJSON.check(bytes)
+                return try JSONDecoder().decode(Body.self, from: Data(bytes))
+            } catch {
+                throw Refusal(.unknown, 400, "invalid request: \(String("\(error)".prefix(200)))")
+            }
+        }
+    }
+
+    typealias Handler = @Sendable (AdminAPI, Call) async throws -> Response
+
+    private static let bodyBytesMax = 1 << 20
+    private static let version = APIVersion(1, 0)
+
+    static let endpoints: [Route<Handler>] = [
+        .init(.post, "/gc") { try await $0.collectGarbage($1) }
+    ]
+
+    private static let router = Router(endpoints, versions: version...version)
+
+    /// What an HTTP server on the socket serves.
+    package var service: HTTPService {
+        HTTPService(respond: { try await respond($0) }, failure: { api.failure($0) })
+    }
+
+    private func respond(_ request: Request) async throws -> Response {
+        do {
+            let match = try Self.router.match(request.method, request.path)
+            return try await match.handler(self, Call(request: request, parameters: match.parameters))
+        } catch let error as ConnectionClosed { throw error } catch {
+            try Task.checkCancellation()
+            return api.failure(error)
+        }
+    }
+
+    // MARK: Garbage
+
+    /// Of `POST /gc`.
+    package struct Collected: Codable, Sendable {
+        package let uploads: Int
+        package let blobs: Int
+        package let bytes: Int64
+    }
+
+    private func collectGarbage(_ call: Call) async throws -> Response {
+        let uploads = await store.expireUploads()
+        let found = try await store.collectGarbage()
+        return try RegistryAPI.json(200, Collected(uploads: uploads, blobs: found.blobs, bytes: found.bytes))
+    }
+}
