@@ -7,7 +7,8 @@ import RegistryStore
 extension RegistryAPI {
     func getBlob(_ call: Call) async throws -> Response {
         let (name, digest) = (try call.repository(), try call.digest())
-        let size = try await store.blobSize(digest, in: name)
+        let blob = try await store.blob(digest, in: name)
+        let size = blob.size
         let tag = "\"\(digest)\""
         var response = Response(
             200,
@@ -38,7 +39,7 @@ extension RegistryAPI {
                 return refused
             }
         }
-        let file = try await store.openBlob(digest, size: size)
+        let file = try await store.openBlob(blob)
         response.body = .file(
             FileBody(
                 adopting: file.release(), offset: Int(range.lowerBound), count: Int(range.upperBound - range.lowerBound)
@@ -96,7 +97,7 @@ extension RegistryAPI {
         let name = try call.repository()
         return try await store.upload(call.route.reference, in: name) { upload in
             guard let refused = try await receive(call.request, into: upload) else {
-                return Self.uploading(202, upload.id, name, count: upload.count)
+                return Self.uploading(202, upload.id, name, count: await upload.count)
             }
             return refused
         }
@@ -123,8 +124,8 @@ extension RegistryAPI {
     /// Appends the body of a request.
     ///
     /// - Returns: the answer for a chunk that is not the next one; nothing of it is kept.
-    private func receive(_ request: Request, into upload: UploadFile) async throws -> Response? {
-        let mark = upload.mark
+    private func receive(_ request: Request, into upload: any BlobUpload) async throws -> Response? {
+        let mark = await upload.mark
         var announced: Int64?
         if let header = request.headers["content-range"] {
             let range = try ByteRange.chunk(header)
@@ -151,7 +152,7 @@ extension RegistryAPI {
             try await upload.goBack(to: mark)
             throw error
         }
-        if let announced, upload.count - mark.count != announced {
+        if let announced, await upload.count - mark.count != announced {
             try await upload.goBack(to: mark)
             throw Refusal(.sizeInvalid, 400, "the chunk is shorter than its Content-Range of \(announced) bytes")
         }
@@ -160,7 +161,7 @@ extension RegistryAPI {
 
     /// A part is written while the next one is on its way. What has arrived before a connection is cut stays: the client asks
     /// how much, and goes on.
-    private func append(_ body: RequestBody, to upload: UploadFile, bytesMax: Int64?) async throws {
+    private func append(_ body: RequestBody, to upload: any BlobUpload, bytesMax: Int64?) async throws {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var count: Int64 = 0
             for try await part in body {

@@ -1,3 +1,5 @@
+import OCI
+
 /// Why a request is refused: code and status of the OCI distribution specification ("Error Codes"), and what was wrong.
 package struct Refusal: Error, Sendable, Hashable, CustomStringConvertible {
     package enum Code: String, Sendable, Hashable {
@@ -44,4 +46,15 @@ package struct Refusal: Error, Sendable, Hashable, CustomStringConvertible {
 
     static let uploadUnknown = Refusal(
         .uploadUnknown, 404, "blob upload unknown to registry: it has ended or expired, begin another")
+
+    static let tooManyUploads = Refusal(
+        .tooManyRequests, 429, "too many uploads are under way: end some, or try again later")
+
+    static let uploadIsBusy = Refusal(
+        .uploadInvalid, 409, "another request writes to this upload: wait for its end")
+
+    static func wrongDigest(_ digest: Digest, found: Digest) -> Refusal {
+        Refusal(
+            .digestInvalid, 400, "provided digest \(digest) did not match uploaded content, which has \(found)")
+    }
 }

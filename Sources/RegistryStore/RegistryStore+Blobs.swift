@@ -3,36 +3,40 @@ package import Kernel
 package import OCI
 
 extension RegistryStore {
-    /// Bytes of a blob of a repository. A client that asks may be about to rely on it: one that no manifest names is kept
-    /// for another ``Settings/grace``.
+    /// A blob of a repository. A client that asks may be about to rely on it: one that no manifest names is kept for another
+    /// ``Settings/grace``.
     ///
     /// - Throws: ``Refusal`` BLOB_UNKNOWN.
-    package nonisolated func blobSize(_ digest: Digest, in name: RepositoryName) async throws -> Int64 {
+    package nonisolated func blob(_ digest: Digest, in name: RepositoryName) async throws -> StoredBlob {
+        let folder = folder
         let found = try await index.read { connection in
-            try connection.row(Self.selectBlob, [.text(digest.description), .text(name.description)]).map(
-                FoundBlob.init)
+            try connection.row(Self.selectBlob, [.text(digest.description), .text(name.description)]).map {
+                try FoundBlob($0, digest, folder)
+            }
         }
         guard let found else { throw Refusal.blobUnknown(digest) }
         // Not at each request: this one costs a sync.
         if found.uses == 0, Self.now - found.touched > settings.grace.components.seconds / 2 {
             try await refresh(digest, in: name)
         }
-        return found.size
+        return found.blob
     }
 
     private static let selectBlob = """
-        SELECT blobs.size, links.uses, links.touched FROM repositories
+        SELECT blobs.size, blobs.object, links.uses, links.touched FROM repositories
         JOIN links ON links.repository = repositories.id AND links.digest = ? JOIN blobs USING (digest)
         WHERE repositories.name = ?
         """
 
     private struct FoundBlob: Sendable {
-        let size: Int64
+        let blob: StoredBlob
         let uses: Int64
         let touched: Int64
 
-        init(_ row: SQLRow) throws {
-            size = try row.integer("size")
+        init(_ row: SQLRow, _ digest: Digest, _ folder: StoreFolder) throws {
+            blob = StoredBlob(
+                digest: digest, size: try row.integer("size"),
+                place: BlobPlace(try row.optionalText("object"), digest, folder))
             uses = try row.integer("uses")
             touched = try row.integer("touched")
         }
@@ -50,18 +54,17 @@ extension RegistryStore {
 
     /// A blob's file, open for reading; what is open stays readable when the blob is removed.
     ///
-    /// - Parameter size: as ``blobSize(_:in:)`` has told.
     /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file.
-    package nonisolated func openBlob(_ digest: Digest, size: Int64) async throws -> OwnedFD {
-        let path = folder.blob(digest)
+    package nonisolated func openBlob(_ blob: StoredBlob) async throws -> OwnedFD {
+        guard case .file(let path) = blob.place else { throw StoreFailure("\(blob.digest) is no file") }
         let opened = await BlockingPool.shared.run { Self.open(path) }
         switch opened {
-        case .success(let file) where file.size == size: return OwnedFD(adopting: file.descriptor)
+        case .success(let file) where file.size == blob.size: return OwnedFD(adopting: file.descriptor)
         case .success(let file):
             _ = close(file.descriptor)
-            throw StoreFailure("\(path) has \(file.size) bytes, the index says \(size): it is damaged")
+            throw StoreFailure("\(path) has \(file.size) bytes, the index says \(blob.size): it is damaged")
         // Collected since it was found.
-        case .failure(let error) where error.code == ENOENT: throw Refusal.blobUnknown(digest)
+        case .failure(let error) where error.code == ENOENT: throw Refusal.blobUnknown(blob.digest)
         case .failure(let error): throw error
         }
     }
@@ -146,7 +149,7 @@ extension RegistryStore {
         }
     }
 
-    /// Removes files that the index does not know: what a crash has left between a file and its commit.
+    /// Removes files that no blob of the index has: what a crash has left between a file and its commit.
     ///
     /// - Returns: how many.
     @discardableResult
@@ -160,7 +163,7 @@ extension RegistryStore {
                     "\(algorithm.rawValue):\($0)"
                 }
                 let unknown = try await index.read { connection in
-                    try digests.filter { try !Change.knows($0, connection) }
+                    try digests.filter { try !Change.hasFile($0, connection) }
                 }
                 guard !unknown.isEmpty else { continue }
                 // A push may have brought them meanwhile: the writer looks again.
@@ -176,12 +179,17 @@ extension Change {
         try connection.isAny("SELECT 1 AS found FROM blobs WHERE digest = ?", [.text(digest)])
     }
 
-    /// Marks the files of unknown blobs for removal; what is not named by a digest is left alone.
+    /// Whether a blob's bytes are the file of its digest.
+    static func hasFile(_ digest: String, _ connection: any SQLConnection) throws -> Bool {
+        try connection.isAny("SELECT 1 AS found FROM blobs WHERE digest = ? AND object IS NULL", [.text(digest)])
+    }
+
+    /// Marks the files of no blob for removal; what is not named by a digest is left alone.
     func forgetFiles(_ digests: [String]) throws -> Int {
         var count = 0
         for text in digests {
-            guard let digest = try? Digest(text), try !Self.knows(text, connection) else { continue }
-            effects.remove(folder.blob(digest))
+            guard let digest = try? Digest(text), try !Self.hasFile(text, connection) else { continue }
+            effects.remove(.file(folder.blob(digest)))
             count += 1
         }
         return count
@@ -195,11 +203,11 @@ extension Change {
             "SELECT repository, digest FROM links WHERE uses = 0 AND touched < ? LIMIT ?", [.integer(oldest), limit])
         for link in links { try unlinkBlob(try link.text("digest"), from: try link.integer("repository")) }
         result.links = links.count
-        let blobs = try connection.rows("SELECT digest, size FROM blobs WHERE links = 0 LIMIT ?", [limit])
+        let blobs = try connection.rows("SELECT digest, size, object FROM blobs WHERE links = 0 LIMIT ?", [limit])
         for blob in blobs {
             let text = try blob.text("digest")
             try connection.execute("DELETE FROM blobs WHERE digest = ?", [.text(text)])
-            effects.remove(folder.blob(try Digest(text)))
+            effects.remove(BlobPlace(try blob.optionalText("object"), try Digest(text), folder))
             result.bytes += try blob.integer("size")
         }
         result.blobs = blobs.count

@@ -110,7 +110,7 @@ struct Housekeeping: Sendable {
         }
         while (try? await Task.sleep(for: interval)) != nil {
             await tried("the end of old uploads") {
-                let count = await store.expireUploads()
+                let count = try await store.expireUploads()
                 if count > 0 { logger.info("\(count) uploads had no request for too long, and were ended") }
             }
             await tried("the collection of garbage") {

@@ -68,7 +68,7 @@ package struct AdminAPI: Sendable {
     }
 
     private func collectGarbage(_ call: Call) async throws -> Response {
-        let uploads = await store.expireUploads()
+        let uploads = try await store.expireUploads()
         let found = try await store.collectGarbage()
         return try RegistryAPI.json(200, Collected(uploads: uploads, blobs: found.blobs, bytes: found.bytes))
     }

@@ -17,7 +17,7 @@ struct Change {
     final class Effects {
         private struct State {
             var changedFolders: Set<Digest.Algorithm> = []
-            var removals: Set<String> = []
+            var removals: Set<BlobPlace> = []
         }
         private var state = State()
         /// Whose manifests or tags have changed. What a change that was undone adds does no harm.
@@ -29,11 +29,11 @@ struct Change {
         func added(_ path: String, _ algorithm: Digest.Algorithm) {
             state.changedFolders.insert(algorithm)
             // The same blob may have been collected in this transaction.
-            state.removals.remove(path)
+            state.removals.remove(.file(path))
         }
 
-        /// A file is not needed when the transaction has been committed.
-        func remove(_ path: String) { state.removals.insert(path) }
+        /// Bytes are not needed when the transaction has been committed.
+        func remove(_ place: BlobPlace) { state.removals.insert(place) }
 
         func undoingFailure<Value>(_ body: () throws -> Value) throws -> Value {
             let before = state
@@ -47,8 +47,8 @@ struct Change {
             for algorithm in state.changedFolders { try Files.syncDirectory(of: folder.blobs(algorithm) + "/") }
         }
 
-        /// Paths of files that nobody needs once the transaction is durable.
-        var removals: Set<String> { state.removals }
+        /// What nobody needs once the transaction is durable.
+        var removals: Set<BlobPlace> { state.removals }
     }
 
     /// Runs `body` so that nothing of it stays when it throws.
@@ -70,14 +70,20 @@ struct Change {
         try connection.row("SELECT id FROM repositories WHERE name = ?", [.text(name.description)])?.integer("id")
     }
 
-    /// Takes the file at `path`, whose bytes are durable and have that digest, as a blob.
-    func addBlob(_ digest: Digest, size: Int64, from path: String) throws {
-        if try Self.knows(digest.description, connection) { return effects.remove(path) }
-        let target = folder.blob(digest)
-        try checked("rename", target) { rename(path, target) }
-        effects.added(target, digest.algorithm)
+    /// Takes bytes that are whole and durable, and have that digest, as a blob.
+    func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
+        if try Self.knows(digest.description, connection) { return effects.remove(place) }
+        var object: String?
+        switch place {
+        case .file(let path):
+            let target = folder.blob(digest)
+            try checked("rename", target) { rename(path, target) }
+            effects.added(target, digest.algorithm)
+        case .object(let key): object = key
+        }
         try connection.execute(
-            "INSERT INTO blobs (digest, size, links) VALUES (?, ?, 0)", [.text(digest.description), .integer(size)])
+            "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
+            [.text(digest.description), .integer(size), .text(object)])
     }
 
     /// Makes a blob part of a repository, or fresh again when it is.

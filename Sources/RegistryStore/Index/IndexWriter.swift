@@ -18,8 +18,7 @@ actor IndexWriter {
     private struct Committed: Sendable {
         let finishes: [@Sendable () -> Void]
         let repositories: Set<RepositoryName>
-        /// Paths.
-        let removals: Set<String>
+        let removals: Set<BlobPlace>
     }
 
     /// Changes in one transaction: bounds how long the first of them waits for the last.
@@ -81,9 +80,11 @@ actor IndexWriter {
         }
     }
 
-    /// Before the next change, which may bring the same file. One that stays is found by the sweep of the next start.
-    private func remove(_ paths: Set<String>) async {
+    /// Files go before the next change, which may bring the same one. One that stays is found by the sweep of the next start.
+    private func remove(_ places: Set<BlobPlace>) async {
+        var paths: [String] = []
+        for case .file(let path) in places { paths.append(path) }
         guard !paths.isEmpty else { return }
-        await BlockingPool.shared.run { for path in paths { unlink(path) } }
+        await BlockingPool.shared.run { [paths] in for path in paths { unlink(path) } }
     }
 }

@@ -9,7 +9,7 @@ enum Schema {
     }
 
     /// An index says how many of them it has.
-    static let steps: [Step] = [content]
+    static let steps: [Step] = [content, places]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
     /// blob, `links` in how many repositories it is. What has none is found without a look at the rest.
@@ -56,6 +56,17 @@ enum Schema {
                 repository BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL, digest TEXT NOT NULL,
                 pushed BIGINT NOT NULL, PRIMARY KEY (repository, name));
             CREATE INDEX tags_digest ON tags (repository, digest);
+            """)
+
+    /// The key of the object that has a blob's bytes; null for a file of the folder.
+    private static let places = Step(
+        sqlite: """
+            ALTER TABLE blobs ADD COLUMN object TEXT;
+            CREATE UNIQUE INDEX blobs_object ON blobs (object) WHERE object IS NOT NULL;
+            """,
+        postgres: """
+            ALTER TABLE blobs ADD COLUMN object TEXT COLLATE "C";
+            CREATE UNIQUE INDEX blobs_object ON blobs (object) WHERE object IS NOT NULL;
             """)
 }
 

@@ -1,17 +1,16 @@
 import Glibc
 import Kernel
-package import NIOCore
+import NIOCore
 import OCI
 
-/// A blob that is arriving: a file that grows at its end, and the digest of what is in it. One request has it at a time.
-package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload`` gives it to one request at a time
-    package let id: String
-    package let repository: RepositoryName
-    let path: String
+/// A blob that is arriving in a file.
+final class UploadFile: BlobUpload, @unchecked Sendable {  // ``FolderUploads/take`` gives it to one request at a time
+    let id: String
+    let repository: RepositoryName
+    private let path: String
     private let file: OwnedFD
     private var hash: StreamHash
-    /// Bytes that have arrived.
-    package private(set) var count: Int64
+    private(set) var count: Int64
     /// What the disk was asked to write already.
     private var flushed: Int64
 
@@ -19,12 +18,6 @@ package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload
     private static let flushBytes: Int64 = 16 << 20
     /// Bytes of one read when a digest is taken of what is there.
     private static let blockBytes = 1 << 20
-
-    /// What a request that turns out to be wrong goes back to.
-    package struct Mark: Sendable {
-        package let count: Int64
-        fileprivate let hash: StreamHash
-    }
 
     /// Opens the file; what it has is read when `hash` is not of it.
     init(
@@ -45,14 +38,9 @@ package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload
         }
     }
 
-    /// State of the digest of everything that is here, for the next request.
-    var currentHash: StreamHash { hash }
-    package var mark: Mark { Mark(count: count, hash: hash) }
+    var mark: UploadMark { UploadMark(count: count, hash: hash) }
 
-    /// Appends `bytes`.
-    ///
-    /// - Throws: `SystemError`; the file then may have a part of them, and has to go back to a mark.
-    package func append(_ bytes: ByteBuffer) async throws {
+    func append(_ bytes: ByteBuffer) async throws {
         try await BlockingPool.shared.run { () throws(SystemError) in
             var failure: SystemError?
             bytes.withUnsafeReadableBytes { data in
@@ -74,19 +62,25 @@ package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload
         flushed = count
     }
 
-    /// Forgets what came after `mark`.
-    package func goBack(to mark: Mark) async throws {
+    func goBack(to mark: UploadMark) async throws {
         try await BlockingPool.shared.run { () throws(SystemError) in
             let raw = self.file.raw
             try checked("ftruncate", self.path) { ftruncate(raw, off_t(mark.count)) }
             self.count = mark.count
             self.flushed = min(self.flushed, mark.count)
-            self.hash = mark.hash
+            if let hash = mark.hash { self.hash = hash }
         }
     }
 
+    func complete(as digest: Digest) async throws -> BlobPlace {
+        let found = try await self.digest(digest.algorithm)
+        guard found == digest else { throw Refusal.wrongDigest(digest, found: found) }
+        try await BlockingPool.shared.run { () throws(SystemError) in try self.file.syncData() }
+        return .file(path)
+    }
+
     /// The digest of all, by `algorithm`; what has arrived is read once more when it was not hashed by that one.
-    func digest(_ algorithm: Digest.Algorithm) async throws -> Digest {
+    private func digest(_ algorithm: Digest.Algorithm) async throws -> Digest {
         if hash.algorithm == algorithm { return hash.digest }
         return try await BlockingPool.shared.run { () throws(SystemError) in try self.digestOfAll(algorithm).digest }
     }
@@ -103,10 +97,5 @@ package final class UploadFile: @unchecked Sendable {  // ``RegistryStore/upload
             offset += Int64(read)
         }
         return hash
-    }
-
-    /// Makes what is there durable.
-    func sync() async throws {
-        try await BlockingPool.shared.run { () throws(SystemError) in try self.file.syncData() }
     }
 }
