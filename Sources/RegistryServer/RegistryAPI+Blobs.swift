@@ -62,9 +62,11 @@ extension RegistryAPI {
     func beginUpload(_ call: Call) async throws -> Response {
         let name = try call.repository()
         let query = call.request.query
-        // One that cannot be mounted is uploaded, says the specification; what is no digest is no blob of anybody's.
+        // One that cannot be mounted is uploaded, says the specification; what is no digest is no blob of anybody's. Nor is
+        // what the caller may not pull where it is.
         if let mount = query["mount"].flatMap({ try? Digest($0) }),
             let source = query["from"].flatMap({ try? RepositoryName($0) }),
+            access.verdict(.pull, repository: source.description, call.caller) == .allowed,
             try await store.mount(mount, from: source, to: name)
         {
             return Self.created(mount, in: name)

@@ -55,7 +55,7 @@ extension RegistryAPI {
     func catalog(_ call: Call) async throws -> Response {
         let paging = try Paging(call.request.query)
         let page = try await store.repositories(
-            after: paging.last, countMax: paging.count, access.visibility(isLoggedIn: call.user != nil))
+            after: paging.last, countMax: paging.count, access.visibility(call.caller))
         var response = try Self.json(200, Catalog(repositories: page.items))
         if page.hasMore, let last = page.items.last {
             response.headers.add("Link", paging.link("/v2/_catalog", after: last))

@@ -11,7 +11,7 @@ package import RegistryStore
 package struct RegistryAPI: Sendable {
     let store: RegistryStore
     let logger: Logger
-    private(set) var access: AccessPolicy
+    let access: AccessPolicy
     let authenticator: Authenticator?
     let metrics = Metrics()
 
@@ -22,7 +22,6 @@ package struct RegistryAPI: Sendable {
     ) {
         self.store = store
         self.access = access
-        self.access.hasAccounts = authenticator != nil
         self.authenticator = authenticator
         self.logger = logger
     }
@@ -31,8 +30,9 @@ package struct RegistryAPI: Sendable {
     struct Call: Sendable {
         let request: Request
         let route: DistributionRoute
+        let caller: Caller
         /// The account that the request is of.
-        let user: String?
+        var user: String? { caller.name }
 
         /// - Throws: ``Refusal`` NAME_INVALID.
         func repository() throws(Refusal) -> RepositoryName { try RepositoryName(route.name) }
@@ -100,8 +100,9 @@ package struct RegistryAPI: Sendable {
         let route = DistributionRoute(request.path)
         var user: String?
         do {
-            user = try await authenticator?.user(of: request.headers["authorization"])
-            response = try await answer(request, route, user)
+            let caller = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
+            user = caller.name
+            response = try await answer(request, route, caller)
         } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
             response = failure(error)
@@ -126,16 +127,12 @@ package struct RegistryAPI: Sendable {
             "\(request.peerAddress ?? "-") \(user ?? "-") \(request.method) \(request.path) \(response.status)")
     }
 
-    private func answer(_ request: Request, _ route: DistributionRoute?, _ user: String?) async throws -> Response {
+    private func answer(_ request: Request, _ route: DistributionRoute?, _ caller: Caller) async throws -> Response {
         guard let route else {
             throw Refusal(.unknown, 404, "page not found: a registry's paths begin with /v2/")
         }
         let right = AccessPolicy.right(route.kind, request.method)
-        switch access.verdict(right, repository: route.name, isLoggedIn: user != nil) {
-        case .allowed: break
-        case .mustLogIn: throw Refusal(.unauthorized, 401, "authentication required")
-        case .isReadOnly: throw Refusal(.unsupported, 405, "the registry is read-only")
-        }
+        if let refusal = access.verdict(right, repository: route.name, caller).refusal { throw refusal }
         guard let methods = Self.table[route.kind],
             let handler = methods[request.method == .head ? .get : request.method]
         else {
@@ -144,7 +141,7 @@ package struct RegistryAPI: Sendable {
             response.headers.add("Allow", Self.allowed(route.kind))
             return response
         }
-        return try await handler(self, Call(request: request, route: route, user: user))
+        return try await handler(self, Call(request: request, route: route, caller: caller))
     }
 
     private static func allowed(_ kind: DistributionRoute.Kind) -> String {

@@ -24,6 +24,7 @@ package actor RegistryStore {
     nonisolated let folder: StoreFolder
     nonisolated let index: any IndexDatabase
     nonisolated let cache = ManifestCache()
+    nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
     private let uploads: FolderUploads
     private let lock: OwnedFD

@@ -11,8 +11,10 @@ struct AccessOptions: ParsableArguments {
     var key: String?
     @Option(name: .customLong("tlscacert"), help: "Let only clients in that have a certificate of this authority (PEM)")
     var authority: String?
-    @Option(name: .customLong("htpasswd"), help: "File of accounts, made by htpasswd -B; without it there are none")
+    @Option(name: .customLong("htpasswd"), help: "Let only accounts in: those of this file, made by htpasswd -B, too")
     var passwords: String?
+    @Flag(name: .customLong("accounts"), help: "Let only accounts in: those of docker registry user and robot")
+    var hasAccounts = false
     @Option(
         name: .customLong("anonymous-pull"),
         help: "Let anybody pull from this repository and those below it; * for all (repeatable)")
@@ -33,8 +35,10 @@ struct AccessOptions: ParsableArguments {
             authority: ServeOptions.value(authority, "TLSCACERT"), certificate: certificate, key: key)
     }
 
+    /// nil where everybody may do everything.
     func authenticator(_ logger: Logger) throws -> Authenticator? {
-        guard let path = ServeOptions.value(passwords, "HTPASSWD") else { return nil }
+        let path = ServeOptions.value(passwords, "HTPASSWD")
+        guard path != nil || hasAccounts || ServeOptions.value(nil, "ACCOUNTS") == "true" else { return nil }
         return try Authenticator(passwordFile: path, logger: logger)
     }
 

@@ -19,7 +19,10 @@ enum Main {
 struct DockerRegistry: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
-        subcommands: [Serve.self, CollectGarbage.self], defaultSubcommand: Serve.self)
+        subcommands: [
+            Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
+            RightsCommand.self,
+        ], defaultSubcommand: Serve.self)
 }
 
 /// Opens the store and serves it until SIGTERM or SIGINT.

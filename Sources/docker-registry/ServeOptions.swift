@@ -1,4 +1,5 @@
 import Glibc
+import OCI
 
 /// What options mean, wherever they came from.
 enum ServeOptions {
@@ -30,17 +31,13 @@ enum ServeOptions {
         return text
     }
 
-    private static let units: [Character: Int64] = ["s": 1, "m": 60, "h": 3600, "d": 86400]
-    /// Days: a century.
-    private static let daysMax: Int64 = 36500
-
     /// `90s`, `10m`, `24h`, `7d`.
     static func duration(_ option: String?, _ name: String) throws(Failure) -> Duration? {
         let variable = String(name.uppercased().map { $0 == "-" ? "_" : $0 })
         guard let text = value(option, variable) else { return nil }
-        guard let unit = text.last.flatMap({ units[$0] }), let count = Int64(text.dropLast()), count >= 0,
-            count <= daysMax * 86400 / unit
-        else { throw Failure("invalid --\(name) \(text): want a number and s, m, h or d, such as 24h") }
-        return .seconds(count * unit)
+        guard let span = TimeSpan.parse(text) else {
+            throw Failure("invalid --\(name) \(text): want a number and s, m, h or d, such as 24h")
+        }
+        return span
     }
 }

@@ -32,11 +32,9 @@ import Testing
 
     static func basic(_ text: String) -> String { "Authorization: Basic " + Data(text.utf8).base64EncodedString() }
 
-    enum Client: CaseIterable { case stranger, podman, liar, user }
+    static let digest = "sha256:" + String(repeating: "a", count: 64)
 
-    private static let digest = "sha256:" + String(repeating: "a", count: 64)
-
-    private static func path(_ kind: DistributionRoute.Kind, in name: String) -> String {
+    static func path(_ kind: DistributionRoute.Kind, in name: String) -> String {
         switch kind {
         case .base: "/v2/"
         case .health: "/healthz"
@@ -49,53 +47,6 @@ import Testing
         case .upload: "/v2/\(name)/blobs/uploads/x"
         case .referrers: "/v2/\(name)/referrers/\(digest)"
         }
-    }
-
-    /// What a client may expect of a row: its answer, a challenge, or to be told that nothing may be changed.
-    private static func expected(_ right: AccessPolicy.Right, _ client: Client, isPublic: Bool, isReadOnly: Bool)
-        -> String
-    {
-        if client == .liar { return "challenge" }
-        let isReading = right == .pull && isPublic || right == .health
-        if client != .user, !isReading { return "challenge" }
-        return isReadOnly && (right == .push || right == .delete) ? "read-only" : "answer"
-    }
-
-    @Test(arguments: [false, true])
-    func `every route for everybody`(isReadOnly: Bool) throws {
-        let folder = try Self.folder()
-        defer { try? FileManager.default.removeItem(atPath: folder) }
-        let lab = try RegistryLab(
-            ["--htpasswd", try Self.passwordFile(folder), "--anonymous-pull", "public"]
-                + (isReadOnly ? ["--read-only"] : []))
-        for endpoint in RegistryAPI.endpoints {
-            for name in ["public", "public/below", "publicity", "private"] {
-                for client in Client.allCases {
-                    let headers =
-                        switch client {
-                        case .stranger: [String]()
-                        // Without an account, it sends an empty name and an empty password.
-                        case .podman: [Self.basic(":")]
-                        case .liar: [Self.basic("user:wrong")]
-                        case .user: [Self.basic("user:secret")]
-                        }
-                    let method = endpoint.method.description
-                    let reply = try lab.ask(method, Self.path(endpoint.kind, in: name), headers)
-                    let got =
-                        reply.status == 401
-                        ? "challenge" : reply.text.contains("the registry is read-only") ? "read-only" : "answer"
-                    let right = AccessPolicy.right(endpoint.kind, endpoint.method)
-                    let wanted = Self.expected(
-                        right, client, isPublic: name == "public" || name == "public/below", isReadOnly: isReadOnly)
-                    #expect(got == wanted, "\(method) \(endpoint.kind) of \(name) by \(client): \(reply.text)")
-                    if got == "challenge" {
-                        #expect(reply.headers["www-authenticate"] == "Basic realm=\"docker-registry\"")
-                        #expect(reply.code == "UNAUTHORIZED")
-                    }
-                }
-            }
-        }
-        #expect(lab.blobFiles == [])
     }
 
     @Test func `what is no Basic header of an account is refused`() throws {

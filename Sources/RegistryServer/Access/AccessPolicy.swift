@@ -12,10 +12,28 @@ package struct AccessPolicy: Sendable, Hashable {
         case pull, push, delete
     }
 
-    enum Verdict: Sendable, Hashable { case allowed, mustLogIn, isReadOnly }
+    enum Verdict: Sendable, Hashable {
+        case allowed
+        /// Nobody who is not known may do it.
+        case mustLogIn
+        /// The caller's token is for other things: another one may do.
+        case wantsScope
+        /// The caller's account has no right to it.
+        case denied
+        /// Nobody may do it.
+        case isReadOnly
 
-    /// Whether there are accounts: without any, everybody may do everything.
-    package var hasAccounts = false
+        var refusal: Refusal? {
+            switch self {
+            case .allowed: nil
+            case .mustLogIn: Refusal(.unauthorized, 401, "authentication required")
+            case .wantsScope: Refusal(.unauthorized, 401, "authentication required: the token is not for this")
+            case .denied: Refusal(.denied, 403, "requested access to the resource is denied")
+            case .isReadOnly: Refusal(.unsupported, 405, "the registry is read-only")
+            }
+        }
+    }
+
     /// Nobody may change anything.
     package var isReadOnly = false
     /// Repositories that anybody may pull from: these names, and what lies below them; `*` for all.
@@ -35,28 +53,37 @@ package struct AccessPolicy: Sendable, Hashable {
         }
     }
 
-    /// - Parameters:
-    ///   - repository: as it was typed.
-    ///   - isLoggedIn: whether the request came with an account's password.
-    func verdict(_ right: Right, repository: String, isLoggedIn: Bool) -> Verdict {
-        let isKnown = !hasAccounts || isLoggedIn
+    /// - Parameter repository: as it was typed.
+    func verdict(_ right: Right, repository: String, _ caller: Caller) -> Verdict {
+        let needed: Rights
         switch right {
         case .health: return .allowed
-        case .base, .overview: return isKnown ? .allowed : .mustLogIn
-        case .pull: return isKnown || isOpen(repository) ? .allowed : .mustLogIn
-        case .push, .delete: return !isKnown ? .mustLogIn : isReadOnly ? .isReadOnly : .allowed
+        case .base: return caller.kind == .anonymous ? .mustLogIn : .allowed
+        case .overview: return caller.seesOverview ? .allowed : caller.kind == .token ? .wantsScope : .mustLogIn
+        case .pull: needed = .pull
+        case .push: needed = .push
+        case .delete: needed = .delete
+        }
+        guard !rights(of: caller, in: repository).isSuperset(of: needed) else {
+            return isReadOnly && needed != .pull ? .isReadOnly : .allowed
+        }
+        switch caller.kind {
+        case .anybody, .account: return .denied
+        case .anonymous: return .mustLogIn
+        case .token: return .wantsScope
         }
     }
 
-    /// Which repositories a list or a search tells of.
-    func visibility(isLoggedIn: Bool) -> Visibility {
-        guard hasAccounts, !isLoggedIn, !anonymousPull.contains("*") else { return .all }
-        return .only(anonymousPull.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 })
+    /// What a caller may do in a repository, what everybody may included.
+    func rights(of caller: Caller, in repository: String) -> Rights {
+        let isOpen = anonymousPull.contains { Grant.covers($0.hasSuffix("/") ? String($0.dropLast()) : $0, repository) }
+        return isOpen ? caller.rights(in: repository).union(.pull) : caller.rights(in: repository)
     }
 
-    private func isOpen(_ repository: String) -> Bool {
-        anonymousPull.contains { prefix in
-            prefix == "*" || repository == prefix || repository.hasPrefix(prefix.hasSuffix("/") ? prefix : prefix + "/")
-        }
+    /// Which repositories a list or a search tells a caller of: those that it may pull from.
+    func visibility(_ caller: Caller) -> Visibility {
+        let own = caller.grants.filter { $0.rights.contains(.pull) }.map(\.pattern)
+        let patterns = own + anonymousPull.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
+        return caller.kind == .anybody || patterns.contains(Grant.everything) ? .all : .only(patterns)
     }
 }

@@ -7,98 +7,93 @@ import Kernel
 package import Logging
 package import RegistryStore
 
-/// Finds out who a request is from. The password file is read again when it has changed.
+/// Finds out who a request is from: an account of the password file, or one of the index.
 package actor Authenticator {
     /// Log-ins that are checked at once: each takes a processor for tens of milliseconds.
     private static let checksMax = 4
-    /// How long a password that was right is not checked again; a change of the file ends it at once.
+    /// How long a password that was right is not checked again; another password of the account ends it at once.
     private static let memory = Duration.seconds(300)
     /// Passwords that are remembered, by a keyed digest; when there are more, all are forgotten.
     private static let rememberedMax = 4096
-    /// How often the file is looked at.
-    private static let lookInterval = Duration.seconds(1)
-    private static let fileBytesMax = 16 << 20
 
-    private struct Stamp: Hashable, Sendable {
-        var seconds: Int
-        var nanoseconds: Int
-        var bytes: Int64
-        var inode: UInt64
+    /// What a name has to log in with, and what it may do then.
+    private struct Candidate: Sendable {
+        /// nil for a name that nobody has.
+        let hash: String?
+        let isRobot: Bool
+        let grants: [Grant]
+        /// Why the account may not be used, whatever it is told.
+        let obstacle: String?
     }
 
-    private let path: String
-    private let logger: Logger
+    private let file: PasswordFileWatch?
     private let checks = Allowance(checksMax)
     private let key = SymmetricKey(size: .bits256)
-    private var accounts: PasswordFile
-    private var stamp: Stamp?
-    private var lookedAt = ContinuousClock.now
     private var remembered: [[UInt8]: ContinuousClock.Instant] = [:]
 
+    /// - Parameter passwordFile: of htpasswd; nil where all accounts are in the index.
     /// - Throws: what keeps the file from being used.
-    package init(passwordFile path: String, logger: Logger) throws {
-        self.path = path
-        self.logger = logger
-        stamp = Self.stamp(path)
-        accounts = try Self.read(path)
+    package init(passwordFile: String?, logger: Logger) throws {
+        file = try passwordFile.map { try PasswordFileWatch($0, logger: logger) }
     }
 
-    private static func read(_ path: String) throws -> PasswordFile {
-        let bytes = try Files.read(path, bytesMax: fileBytesMax)
-        do throws(PasswordFile.Failure) {
-            return try PasswordFile(parsing: String(decoding: bytes, as: UTF8.self))
-        } catch {
-            throw PasswordFile.Failure(description: "\(path): \(error)")
-        }
-    }
-
-    private static func stamp(_ path: String) -> Stamp? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        return Stamp(
-            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec, bytes: Int64(status.st_size),
-            inode: UInt64(status.st_ino))
-    }
-
-    private func look() async {
-        guard ContinuousClock.now - lookedAt >= Self.lookInterval else { return }
-        lookedAt = .now
-        let path = path
-        let (now, read) = await BlockingPool.shared.run { (Self.stamp(path), Result { try Self.read(path) }) }
-        guard now != stamp else { return }
-        switch read {
-        case .success(let file):
-            accounts = file
-            stamp = now
-            remembered = [:]
-            logger.info("\(path) was read again")
-        case .failure(let error):
-            // Half of a file may be there: the accounts of before go on, and it is looked at again.
-            logger.error("\(error): the accounts of before stay")
-        }
-    }
-
-    /// The account that an `Authorization` header is of; nil without one.
+    /// Who an `Authorization` header is of.
     ///
-    /// - Throws: ``Refusal`` UNAUTHORIZED for a name or password that is not right, TOOMANYREQUESTS.
-    package func user(of header: String?) async throws(Refusal) -> String? {
-        guard let header else { return nil }
+    /// - Throws: ``Refusal`` UNAUTHORIZED for a name or password that is not right, TOOMANYREQUESTS; what keeps the index
+    ///   from being read.
+    func caller(of header: String?, _ store: RegistryStore) async throws -> Caller {
+        guard let header else { return .anonymous }
         guard let (name, password) = Self.credentials(header) else { throw Self.refusal }
         // What skopeo, podman and buildah send when they have nothing to send.
-        if name.isEmpty, password.isEmpty { return nil }
-        await look()
-        let digest = Array(HMAC<SHA256>.authenticationCode(for: Data("\(name)\0\(password)".utf8), using: key))
-        if let until = remembered[digest], until > .now { return name }
+        if name.isEmpty, password.isEmpty { return .anonymous }
+        return try await logIn(name, password, store)
+    }
+
+    /// - Throws: as ``caller(of:_:)``.
+    func logIn(_ name: String, _ password: String, _ store: RegistryStore) async throws -> Caller {
+        let candidate = try await candidate(name, store)
+        guard try await isRight(password, name, candidate) else { throw Self.refusal }
+        // Said to nobody who does not have the password.
+        if let obstacle = candidate.obstacle {
+            throw Refusal(.unauthorized, 401, "authentication required: \(obstacle)")
+        }
+        return .account(name, candidate.grants)
+    }
+
+    private func candidate(_ name: String, _ store: RegistryStore) async throws -> Candidate {
+        let filed = await file?.hash(of: name)
+        // Of a name that no account of the index can have, there is nothing to read.
+        let isPossible = (try? Account.checkName(name)) != nil
+        let record = isPossible ? try await store.account(name) : AccountRecord.none
+        if let filed {
+            let grants = record.grants.isEmpty ? [Grant(pattern: Grant.everything, rights: .all)] : record.grants
+            return Candidate(hash: filed, isRobot: false, grants: grants, obstacle: nil)
+        }
+        let account = record.account
+        return Candidate(
+            hash: account?.secret, isRobot: account?.kind == .robot, grants: record.grants,
+            obstacle: account?.obstacle(at: Int64(time(nil))))
+    }
+
+    private func isRight(_ password: String, _ name: String, _ candidate: Candidate) async throws(Refusal) -> Bool {
+        let hash = candidate.hash
+        if candidate.isRobot, let hash, PasswordHash.areEqual(PasswordHash.hash(ofSecret: password), hash) {
+            return true
+        }
+        let text = "\(name)\0\(password)\0\(hash ?? "")"
+        let digest = Array(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: key))
+        if let until = remembered[digest], until > .now { return true }
         guard checks.take() else {
             throw Refusal(.tooManyRequests, 429, "too many log-ins at once: try again in a second")
         }
-        let accounts = accounts
-        let isRight = await BlockingPool.shared.run { accounts.matches(name, password) }
+        // A robot's wrong secret takes as long as everybody's wrong password.
+        let tried = candidate.isRobot ? nil : hash
+        let isRight = await BlockingPool.shared.run { PasswordHash.matches(password, tried) }
         checks.give()
-        guard isRight else { throw Self.refusal }
+        guard isRight else { return false }
         if remembered.count >= Self.rememberedMax { remembered = [:] }
         remembered[digest] = .now + Self.memory
-        return name
+        return true
     }
 
     static let refusal = Refusal(.unauthorized, 401, "authentication required: unknown name or wrong password")
