@@ -2,6 +2,8 @@
 struct DistributionRoute: Sendable, Hashable {
     enum Kind: Sendable, Hashable {
         case base, catalog, tags, manifest, blob, uploads, upload, referrers, health, metrics
+        /// Of the first version of the protocol (`/v1/`), and of the search API (`/api/v1/`).
+        case indexPing, indexSearch, search, repositories, repository, repositoryTags
     }
 
     let kind: Kind
@@ -23,6 +25,10 @@ struct DistributionRoute: Sendable, Hashable {
             return
         }
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)[...]
+        if let index = Self.index(parts) {
+            self = index
+            return
+        }
         guard parts.popFirst() == "", parts.popFirst() == "v2" else { return nil }
         if parts.isEmpty || parts == [""] {
             self.init(.base)
@@ -32,6 +38,21 @@ struct DistributionRoute: Sendable, Hashable {
             self = ending
         } else {
             return nil
+        }
+    }
+
+    /// Paths of searches.
+    private static func index(_ parts: ArraySlice<Substring>) -> DistributionRoute? {
+        switch Array(parts.prefix(4)) {
+        case ["", "v1", "_ping"]: return DistributionRoute(.indexPing)
+        case ["", "v1", "search"]: return DistributionRoute(.indexSearch)
+        case ["", "api", "v1", "search"] where parts.count == 4: return DistributionRoute(.search)
+        case ["", "api", "v1", "repositories"]:
+            let name = parts.dropFirst(4)
+            if name.isEmpty { return DistributionRoute(.repositories) }
+            return name.count > 1 && name.last == "tags"
+                ? DistributionRoute(.repositoryTags, name.dropLast()) : DistributionRoute(.repository, name)
+        default: return nil
         }
     }
 

@@ -12,6 +12,7 @@ extension RegistryAPI {
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
+        if call.request.method == .get { store.notePull(manifest.digest, from: name) }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
 

@@ -14,6 +14,7 @@ package struct RegistryAPI: Sendable {
     let access: AccessPolicy
     let authenticator: Authenticator?
     let metrics = Metrics()
+    package var searchSettings = SearchSettings()
 
     /// - Parameter authenticator: nil where there are no accounts.
     package init(
@@ -76,6 +77,12 @@ package struct RegistryAPI: Sendable {
         .init(Method("PATCH"), .upload) { try await $0.appendToUpload($1) },
         .init(.put, .upload) { try await $0.finishUpload($1) },
         .init(.delete, .upload) { try await $0.cancelUpload($1) },
+        .init(.get, .indexPing) { _, _ in Self.indexPing },
+        .init(.get, .indexSearch) { try await $0.indexSearch($1) },
+        .init(.get, .search) { try await $0.search($1) },
+        .init(.get, .repositories) { try await $0.repositories($1) },
+        .init(.get, .repository) { try await $0.repositoryDetail($1) },
+        .init(.get, .repositoryTags) { try await $0.repositoryTags($1) },
     ]
 
     private static let table: [DistributionRoute.Kind: [Method: Handler]] = {

@@ -28,10 +28,12 @@ extension RegistryStore {
         }
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
         let now = Self.now
+        let told = await told(by: document)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)
-            try change.addManifest(manifest, document, to: repository, now: now)
+            try change.addManifest(
+                manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme)
             if case .tag(let tag) = reference { try change.setTag(tag, to: digest, in: repository, now: now) }
         }
         return Pushed(digest: digest, subject: document.subject)

@@ -27,6 +27,7 @@ package actor RegistryStore {
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
     private let uploads: FolderUploads
+    nonisolated let pulls = PullCounts()
     private let lock: OwnedFD
 
     /// Opens the store, and makes it when there is none.

@@ -1,16 +1,20 @@
 import FoundationEssentials
 import Kernel
 import OCI
+import RegistryServer
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = []
+    private static let known: Set<String> = ["search"]
     private static let bytesMax = 1 << 20
+
+    var search: SearchSettings?
 
     init() {}
 
     init(from decoder: any Decoder) throws {
-        _ = try decoder.members(Self.known)
+        let members = try decoder.members(Self.known)
+        search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
     }
 
     /// - Parameter path: nil for none.

@@ -66,13 +66,14 @@ struct Serve: AsyncParsableCommand {
         settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
-        _ = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
         let authenticator = try access.authenticator(logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let store = try RegistryStore(settings)
-        let api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
+        var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
+        api.searchSettings = configuration.search ?? api.searchSettings
         let server = HTTPServer(
             [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
         // After the store: who has that has the folder, and the socket of before is nobody's.
@@ -86,6 +87,7 @@ struct Serve: AsyncParsableCommand {
             group.addTask { try await server.run() }
             group.addTask { try await admin.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
+            group.addTask { await SearchUpkeep(store: store, logger: log).run() }
             if let tls { group.addTask { await CertificateWatch(tls: tls, logger: log).run() } }
             group.addTask {
                 await signals.wait()

@@ -46,6 +46,12 @@ import Testing
         case .uploads: "/v2/\(name)/blobs/uploads/"
         case .upload: "/v2/\(name)/blobs/uploads/x"
         case .referrers: "/v2/\(name)/referrers/\(digest)"
+        case .indexPing: "/v1/_ping"
+        case .indexSearch: "/v1/search?q=x"
+        case .search: "/api/v1/search?q=x"
+        case .repositories: "/api/v1/repositories"
+        case .repository: "/api/v1/repositories/\(name)"
+        case .repositoryTags: "/api/v1/repositories/\(name)/tags"
         }
     }
 

@@ -99,7 +99,8 @@ import Testing
         if name == "public" || name == "public/below" { rights.insert(.pull) }
         let refusal: Outcome = client.isKnown ? .denied : .challenge
         switch right {
-        case .health: return .answer
+        // Everybody may pull from somewhere.
+        case .health, .browse: return .answer
         case .base, .overview: return client.isKnown ? .answer : .challenge
         case .pull: return rights.contains(.pull) ? .answer : refusal
         case .push: return !rights.contains(.push) ? refusal : isReadOnly ? .readOnly : .answer
@@ -170,7 +171,7 @@ import Testing
                 switch right {
                 case .health: .allowed
                 case .base: caller.kind == .anonymous ? .mustLogIn : .allowed
-                case .overview: overview ? .allowed : refusal
+                case .overview, .browse: overview ? .allowed : refusal
                 case .pull: rights.contains(.pull) ? .allowed : refusal
                 case .push: !rights.contains(.push) ? refusal : isReadOnly ? .isReadOnly : .allowed
                 case .delete: !rights.contains(.delete) ? refusal : isReadOnly ? .isReadOnly : .allowed

@@ -9,6 +9,8 @@ package struct AccessPolicy: Sendable, Hashable {
         case health
         /// Names of all repositories, counts of all requests.
         case overview
+        /// Lists and searches that tell of nothing but what the caller may pull.
+        case browse
         case pull, push, delete
     }
 
@@ -45,10 +47,11 @@ package struct AccessPolicy: Sendable, Hashable {
         let reads = method == .get || method == .head
         switch kind {
         case .base: return .base
-        case .health: return .health
+        case .health, .indexPing: return .health
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers: return .pull
+        case .tags, .referrers, .repository, .repositoryTags: return .pull
+        case .indexSearch, .search, .repositories: return .browse
         case .manifest, .blob: return reads ? .pull : method == .delete ? .delete : .push
         }
     }
@@ -60,6 +63,9 @@ package struct AccessPolicy: Sendable, Hashable {
         case .health: return .allowed
         case .base: return caller.kind == .anonymous ? .mustLogIn : .allowed
         case .overview: return caller.seesOverview ? .allowed : caller.kind == .token ? .wantsScope : .mustLogIn
+        case .browse:
+            guard visibility(caller) == .only([]), caller.kind != .account else { return .allowed }
+            return caller.kind == .token ? .wantsScope : .mustLogIn
         case .pull: needed = .pull
         case .push: needed = .push
         case .delete: needed = .delete
@@ -82,7 +88,8 @@ package struct AccessPolicy: Sendable, Hashable {
 
     /// Which repositories a list or a search tells a caller of: those that it may pull from.
     func visibility(_ caller: Caller) -> Visibility {
-        let own = caller.grants.filter { $0.rights.contains(.pull) }.map(\.pattern)
+        // A token is for what it says, not for all that its account may do.
+        let own = !caller.seesOverview ? [] : caller.grants.filter { $0.rights.contains(.pull) }.map(\.pattern)
         let patterns = own + anonymousPull.map { $0.hasSuffix("/") ? String($0.dropLast()) : $0 }
         return caller.kind == .anybody || patterns.contains(Grant.everything) ? .all : .only(patterns)
     }

@@ -25,6 +25,11 @@ struct Change {
 
         func touch(_ repository: RepositoryName) { repositories.insert(repository) }
 
+        /// Repositories whose profile may be another now, by their numbers.
+        private(set) var profiles: Set<Int64> = []
+
+        func touchProfile(_ repository: Int64) { profiles.insert(repository) }
+
         /// A file came to be.
         func added(_ path: String, _ algorithm: Digest.Algorithm) {
             state.changedFolders.insert(algorithm)
@@ -116,8 +121,13 @@ struct Change {
 
     // MARK: Manifests and tags
 
-    func addManifest(_ manifest: StoredManifest, _ document: ManifestDocument, to repository: Int64, now: Int64) throws
-    {
+    /// - Parameters:
+    ///   - facts: what it tells; nil for what the document alone does.
+    ///   - readme: the text that it is.
+    func addManifest(
+        _ manifest: StoredManifest, _ document: ManifestDocument, to repository: Int64, now: Int64,
+        facts: ManifestFacts? = nil, readme: String? = nil
+    ) throws {
         let digest = SQLValue.text(manifest.digest.description)
         guard try !hasManifest(manifest.digest, in: repository) else { return }
         try requireMembers(of: document, in: repository)
@@ -131,6 +141,9 @@ struct Change {
                 .text(document.subject?.description), .text(try Annotations.text(document.annotations)),
                 .bytes(manifest.body), .integer(now),
             ])
+        try addFacts(
+            facts ?? ManifestFacts(document, config: nil), readme: readme, of: manifest.digest, document,
+            in: repository, now: now)
         for blob in Set((document.blobs + document.foreignBlobs).map(\.digest.description)) {
             let known = try connection.execute(
                 "UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest = ?",
@@ -170,6 +183,11 @@ struct Change {
     }
 
     func setTag(_ tag: String, to digest: Digest, in repository: Int64, now: Int64) throws {
+        let key: [SQLValue] = [.integer(repository), .text(tag)]
+        if try !connection.isAny("SELECT 1 AS found FROM tags WHERE repository = ? AND name = ?", key) {
+            try addTagWords(tag, in: repository)
+        }
+        effects.touchProfile(repository)
         try connection.execute(
             """
             INSERT INTO tags (repository, name, digest, pushed) VALUES (?, ?, ?, ?)
@@ -179,8 +197,12 @@ struct Change {
 
     /// - Returns: false when there was none.
     func removeTag(_ tag: String, from repository: Int64) throws -> Bool {
-        try connection.execute(
-            "DELETE FROM tags WHERE repository = ? AND name = ?", [.integer(repository), .text(tag)]) > 0
+        let removed = try connection.execute(
+            "DELETE FROM tags WHERE repository = ? AND name = ?", [.integer(repository), .text(tag)])
+        guard removed > 0 else { return false }
+        try removeTagWords(tag, in: repository)
+        effects.touchProfile(repository)
+        return true
     }
 
     /// Removes a manifest with its tags; its blobs become garbage when nothing else names them.
@@ -197,7 +219,11 @@ struct Change {
             (SELECT digest FROM members WHERE repository = ? AND manifest = ?)
             """, [.integer(now), .integer(repository)] + key)
         try connection.execute("DELETE FROM members WHERE repository = ? AND manifest = ?", key)
-        try connection.execute("DELETE FROM tags WHERE repository = ? AND digest = ?", key)
+        for row in try connection.rows("SELECT name FROM tags WHERE repository = ? AND digest = ?", key) {
+            _ = try removeTag(try row.text("name"), from: repository)
+        }
+        try removeFacts(of: digest, in: repository)
+        effects.touchProfile(repository)
         return true
     }
 }

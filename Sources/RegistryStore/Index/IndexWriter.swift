@@ -74,6 +74,7 @@ actor IndexWriter {
         return try await index.write { connection in
             let change = Change(connection, folder)
             let finishes = batch.map { $0.apply(change) }
+            try change.refreshProfiles(now: RegistryStore.now)
             try change.effects.syncFolders(folder)
             return Committed(
                 finishes: finishes, repositories: change.effects.repositories, removals: change.effects.removals)
