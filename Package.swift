@@ -12,6 +12,9 @@ let nio: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let nioPosix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let nioHTTP1: Target.Dependency = .product(name: "NIOHTTP1", package: "swift-nio")
 let nioSSL: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let x509: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let log: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -41,6 +44,8 @@ let package = Package(
         .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
         .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
         .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-asn1", from: "1.7.4"),
+        .package(url: "https://github.com/apple/swift-certificates", from: "1.21.1"),
         .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
         .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
         .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
@@ -67,7 +72,7 @@ let package = Package(
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
         module("RegistryStore", ["OCI", "Kernel", crypto, nio, grdb]),
-        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, nio, log]),
+        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
         module(
             "Registry",
             [
@@ -132,7 +137,9 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
-        tests("RegistryServerTests", ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio]),
+        tests(
+            "RegistryServerTests",
+            ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio, crypto, cryptoExtras]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

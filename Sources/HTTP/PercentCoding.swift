@@ -35,6 +35,14 @@ package struct Query: Sendable, Hashable {
 
     package init() {}
 
+    /// A body that is a form (`application/x-www-form-urlencoded`).
+    ///
+    /// - Throws: ``HTTPError`` 400 for a broken escape.
+    package init(form bytes: [UInt8]) throws(HTTPError) {
+        guard let text = String(validating: bytes, as: UTF8.self) else { throw .badRequest("the form is not UTF-8") }
+        try self.init(parsing: Substring(text).utf8)
+    }
+
     /// - Throws: ``HTTPError`` 400 for a broken escape.
     init(parsing text: Substring.UTF8View) throws(HTTPError) {
         for pair in text.split(separator: UInt8(ascii: "&")) {

@@ -4,6 +4,7 @@ struct DistributionRoute: Sendable, Hashable {
         case base, catalog, tags, manifest, blob, uploads, upload, referrers, health, metrics
         /// Of the first version of the protocol (`/v1/`), and of the search API (`/api/v1/`).
         case indexPing, indexSearch, search, repositories, repository, repositoryTags
+        case token, tokenKeys
     }
 
     let kind: Kind
@@ -18,9 +19,14 @@ struct DistributionRoute: Sendable, Hashable {
         self.reference = String(reference)
     }
 
+    /// Paths that are the registry's own.
+    private static let own: [String: Kind] = [
+        "/healthz": .health, "/metrics": .metrics, "/token": .token, "/token/keys": .tokenKeys,
+    ]
+
     /// nil for a path of nobody's. A name may have any component, so that a path is read from its end.
     init?(_ path: String) {
-        if let own: Kind = path == "/healthz" ? .health : path == "/metrics" ? .metrics : nil {
+        if let own = Self.own[path] {
             self.init(own)
             return
         }

@@ -83,6 +83,9 @@ package struct RegistryAPI: Sendable {
         .init(.get, .repositories) { try await $0.repositories($1) },
         .init(.get, .repository) { try await $0.repositoryDetail($1) },
         .init(.get, .repositoryTags) { try await $0.repositoryTags($1) },
+        .init(.get, .token) { try await $0.getToken($1) },
+        .init(.post, .token) { try await $0.postToken($1) },
+        .init(.get, .tokenKeys) { try await $0.tokenKeys($1) },
     ]
 
     private static let table: [DistributionRoute.Kind: [Method: Handler]] = {
@@ -105,18 +108,18 @@ package struct RegistryAPI: Sendable {
         let began = ContinuousClock.now
         var response: Response
         let route = DistributionRoute(request.path)
-        var user: String?
+        var caller: Caller?
         do {
-            let caller = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
-            user = caller.name
-            response = try await answer(request, route, caller)
+            let known = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
+            caller = known
+            response = try await answer(request, route, known)
         } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
             response = failure(error)
         }
-        if response.status == 401 { response.headers.add("WWW-Authenticate", "Basic realm=\"docker-registry\"") }
+        if response.status == 401 { response.headers.add("WWW-Authenticate", challenge(request, route, caller)) }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
-        note(request, route, user, response, .now - began)
+        note(request, route, caller?.name, response, .now - began)
         return response
     }
 

@@ -36,10 +36,14 @@ struct AccessOptions: ParsableArguments {
     }
 
     /// nil where everybody may do everything.
-    func authenticator(_ logger: Logger) throws -> Authenticator? {
+    func authenticator(_ tokens: TokenSettings?, _ logger: Logger) throws -> Authenticator? {
         let path = ServeOptions.value(passwords, "HTPASSWD")
-        guard path != nil || hasAccounts || ServeOptions.value(nil, "ACCOUNTS") == "true" else { return nil }
-        return try Authenticator(passwordFile: path, logger: logger)
+        let isEnforced = hasAccounts || ServeOptions.value(nil, "ACCOUNTS") == "true"
+        guard path != nil || tokens != nil || isEnforced else { return nil }
+        let isEncrypted = ServeOptions.value(certificate, "TLSCERT") != nil
+        return try Authenticator(
+            passwordFile: path, tokens: try tokens.map { try TokenAuthority($0, isEncrypted: isEncrypted) },
+            logger: logger)
     }
 
     func policy() -> AccessPolicy {

@@ -5,16 +5,18 @@ import RegistryServer
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["search"]
+    private static let known: Set<String> = ["search", "tokens"]
     private static let bytesMax = 1 << 20
 
     var search: SearchSettings?
+    var tokens: TokenSettings?
 
     init() {}
 
     init(from decoder: any Decoder) throws {
         let members = try decoder.members(Self.known)
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
+        tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
     }
 
     /// - Parameter path: nil for none.

@@ -69,7 +69,7 @@ struct Serve: AsyncParsableCommand {
         let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
-        let authenticator = try access.authenticator(logger)
+        let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let store = try RegistryStore(settings)
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)

@@ -39,6 +39,8 @@ import Testing
         case .base: "/v2/"
         case .health: "/healthz"
         case .metrics: "/metrics"
+        case .token: "/token"
+        case .tokenKeys: "/token/keys"
         case .catalog: "/v2/_catalog"
         case .tags: "/v2/\(name)/tags/list"
         case .manifest: "/v2/\(name)/manifests/x"

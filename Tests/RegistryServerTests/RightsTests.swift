@@ -100,7 +100,7 @@ import Testing
         let refusal: Outcome = client.isKnown ? .denied : .challenge
         switch right {
         // Everybody may pull from somewhere.
-        case .health, .browse: return .answer
+        case .health, .browse, .token: return .answer
         case .base, .overview: return client.isKnown ? .answer : .challenge
         case .pull: return rights.contains(.pull) ? .answer : refusal
         case .push: return !rights.contains(.push) ? refusal : isReadOnly ? .readOnly : .answer
@@ -169,7 +169,7 @@ import Testing
                 }
             let wanted: AccessPolicy.Verdict =
                 switch right {
-                case .health: .allowed
+                case .health, .token: .allowed
                 case .base: caller.kind == .anonymous ? .mustLogIn : .allowed
                 case .overview, .browse: overview ? .allowed : refusal
                 case .pull: rights.contains(.pull) ? .allowed : refusal

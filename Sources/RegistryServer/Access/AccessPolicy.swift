@@ -7,6 +7,8 @@ package struct AccessPolicy: Sendable, Hashable {
         /// Whether the registry answers: what clients log in by.
         case base
         case health
+        /// A token for what its reader may do, or the keys that tell it from others.
+        case token
         /// Names of all repositories, counts of all requests.
         case overview
         /// Lists and searches that tell of nothing but what the caller may pull.
@@ -48,6 +50,7 @@ package struct AccessPolicy: Sendable, Hashable {
         switch kind {
         case .base: return .base
         case .health, .indexPing: return .health
+        case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
         case .tags, .referrers, .repository, .repositoryTags: return .pull
@@ -60,7 +63,7 @@ package struct AccessPolicy: Sendable, Hashable {
     func verdict(_ right: Right, repository: String, _ caller: Caller) -> Verdict {
         let needed: Rights
         switch right {
-        case .health: return .allowed
+        case .health, .token: return .allowed
         case .base: return caller.kind == .anonymous ? .mustLogIn : .allowed
         case .overview: return caller.seesOverview ? .allowed : caller.kind == .token ? .wantsScope : .mustLogIn
         case .browse:

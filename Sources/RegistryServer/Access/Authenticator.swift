@@ -7,7 +7,7 @@ import Kernel
 package import Logging
 package import RegistryStore
 
-/// Finds out who a request is from: an account of the password file, or one of the index.
+/// Finds out who a request is from: an account of the password file, one of the index, or whoever has a token.
 package actor Authenticator {
     /// Log-ins that are checked at once: each takes a processor for tens of milliseconds.
     private static let checksMax = 4
@@ -27,13 +27,17 @@ package actor Authenticator {
     }
 
     private let file: PasswordFileWatch?
+    nonisolated let tokens: TokenAuthority?
     private let checks = Allowance(checksMax)
     private let key = SymmetricKey(size: .bits256)
     private var remembered: [[UInt8]: ContinuousClock.Instant] = [:]
 
-    /// - Parameter passwordFile: of htpasswd; nil where all accounts are in the index.
+    /// - Parameters:
+    ///   - passwordFile: of htpasswd; nil where all accounts are in the index.
+    ///   - tokens: nil where none are taken.
     /// - Throws: what keeps the file from being used.
-    package init(passwordFile: String?, logger: Logger) throws {
+    package init(passwordFile: String?, tokens: TokenAuthority? = nil, logger: Logger) throws {
+        self.tokens = tokens
         file = try passwordFile.map { try PasswordFileWatch($0, logger: logger) }
     }
 
@@ -43,11 +47,60 @@ package actor Authenticator {
     ///   from being read.
     func caller(of header: String?, _ store: RegistryStore) async throws -> Caller {
         guard let header else { return .anonymous }
+        if let tokens, let token = TokenAuthority.token(header) { return try await caller(of: token, tokens, store) }
         guard let (name, password) = Self.credentials(header) else { throw Self.refusal }
         // What skopeo, podman and buildah send when they have nothing to send.
         if name.isEmpty, password.isEmpty { return .anonymous }
         return try await logIn(name, password, store)
     }
+
+    // MARK: Tokens
+
+    private func caller(of token: Substring, _ tokens: TokenAuthority, _ store: RegistryStore) async throws -> Caller {
+        do {
+            let claims = try await tokens.claims(of: token, store)
+            let scopes = claims.access ?? []
+            let name = claims.sub.flatMap { $0.isEmpty ? nil : $0 }
+            // The accounts of another service are its own: it has looked at what they may do.
+            guard tokens.isOwn else {
+                return .token(name, [Grant(pattern: Grant.everything, rights: .all)], scopes)
+            }
+            guard let name else { return .token(nil, [], scopes) }
+            // An account that may not log in any more has no use of the tokens that it has, either.
+            let candidate = try await candidate(name, store)
+            guard candidate.hash != nil, candidate.obstacle == nil else {
+                throw WebToken.Failure("the token's account is gone")
+            }
+            return .token(name, candidate.grants, scopes)
+        } catch let failure as WebToken.Failure {
+            throw Refusal(.unauthorized, 401, "authentication required: \(failure)")
+        }
+    }
+
+    /// Who comes with a token that stands for a password.
+    ///
+    /// - Throws: as ``caller(of:_:)``.
+    func refreshed(_ token: String, _ store: RegistryStore) async throws -> Caller {
+        guard let tokens else { throw Self.refusal }
+        do {
+            let (name, fingerprint) = try await tokens.refreshed(token, store)
+            let candidate = try await candidate(name, store)
+            guard let hash = candidate.hash, candidate.obstacle == nil,
+                PasswordHash.areEqual(TokenAuthority.fingerprint(hash), fingerprint)
+            else { throw WebToken.Failure("the account has another password now, or is gone") }
+            return .account(name, candidate.grants)
+        } catch let failure as WebToken.Failure {
+            throw Refusal(.unauthorized, 401, "authentication required: \(failure)")
+        }
+    }
+
+    /// Of the password that an account has; nil for those that have none.
+    func fingerprint(of name: String?, _ store: RegistryStore) async throws -> String? {
+        guard let name else { return nil }
+        return try await candidate(name, store).hash.map(TokenAuthority.fingerprint)
+    }
+
+    // MARK: Passwords
 
     /// - Throws: as ``caller(of:_:)``.
     func logIn(_ name: String, _ password: String, _ store: RegistryStore) async throws -> Caller {

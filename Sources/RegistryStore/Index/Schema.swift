@@ -73,5 +73,5 @@ enum Schema {
 /// What keeps the store from being opened or from working; no client's fault.
 package struct StoreFailure: Error, Sendable, CustomStringConvertible {
     package let description: String
-    init(_ description: String) { self.description = description }
+    package init(_ description: String) { self.description = description }
 }

@@ -1,0 +1,139 @@
+import FoundationEssentials
+import HTTP
+import NIOCore
+import OCI
+import RegistryStore
+
+/// The token service (Docker token authentication, "Requesting a token", and its form of OAuth2).
+extension RegistryAPI {
+    /// Bytes of a form: a password, a token and scopes.
+    private static let formBytesMax = 64 << 10
+
+    private struct WireToken: Encodable {
+        let token: String?
+        let access_token: String
+        let expires_in: Int64
+        let issued_at: String
+        let refresh_token: String?
+        let scope: String?
+    }
+
+    private func authority() throws(Refusal) -> (TokenAuthority, Authenticator) {
+        guard let authenticator, let tokens = authenticator.tokens, tokens.isOwn else {
+            throw Refusal(.unknown, 404, "page not found: this registry gives no tokens")
+        }
+        return (tokens, authenticator)
+    }
+
+    func getToken(_ call: Call) async throws -> Response {
+        let (tokens, authenticator) = try authority()
+        let query = call.request.query
+        guard call.caller.kind != .token else {
+            throw Refusal(.unsupported, 400, "a token is not exchanged for another: come with a name and its password")
+        }
+        let wantsRefresh = query["offline_token"] == "true"
+        let issued = try await issue(
+            tokens, authenticator, call.caller, service: query["service"], scopes: query.all("scope"),
+            wantsRefresh: wantsRefresh)
+        return try Self.json(
+            200,
+            WireToken(
+                token: issued.token, access_token: issued.token, expires_in: issued.lifetime,
+                issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken, scope: nil))
+    }
+
+    func postToken(_ call: Call) async throws -> Response {
+        let (tokens, authenticator) = try authority()
+        let bytes = try await call.request.body.collect(bytesMax: Self.formBytesMax)
+        let form = try Query(form: Array(bytes.readableBytesView))
+        let caller: Caller
+        switch form["grant_type"] {
+        case "password":
+            caller = try await authenticator.logIn(form["username"] ?? "", form["password"] ?? "", store)
+        case "refresh_token":
+            caller = try await authenticator.refreshed(form["refresh_token"] ?? "", store)
+        default:
+            throw Refusal(.unsupported, 400, "unknown grant_type: want password or refresh_token")
+        }
+        let issued = try await issue(
+            tokens, authenticator, caller, service: form["service"], scopes: form.all("scope"),
+            wantsRefresh: form["access_type"] == "offline")
+        return try Self.json(
+            200,
+            WireToken(
+                token: nil, access_token: issued.token, expires_in: issued.lifetime,
+                issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken ?? form["refresh_token"],
+                scope: issued.scopes.map(\.text).joined(separator: " ")))
+    }
+
+    func tokenKeys(_ call: Call) async throws -> Response {
+        let (tokens, _) = try authority()
+        return try Self.json(200, try await tokens.published(store))
+    }
+
+    private func issue(
+        _ tokens: TokenAuthority, _ authenticator: Authenticator, _ caller: Caller, service: String?, scopes: [String],
+        wantsRefresh: Bool
+    ) async throws -> TokenAuthority.Issued {
+        if let service, service != tokens.settings.service {
+            throw Refusal(
+                .unsupported, 400, "unknown service \(OCIError.quoted(service)): this is \(tokens.settings.service)")
+        }
+        let words = scopes.flatMap { $0.split(separator: " ") }
+        guard words.count <= TokenAuthority.scopesMax else {
+            throw Refusal(.unsupported, 400, "a token is for at most \(TokenAuthority.scopesMax) scopes")
+        }
+        let wanted = words.compactMap { Scope(parsing: String($0)) }
+        let fingerprint = wantsRefresh ? try await authenticator.fingerprint(of: caller.name, store) : nil
+        return try await tokens.issue(
+            caller.name, wanted.compactMap { granted($0, caller) }, fingerprint: fingerprint, store)
+    }
+
+    /// A scope as far as the caller has rights to it.
+    private func granted(_ wanted: Scope, _ caller: Caller) -> Scope? {
+        switch wanted.type {
+        case "repository":
+            let rights = access.rights(of: caller, in: wanted.name).intersection(wanted.rights)
+            return rights.isEmpty ? nil : .repository(wanted.name, rights)
+        case "registry": return wanted == .catalog && caller.seesOverview ? wanted : nil
+        default: return nil
+        }
+    }
+
+    private static func timestamp(_ seconds: Int64) -> String {
+        Date(timeIntervalSince1970: TimeInterval(seconds)).formatted(.iso8601)
+    }
+
+    // MARK: Challenges
+
+    /// The `WWW-Authenticate` of an answer with status 401.
+    ///
+    /// - Parameter caller: nil when it is not known who asked.
+    func challenge(_ request: Request, _ route: DistributionRoute?, _ caller: Caller?) -> String {
+        let basic = "Basic realm=\"docker-registry\""
+        guard let tokens = authenticator?.tokens, route?.kind != .token,
+            let realm = tokens.realm(
+                host: request.headers["host"], forwarded: request.headers["x-forwarded-proto"])
+        else { return basic }
+        var text = "Bearer realm=\"\(realm)\",service=\"\(tokens.settings.service)\""
+        if let scope = route.flatMap({ Self.scope($0, request.method) }) { text += ",scope=\"\(scope)\"" }
+        if request.headers["authorization"].map({ TokenAuthority.token($0) != nil }) ?? false {
+            text += ",error=\"\(caller == nil ? "invalid_token" : "insufficient_scope")\""
+        }
+        return text
+    }
+
+    /// What a request needs a token for.
+    private static func scope(_ route: DistributionRoute, _ method: Method) -> String? {
+        let rights: Rights
+        switch AccessPolicy.right(route.kind, method) {
+        case .overview, .browse: return Scope.catalog.text
+        case .pull: rights = .pull
+        case .push: rights = [.pull, .push]
+        case .delete: rights = .delete
+        default: return nil
+        }
+        // A name may have anything in it; a header may not.
+        return (try? RepositoryName(route.name)).map { Scope.repository($0.description, rights).text }
+    }
+}
