@@ -1,4 +1,3 @@
-import Glibc
 import Kernel
 import Logging
 
@@ -8,24 +7,17 @@ actor PasswordFileWatch {
     private static let lookInterval = Duration.seconds(1)
     private static let fileBytesMax = 16 << 20
 
-    private struct Stamp: Hashable, Sendable {
-        var seconds: Int
-        var nanoseconds: Int
-        var bytes: Int64
-        var inode: UInt64
-    }
-
     private let path: String
     private let logger: Logger
     private var accounts: PasswordFile
-    private var stamp: Stamp?
+    private var stamp: FileStamp?
     private var lookedAt = ContinuousClock.now
 
     /// - Throws: what keeps the file from being used.
     init(_ path: String, logger: Logger) throws {
         self.path = path
         self.logger = logger
-        stamp = Self.stamp(path)
+        stamp = FileStamp(path)
         accounts = try Self.read(path)
     }
 
@@ -38,14 +30,6 @@ actor PasswordFileWatch {
         }
     }
 
-    private static func stamp(_ path: String) -> Stamp? {
-        var status = stat()
-        guard stat(path, &status) == 0 else { return nil }
-        return Stamp(
-            seconds: status.st_mtim.tv_sec, nanoseconds: status.st_mtim.tv_nsec, bytes: Int64(status.st_size),
-            inode: UInt64(status.st_ino))
-    }
-
     /// The hash of an account's password; nil for a name that the file does not have.
     func hash(of name: String) async -> String? {
         await look()
@@ -56,7 +40,7 @@ actor PasswordFileWatch {
         guard ContinuousClock.now - lookedAt >= Self.lookInterval else { return }
         lookedAt = .now
         let path = path
-        let (now, read) = await BlockingPool.shared.run { (Self.stamp(path), Result { try Self.read(path) }) }
+        let (now, read) = await BlockingPool.shared.run { (FileStamp(path), Result { try Self.read(path) }) }
         guard now != stamp else { return }
         switch read {
         case .success(let file):
