@@ -58,6 +58,7 @@ let package = Package(
         .systemLibrary(name: "CCodecs"),
         .systemLibrary(name: "CSeccomp"),
         .systemLibrary(name: "CCrypt"),
+        .systemLibrary(name: "CLibpq"),
         module("OCI"),
         module("Kernel", ["CLinux"]),
         module("Ring", ["Kernel", "CLinux"]),
@@ -71,7 +72,7 @@ let package = Package(
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
-        module("RegistryStore", ["OCI", "Kernel", crypto, nio, grdb]),
+        module("RegistryStore", ["OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
         module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
         module(
             "Registry",

@@ -17,6 +17,10 @@ final class ManifestCache: Sendable {
     private static let entryBytes = 512
 
     private let state = Mutex(State())
+    private let isUsed: Bool
+
+    /// - Parameter isUsed: false where others change the index, too: then nothing is kept.
+    init(isUsed: Bool) { self.isUsed = isUsed }
 
     /// To be asked for before the index is read.
     var generation: Int { state.withLock { $0.generation } }
@@ -27,6 +31,7 @@ final class ManifestCache: Sendable {
 
     /// - Parameter generation: of before the manifest was read.
     func keep(_ manifest: StoredManifest, _ name: ManifestName, in repository: RepositoryName, generation: Int) {
+        guard isUsed else { return }
         state.withLock { state in
             guard state.generation == generation else { return }
             let bytes = manifest.body.count + Self.entryBytes

@@ -16,6 +16,8 @@ package actor RegistryStore {
         package var uploadExpiry: Duration = .seconds(24 * 3600)
         /// Uploads at once, those that lie included; each costs two files.
         package var uploadsMax = 10_000
+        /// Where the index is; nil for a file of the folder.
+        package var database: PostgresSettings?
 
         package init(root: String) { self.root = root }
     }
@@ -23,14 +25,14 @@ package actor RegistryStore {
     nonisolated let settings: Settings
     nonisolated let folder: StoreFolder
     nonisolated let index: any IndexDatabase
-    nonisolated let cache = ManifestCache()
+    nonisolated let cache: ManifestCache
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
     private let uploads: FolderUploads
     nonisolated let pulls = PullCounts()
     private let lock: OwnedFD
 
-    /// Opens the store, and makes it when there is none.
+    /// Opens the store, and makes it when there is none. Blocks its thread.
     ///
     /// - Throws: ``StoreFailure``, or `SystemError` of the folder.
     package init(_ settings: Settings) throws {
@@ -38,7 +40,9 @@ package actor RegistryStore {
         folder = StoreFolder(root: settings.root)
         try folder.make()
         lock = try folder.takeLock()
-        index = try SQLiteIndex(folder.index)
+        index = try Self.openIndex(settings, folder)
+        // What another registry changes, this one is not told of.
+        cache = ManifestCache(isUsed: settings.database == nil)
         writer = IndexWriter(index, folder, cache)
         uploads = try FolderUploads(folder, countMax: settings.uploadsMax)
     }

@@ -2,12 +2,15 @@ import FoundationEssentials
 import Kernel
 import OCI
 import RegistryServer
+import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["search", "tokens"]
+    private static let known: Set<String> = ["database", "search", "tokens"]
     private static let bytesMax = 1 << 20
 
+    /// nil for a file of the data folder.
+    private(set) var database: PostgresSettings?
     var search: SearchSettings?
     var tokens: TokenSettings?
 
@@ -17,6 +20,7 @@ struct Configuration: Decodable, Sendable {
         let members = try decoder.members(Self.known)
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
+        database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
     }
 
     /// - Parameter path: nil for none.

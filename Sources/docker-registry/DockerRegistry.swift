@@ -67,11 +67,13 @@ struct Serve: AsyncParsableCommand {
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
         let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        settings.database = try configuration.database ?? ServeOptions.database()
+        settings.database?.note = { [logger] in logger.warning("\($0)") }
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
-        let store = try RegistryStore(settings)
+        let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         let server = HTTPServer(

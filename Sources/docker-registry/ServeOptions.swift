@@ -1,5 +1,6 @@
 import Glibc
 import OCI
+import RegistryStore
 
 /// What options mean, wherever they came from.
 enum ServeOptions {
@@ -29,6 +30,12 @@ enum ServeOptions {
     static func folder(_ text: String) throws(Failure) -> String {
         guard text.hasPrefix("/") else { throw Failure("\(text) is not an absolute path: give one that starts with /") }
         return text
+    }
+
+    /// What DOCKER_REGISTRY_DATABASE_URL says; a command line can be read by everybody, and it may have a password.
+    static func database() throws(StoreFailure) -> PostgresSettings? {
+        guard let url = value(nil, "DATABASE_URL") else { return nil }
+        return try PostgresSettings(url: url)
     }
 
     /// `90s`, `10m`, `24h`, `7d`.

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// What a registry has answered for is there after it was killed, and what it has not answered for is whole or not there.
-@Suite struct CrashTests {
+@Suite(.onBothIndexes) struct CrashTests {
     private struct Stored: Sendable {
         let repository: String
         let tag: String

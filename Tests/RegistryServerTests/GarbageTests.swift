@@ -6,7 +6,7 @@ import RegistryStore
 import Testing
 
 /// Garbage is collected while everything else goes on.
-@Suite struct GarbageTests {
+@Suite(.onBothIndexes) struct GarbageTests {
     /// A store of its own; its folder goes with it.
     final class Place: Sendable {
         let store: RegistryStore
@@ -19,6 +19,7 @@ import Testing
             var settings = RegistryStore.Settings(root: root)
             // What nothing names is garbage at once.
             settings.grace = .seconds(-10)
+            settings.database = try OnBothIndexes.server.map { try PostgresSettings(url: try $0.database().url) }
             change(&settings)
             store = try RegistryStore(settings)
         }

@@ -4,7 +4,7 @@ import RegistryStore
 import Testing
 
 /// What the OCI distribution specification asks for, chapter by chapter, over real connections.
-@Suite struct ProtocolTests {
+@Suite(.onBothIndexes) struct ProtocolTests {
     let lab: RegistryLab
 
     init() throws { lab = try RegistryLab() }

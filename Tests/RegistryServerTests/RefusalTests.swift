@@ -4,7 +4,7 @@ import RegistryStore
 import Testing
 
 /// Requests that nobody should send: each has its status and code, and leaves nothing.
-@Suite struct RefusalTests {
+@Suite(.onBothIndexes) struct RefusalTests {
     struct Bad: Sendable {
         let method: String
         let path: String

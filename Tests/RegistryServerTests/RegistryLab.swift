@@ -18,10 +18,14 @@ final class RegistryLab: Sendable {
     private let process = Mutex<Process?>(nil)
 
     private let isEncrypted: Bool
+    private let database: PostgresServer.Database?
 
-    /// - Parameter options: of `docker registry serve`.
-    init(_ options: [String] = []) throws {
+    /// - Parameters:
+    ///   - options: of `docker registry serve`.
+    ///   - database: of the index; without it that is a file, but for tests that run on both.
+    init(_ options: [String] = [], database: PostgresServer.Database? = nil) throws {
         self.options = options
+        self.database = try database ?? OnBothIndexes.server?.database()
         isEncrypted = options.contains("--tlscert")
         directory =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/registry-\(UUID().uuidString.prefix(8))"
@@ -64,6 +68,10 @@ final class RegistryLab: Sendable {
         let process = Process()
         process.executableURL = URL(filePath: Self.binaries + "/docker")
         process.arguments = ["registry", "serve", "--addr", address, "--data", directory + "/data"] + options
+        if let database {
+            process.environment = ProcessInfo.processInfo.environment.merging(
+                ["DOCKER_REGISTRY_DATABASE_URL": database.url], uniquingKeysWith: { $1 })
+        }
         _ = FileManager.default.createFile(atPath: directory + "/log", contents: nil)
         process.standardError = FileHandle(forWritingAtPath: directory + "/log") ?? .nullDevice
         try process.run()

@@ -5,6 +5,7 @@ import OCI
 /// The paths of a registry's data, and the only place that makes them:
 ///
 /// ```
+/// id                            names the folder to a database that has the index of its blobs
 /// lock                          held while a registry uses the folder
 /// index.db                      SQLite: repositories, manifests, tags, and which blobs they have
 /// blobs/sha256/<hex>            blobs by digest, whole and durable
