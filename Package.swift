@@ -73,7 +73,13 @@ let package = Package(
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
         module("RegistryStore", ["OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
-        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
+        module("RegistryMirror", ["RegistryStore", "Registry", "OCI", "Kernel", nio, log]),
+        module(
+            "RegistryServer",
+            [
+                "RegistryMirror", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras,
+                x509, asn1, nio, log,
+            ]),
         module(
             "Registry",
             [
@@ -117,7 +123,8 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio, nioHTTP1,
+                "RegistryServer", "RegistryMirror", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio,
+                nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -136,11 +143,12 @@ let package = Package(
             data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),
         tests("NetlinkTests", ["Netlink", "Kernel"]),
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
-        tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
+        .target(name: "TestServers", dependencies: ["Kernel"], path: "Tests/TestServers", swiftSettings: settings),
+        tests("RegistryTests", ["Registry", "OCI", "Kernel", "TestServers"]),
         tests("HTTPTests", ["HTTP"]),
         tests(
             "RegistryServerTests",
-            ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio, crypto, cryptoExtras]),
+            ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "TestServers", nio, crypto, cryptoExtras]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

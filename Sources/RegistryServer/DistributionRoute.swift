@@ -9,7 +9,7 @@ struct DistributionRoute: Sendable, Hashable {
 
     let kind: Kind
     /// Of the repository, as it was typed; empty where there is none.
-    let name: String
+    var name: String
     /// A tag, digest or upload, as it was typed; empty where there is none.
     let reference: String
 

@@ -8,7 +8,20 @@ extension RegistryAPI {
     func getBlob(_ call: Call) async throws -> Response {
         let (name, digest) = (try call.repository(), try call.digest())
         let blob = try await store.blob(digest, in: name)
-        let size = blob.size
+        var (response, range) = blobHead(call.request, digest, size: blob.size)
+        guard let range else { return response }
+        let file = try await store.openBlob(blob)
+        response.body = .file(
+            FileBody(
+                adopting: file.release(), offset: Int(range.lowerBound), count: Int(range.upperBound - range.lowerBound)
+            ))
+        return response
+    }
+
+    /// What comes before the bytes of a blob.
+    ///
+    /// - Returns: the head, and the bytes that go with it; nil for an answer that has none of them.
+    func blobHead(_ request: Request, _ digest: Digest, size: Int64) -> (Response, Range<Int64>?) {
         let tag = "\"\(digest)\""
         var response = Response(
             200,
@@ -16,19 +29,19 @@ extension RegistryAPI {
                 "Content-Type": "application/octet-stream", "Docker-Content-Digest": digest.description, "ETag": tag,
                 "Accept-Ranges": "bytes", "Cache-Control": "max-age=31536000",
             ])
-        if Self.matches(call.request.headers, tag) {
+        if Self.matches(request.headers, tag) {
             response.status = 304
-            return response
+            return (response, nil)
         }
-        guard call.request.method != .head else {
+        guard request.method != .head else {
             response.headers.add("Content-Length", "\(size)")
-            return response
+            return (response, nil)
         }
         var range = 0..<size
         // A range of other content than this is not asked for.
-        if call.request.headers["if-range"].map({ $0 == tag }) ?? true {
+        if request.headers["if-range"].map({ $0 == tag }) ?? true {
             do throws(Refusal) {
-                if let part = try ByteRange.requested(call.request.headers["range"], size: size) {
+                if let part = try ByteRange.requested(request.headers["range"], size: size) {
                     range = part
                     response.status = 206
                     response.headers.add("Content-Range", "bytes \(part.lowerBound)-\(part.upperBound - 1)/\(size)")
@@ -36,15 +49,10 @@ extension RegistryAPI {
             } catch {
                 var refused = self.refused(error)
                 refused.headers.add("Content-Range", "bytes */\(size)")
-                return refused
+                return (refused, nil)
             }
         }
-        let file = try await store.openBlob(blob)
-        response.body = .file(
-            FileBody(
-                adopting: file.release(), offset: Int(range.lowerBound), count: Int(range.upperBound - range.lowerBound)
-            ))
-        return response
+        return (response, range)
     }
 
     /// Whether the client says that it has what `tag` names.

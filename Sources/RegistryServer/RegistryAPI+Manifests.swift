@@ -7,12 +7,16 @@ extension RegistryAPI {
     func getManifest(_ call: Call) async throws -> Response {
         let name = try call.repository()
         let manifest = try await store.manifest(try ManifestName(call.route.reference), in: name)
+        return manifestAnswer(call.request, manifest, of: name)
+    }
+
+    func manifestAnswer(_ request: Request, _ manifest: StoredManifest, of name: RepositoryName) -> Response {
         let tag = "\"\(manifest.digest)\""
         let headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
-        if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
-        if call.request.method == .get { store.notePull(manifest.digest, from: name) }
+        if Self.matches(request.headers, tag) { return Response(304, headers: headers) }
+        if request.method == .get { store.notePull(manifest.digest, from: name) }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
 

@@ -5,6 +5,7 @@ import Kernel
 package import Logging
 import NIOCore
 import OCI
+package import RegistryMirror
 package import RegistryStore
 
 /// The registry's answers: the OCI distribution protocol over a store.
@@ -15,6 +16,8 @@ package struct RegistryAPI: Sendable {
     let authenticator: Authenticator?
     let metrics = Metrics()
     package var searchSettings = SearchSettings()
+    /// Registries that this one is a copy of; nil where there are none.
+    package var mirrors: Mirrors?
 
     /// - Parameter authenticator: nil where there are no accounts.
     package init(
@@ -107,7 +110,7 @@ package struct RegistryAPI: Sendable {
     private func respond(_ request: Request) async throws -> Response {
         let began = ContinuousClock.now
         var response: Response
-        let route = DistributionRoute(request.path)
+        let route = DistributionRoute(request.path).map { named($0, request) }
         var caller: Caller?
         do {
             let known = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
@@ -151,7 +154,9 @@ package struct RegistryAPI: Sendable {
             response.headers.add("Allow", Self.allowed(route.kind))
             return response
         }
-        return try await handler(self, Call(request: request, route: route, caller: caller))
+        let call = Call(request: request, route: route, caller: caller)
+        if let mirrored = try await mirrored(call) { return mirrored }
+        return try await handler(self, call)
     }
 
     private static func allowed(_ kind: DistributionRoute.Kind) -> String {

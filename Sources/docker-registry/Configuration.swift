@@ -1,18 +1,21 @@
 import FoundationEssentials
 import Kernel
 import OCI
+import RegistryMirror
 import RegistryServer
 import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens"]
+    private static let known: Set<String> = ["database", "search", "tokens", "mirrors"]
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
     private(set) var database: PostgresSettings?
     var search: SearchSettings?
     var tokens: TokenSettings?
+    /// Registries that this one is a copy of, by what the names of their repositories begin with here.
+    private(set) var mirrors: [String: MirrorSettings]?
 
     init() {}
 
@@ -21,6 +24,7 @@ struct Configuration: Decodable, Sendable {
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
+        mirrors = try members.decodeIfPresent([String: MirrorSettings].self, forKey: "mirrors")
     }
 
     /// - Parameter path: nil for none.

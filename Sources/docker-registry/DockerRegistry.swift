@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import Kernel
 import Logging
+import RegistryMirror
 import RegistryServer
 import RegistryStore
 import ServerProcess
@@ -76,6 +77,10 @@ struct Serve: AsyncParsableCommand {
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
+        let mirrors = try configuration.mirrors.map {
+            try Mirrors($0, store: store, folder: settings.root, logger: logger)
+        }
+        api.mirrors = mirrors
         let server = HTTPServer(
             [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
         // After the store: who has that has the folder, and the socket of before is nobody's.
@@ -90,6 +95,7 @@ struct Serve: AsyncParsableCommand {
             group.addTask { try await admin.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
             group.addTask { await SearchUpkeep(store: store, logger: log).run() }
+            if let mirrors { group.addTask { await MirrorUpkeep(mirrors: mirrors, interval: interval).run() } }
             if let tls { group.addTask { await CertificateWatch(tls: tls, logger: log).run() } }
             group.addTask {
                 await signals.wait()

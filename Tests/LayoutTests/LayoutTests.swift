@@ -13,8 +13,12 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
-        "RegistryStore": ["OCI", "Kernel", "CLibpq"], "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
-        "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess"],
+        "RegistryStore": ["OCI", "Kernel", "CLibpq"],
+        "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
+        "RegistryServer": ["RegistryMirror", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
+        "docker-registry": [
+            "RegistryServer", "RegistryMirror", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess",
+        ],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",
         ],

@@ -134,12 +134,13 @@ final class RegistryLab: Sendable {
     }
 
     private static func parse(_ bytes: [UInt8], isHead: Bool) throws -> Reply {
-        let text = String(decoding: bytes, as: UTF8.self)
-        guard let end = text.utf8.firstRange(of: Array("\r\n\r\n".utf8)) else {
-            throw LabFailure("no answer: \(text.prefix(200))")
+        // Bytes that are no text take long to be made one.
+        guard let end = bytes.firstRange(of: Array("\r\n\r\n".utf8)) else {
+            throw LabFailure("no answer: \(String(decoding: bytes.prefix(200), as: UTF8.self))")
         }
-        let count = text.utf8.distance(from: text.utf8.startIndex, to: end.upperBound)
-        let lines = text[..<end.lowerBound].components(separatedBy: "\r\n")
+        let count = end.upperBound
+        let text = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
+        let lines = text.components(separatedBy: "\r\n")
         var headers: [String: String] = [:]
         for line in lines.dropFirst() {
             let parts = line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
@@ -238,13 +239,15 @@ final class Wire: Sendable {
         }
     }
 
-    func receive() -> [UInt8] {
+    /// What comes to the end of the connection, or until there is so much of it.
+    func receive(atLeast wanted: Int = .max) -> [UInt8] {
         var bytes: [UInt8] = []
         var block = [UInt8](repeating: 0, count: 65536)
-        while true {
+        while bytes.count < wanted {
             let count = recv(socket, &block, block.count, 0)
             guard count > 0 else { return bytes }
             bytes.append(contentsOf: block[..<count])
         }
+        return bytes
     }
 }

@@ -1,6 +1,7 @@
 import Glibc
 import OCI
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Registry

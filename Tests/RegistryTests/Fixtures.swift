@@ -2,6 +2,7 @@ import FoundationEssentials
 import Glibc
 import Kernel
 import OCI
+import TestServers
 
 @testable import Registry
 

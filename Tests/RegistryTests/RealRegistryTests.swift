@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import OCI
+import TestServers
 import Testing
 
 @testable import Registry

@@ -1,5 +1,6 @@
 import OCI
 import Synchronization
+import TestServers
 import Testing
 
 @testable import Registry

@@ -44,8 +44,10 @@ package struct BlobStream: AsyncSequence, Sendable {
     let client: RegistryClient
     let access: Access
     let reference: Reference
-    let descriptor: Descriptor
+    package let descriptor: Descriptor
     let offset: Int64
+    /// The answer to the first request, where it has been sent already.
+    var opened: Reply?
 
     /// Serves the bytes; to be named when they turn out to be wrong.
     package var endpoint: RegistryEndpoint { access.endpoint }
@@ -129,7 +131,8 @@ package struct BlobStream: AsyncSequence, Sendable {
 
         private mutating func open() async throws(RegistryError) {
             requestCount += 1
-            let reply = try await blob.client.open(blob, at: offset)
+            let opened = requestCount == 1 ? blob.opened : nil
+            let reply = if let opened { opened } else { try await blob.client.open(blob, at: offset) }
             wasConnected = true
             skipByteCount = try blob.skip(reply, offset)
             location = reply.location

@@ -92,10 +92,10 @@ extension RegistryClient {
             "the manifest lists of \(reference.familiar) are nested deeper than \(configuration.limits.indexDepthMax)")
     }
 
-    private static let accepted = (MediaType.manifests + MediaType.indexes + MediaType.schema1).joined(separator: ", ")
+    static let accepted = (MediaType.manifests + MediaType.indexes + MediaType.schema1).joined(separator: ", ")
 
     /// Gets one manifest or index and verifies it against every digest and size that is known of it.
-    private func fetch(
+    func fetch(
         _ reference: Reference, _ name: String, _ digest: Digest?, _ access: Access, expected: Descriptor? = nil
     ) async throws(RegistryError) -> ResolvedImage.Document {
         var request = Request()

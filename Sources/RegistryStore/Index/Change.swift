@@ -124,13 +124,14 @@ struct Change {
     /// - Parameters:
     ///   - facts: what it tells; nil for what the document alone does.
     ///   - readme: the text that it is.
+    ///   - isMirrored: what it names comes later, when somebody asks for it.
     func addManifest(
         _ manifest: StoredManifest, _ document: ManifestDocument, to repository: Int64, now: Int64,
-        facts: ManifestFacts? = nil, readme: String? = nil
+        facts: ManifestFacts? = nil, readme: String? = nil, isMirrored: Bool = false
     ) throws {
         let digest = SQLValue.text(manifest.digest.description)
         guard try !hasManifest(manifest.digest, in: repository) else { return }
-        try requireMembers(of: document, in: repository)
+        if !isMirrored { try requireMembers(of: document, in: repository) }
         try connection.execute(
             """
             INSERT INTO manifests (repository, digest, media_type, artifact_type, subject, annotations, body, pushed)
@@ -149,7 +150,7 @@ struct Change {
                 "UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest = ?",
                 [.integer(repository), .text(blob)])
             // A layer that is kept elsewhere.
-            guard known > 0 else { continue }
+            guard known > 0 || isMirrored else { continue }
             try connection.execute(
                 "INSERT INTO members (repository, manifest, digest) VALUES (?, ?, ?)",
                 [.integer(repository), digest, .text(blob)])

@@ -9,7 +9,7 @@ enum Schema {
     }
 
     /// An index says how many of them it has.
-    static let steps: [Step] = [content, places, AccountTables.step, SearchTables.step]
+    static let steps: [Step] = [content, places, AccountTables.step, SearchTables.step, mirrors]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
     /// blob, `links` in how many repositories it is. What has none is found without a look at the rest.
@@ -67,6 +67,31 @@ enum Schema {
         postgres: """
             ALTER TABLE blobs ADD COLUMN object TEXT COLLATE "C";
             CREATE UNIQUE INDEX blobs_object ON blobs (object) WHERE object IS NOT NULL;
+            """)
+}
+
+extension Schema {
+    /// Of what other registries have: when a manifest was asked for last, and when a tag was compared.
+    private static let mirrors = Step(
+        sqlite: """
+            CREATE TABLE mirror_manifests (
+                repository INTEGER NOT NULL, digest TEXT NOT NULL, used INTEGER NOT NULL,
+                PRIMARY KEY (repository, digest)) WITHOUT ROWID;
+            CREATE INDEX mirror_manifests_used ON mirror_manifests (used);
+            CREATE TABLE mirror_tags (
+                repository INTEGER NOT NULL, name TEXT NOT NULL, checked INTEGER NOT NULL,
+                PRIMARY KEY (repository, name)) WITHOUT ROWID;
+            CREATE INDEX members_digest ON members (repository, digest);
+            """,
+        postgres: """
+            CREATE TABLE mirror_manifests (
+                repository BIGINT NOT NULL, digest TEXT COLLATE "C" NOT NULL, used BIGINT NOT NULL,
+                PRIMARY KEY (repository, digest));
+            CREATE INDEX mirror_manifests_used ON mirror_manifests (used);
+            CREATE TABLE mirror_tags (
+                repository BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL, checked BIGINT NOT NULL,
+                PRIMARY KEY (repository, name));
+            CREATE INDEX members_digest ON members (repository, digest);
             """)
 }
 

@@ -3,23 +3,23 @@ import Kernel
 import Synchronization
 
 /// An HTTP/1.1 server on loopback that says exactly what a test wants it to, byte by byte, and remembers what it was asked.
-final class FaultyServer: Sendable {
-    struct Asked: Sendable {
-        let method: String
-        let target: String
-        let headers: [String: String]
-        let body: [UInt8]
+package final class FaultyServer: Sendable {
+    package struct Asked: Sendable {
+        package let method: String
+        package let target: String
+        package let headers: [String: String]
+        package let body: [UInt8]
         /// The number of this request at the server, from 0.
-        let number: Int
+        package let number: Int
     }
 
     /// What to write to one connection.
-    struct Answer: Sendable {
+    package struct Answer: Sendable {
         let socket: CInt
-        func send(_ text: String) { send(Array(text.utf8)) }
+        package func send(_ text: String) { send(Array(text.utf8)) }
         /// False when the peer is gone.
         @discardableResult
-        func send(_ bytes: [UInt8]) -> Bool {
+        package func send(_ bytes: [UInt8]) -> Bool {
             var rest = bytes[...]
             while !rest.isEmpty {
                 let count = rest.withUnsafeBytes { Glibc.send(socket, $0.baseAddress, $0.count, CInt(MSG_NOSIGNAL)) }
@@ -28,7 +28,7 @@ final class FaultyServer: Sendable {
             }
             return true
         }
-        func reply(_ status: Int, _ headers: [String] = [], _ body: [UInt8] = []) {
+        package func reply(_ status: Int, _ headers: [String] = [], _ body: [UInt8] = []) {
             let lines =
                 ["HTTP/1.1 \(status) Status", "Content-Length: \(body.count)", "Connection: close"] + headers + [
                     "", "",
@@ -37,15 +37,15 @@ final class FaultyServer: Sendable {
         }
     }
 
-    let port: Int
-    var authority: String { "127.0.0.1:\(port)" }
+    package let port: Int
+    package var authority: String { "127.0.0.1:\(port)" }
     private let listener: CInt
     private let log = Mutex<[Asked]>([])
     private let handler: @Sendable (Asked, Answer) -> Void
-    var asked: [Asked] { log.withLock { $0 } }
+    package var asked: [Asked] { log.withLock { $0 } }
 
     /// - Parameter handler: answers one request; the connection is closed after each.
-    init(_ handler: @escaping @Sendable (Asked, Answer) -> Void) throws {
+    package init(_ handler: @escaping @Sendable (Asked, Answer) -> Void) throws {
         self.handler = handler
         (listener, port) = try Self.listen()
         let listener = listener
@@ -64,7 +64,7 @@ final class FaultyServer: Sendable {
         Glibc.close(listener)
     }
 
-    static func listen() throws -> (CInt, Int) {
+    package static func listen() throws -> (CInt, Int) {
         let listener = socket(AF_INET, CInt(SOCK_STREAM.rawValue), 0)
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
@@ -81,7 +81,7 @@ final class FaultyServer: Sendable {
     }
 
     /// A port that nothing listens on just now.
-    static func freePort() throws -> Int {
+    package static func freePort() throws -> Int {
         let (listener, port) = try listen()
         Glibc.close(listener)
         return port

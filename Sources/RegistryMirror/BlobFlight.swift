@@ -1,0 +1,114 @@
+package import NIOCore
+import Synchronization
+
+/// A blob on its way. Its bytes come in at one end and go into a file; any number of clients follow there, each at its own pace.
+/// The last ones are held back until the digest of all is known to be right: whoever got everything got the right bytes.
+final class BlobFlight: Sendable {
+    enum Phase: Sendable {
+        case opening
+        /// - available: bytes that clients may have.
+        case flowing(SpoolFile, size: Int64, available: Int64)
+        /// It is in the store.
+        case stored
+        case failed(any Error)
+    }
+
+    /// Bytes that are held back. A blob that is not larger is sent when it is known to be right.
+    static let heldBytes: Int64 = 64 << 10
+
+    private struct State {
+        var phase = Phase.opening
+        var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+        var waiterCount = 0
+    }
+
+    private let state = Mutex(State())
+
+    func set(_ phase: Phase) {
+        let waiters = state.withLock { state in
+            state.phase = phase
+            defer { state.waiters = [:] }
+            return state.waiters.values
+        }
+        for waiter in waiters { waiter.resume() }
+    }
+
+    /// What has arrived can be had, but for what is held back.
+    func advance(_ file: SpoolFile, size: Int64, to count: Int64) {
+        set(.flowing(file, size: size, available: max(0, min(count, size - Self.heldBytes))))
+    }
+
+    /// How a client gets the blob.
+    enum Opening: Sendable {
+        case stored
+        case following(FollowedBlob)
+    }
+
+    /// Waits until the size is known; with a small blob until all of it is here.
+    func opened() async throws -> Opening {
+        try await wait { phase in
+            switch phase {
+            case .opening: return nil
+            case .flowing(_, let size, let available) where size <= Self.heldBytes && available < size: return nil
+            case .flowing(let file, let size, _):
+                return .success(.following(FollowedBlob(flight: self, file: file, size: size)))
+            case .stored: return .success(.stored)
+            case .failed(let error): return .failure(error)
+            }
+        }
+    }
+
+    /// Waits until bytes behind `offset` can be had.
+    ///
+    /// - Returns: where they end.
+    func available(behind offset: Int64, of size: Int64) async throws -> Int64 {
+        try await wait { phase in
+            switch phase {
+            case .opening: return nil
+            case .flowing(_, _, let available): return available > offset ? .success(available) : nil
+            case .stored: return .success(size)
+            case .failed(let error): return .failure(error)
+            }
+        }
+    }
+
+    private func wait<Value: Sendable>(_ ready: (Phase) -> Result<Value, any Error>?) async throws -> Value {
+        while true {
+            try Task.checkCancellation()
+            let (found, id) = state.withLock { state in
+                state.waiterCount += 1
+                return (ready(state.phase), state.waiterCount)
+            }
+            if let found { return try found.get() }
+            await withTaskCancellationHandler {
+                await withCheckedContinuation { continuation in
+                    let waits = state.withLock { state in
+                        // Looked at under the lock that the one who cancels takes.
+                        guard !Task.isCancelled, ready(state.phase) == nil else { return false }
+                        state.waiters[id] = continuation
+                        return true
+                    }
+                    if !waits { continuation.resume() }
+                }
+            } onCancel: {
+                state.withLock { $0.waiters.removeValue(forKey: id) }?.resume()
+            }
+        }
+    }
+}
+
+/// A blob that is read while it arrives.
+package struct FollowedBlob: Sendable {
+    let flight: BlobFlight
+    let file: SpoolFile
+    /// Bytes of all.
+    package let size: Int64
+
+    /// Between 1 and `countMax` bytes at `offset`, which is below ``size``, when they are here.
+    ///
+    /// - Throws: when they will not come, or are not the right ones.
+    package func read(at offset: Int64, countMax: Int) async throws -> ByteBuffer {
+        let end = try await flight.available(behind: offset, of: size)
+        return try await file.read(at: offset, countMax: Int(min(Int64(countMax), end - offset)))
+    }
+}

@@ -1,0 +1,133 @@
+import Glibc
+import Kernel
+import Logging
+package import OCI
+import Registry
+import RegistryStore
+
+extension Mirrors {
+    /// How a blob that is not in its repository here is had.
+    package enum Blob: Sendable {
+        /// It is now.
+        case stored
+        case following(FollowedBlob)
+    }
+
+    /// Begins to get a blob, or joins those who get it already.
+    ///
+    /// - Throws: ``Refusal``.
+    package func blob(_ digest: Digest, of repository: MirroredRepository) async throws -> Blob {
+        while true {
+            switch await blobs.find(digest, repository.name) {
+            case .flight(let flight): return try await opened(flight)
+            case .isElsewhere:
+                _ = try await blobSize(digest, of: repository)
+                await blobs.join(digest, repository.name)
+            case .none:
+                let begun = try await blobs.begin(digest, repository.name) { flight in
+                    await self.run(flight, digest, repository)
+                }
+                if let begun { return try await opened(begun) }
+            }
+        }
+    }
+
+    private func opened(_ flight: BlobFlight) async throws -> Blob {
+        switch try await flight.opened() {
+        case .stored: .stored
+        case .following(let blob): .following(blob)
+        }
+    }
+
+    /// Bytes of a blob, as its registry says.
+    ///
+    /// - Throws: ``Refusal``.
+    package func blobSize(_ digest: Digest, of repository: MirroredRepository) async throws -> Int64 {
+        let upstream = repository.upstream
+        do throws(RegistryError) {
+            return try await upstream.asked { () throws(RegistryError) in
+                try await upstream.client.size(
+                    of: digest, in: repository.reference(), from: upstream.endpoint, credentials: upstream.credentials)
+            }
+        } catch {
+            throw upstream.refusal(error, digest, isBlob: true)
+        }
+    }
+
+    private func run(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async {
+        do {
+            if try await !isHere(digest, repository) { try await download(flight, digest, repository) }
+            // Who came after the file was taken over.
+            for name in await blobs.end(digest) { _ = try await store.linkMirrored(digest, in: name) }
+            flight.set(.stored)
+        } catch {
+            _ = await blobs.end(digest)
+            logger.warning("\(repository.name)@\(digest) could not be had: \(error)")
+            let told =
+                (error as? RegistryError).map { repository.upstream.refusal($0, digest, isBlob: true) } ?? error
+            flight.set(.failed(told))
+        }
+    }
+
+    /// Whether the store has got the blob meanwhile, or has it of another repository and may give it of this one, too.
+    private func isHere(_ digest: Digest, _ repository: MirroredRepository) async throws -> Bool {
+        do {
+            _ = try await store.blob(digest, in: repository.name)
+            return true
+        } catch let error as Refusal where error.code == .blobUnknown {}
+        guard try await store.storedBlobSize(digest) != nil else { return false }
+        _ = try await blobSize(digest, of: repository)
+        return try await store.linkMirrored(digest, in: repository.name)
+    }
+
+    private func download(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async throws {
+        let (path, algorithm) = (spool.path(digest), digest.algorithm)
+        let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
+        let stream: BlobStream
+        do {
+            stream = try await begin(digest, repository, at: file)
+            let size = stream.descriptor.size
+            guard size <= repository.upstream.settings.blobBytesMax else {
+                throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
+            }
+            flight.advance(file, size: size, to: file.count)
+            for try await chunk in stream {
+                try await file.append(chunk.buffer)
+                flight.advance(file, size: size, to: file.count)
+            }
+            guard file.digest == digest else {
+                throw RegistryError(.digestMismatch, "\(repository.upstream.endpoint) has sent \(file.digest)")
+            }
+            // It is right: who follows may have the rest while it is being made durable.
+            flight.set(.flowing(file, size: size, available: size))
+        } catch {
+            // What came before a cut is worth keeping; what is known to be wrong is not.
+            let isCut = (error as? RegistryError).map { $0.isTransient || $0.code == .unreachable } ?? false
+            if !isCut { file.remove() }
+            throw error
+        }
+        do {
+            try await store.keepBlob(digest, size: stream.descriptor.size, from: path, in: blobs.names(digest))
+        } catch {
+            file.remove()
+            throw error
+        }
+    }
+
+    /// Goes on behind what the file has, or begins again where the registry has it otherwise.
+    private func begin(
+        _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile
+    ) async throws -> BlobStream {
+        let upstream = repository.upstream
+        do throws(RegistryError) {
+            return try await upstream.client.download(
+                digest, of: repository.reference(), from: upstream.endpoint, offset: file.count,
+                credentials: upstream.credentials)
+        } catch {
+            guard error.code == .malformed, file.count > 0 else { throw error }
+            try await BlockingPool.shared.run { () throws(SystemError) in try file.beginAgain() }
+            return try await upstream.client.download(
+                digest, of: repository.reference(), from: upstream.endpoint, credentials: upstream.credentials)
+        }
+    }
+}

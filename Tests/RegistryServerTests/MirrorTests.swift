@@ -1,0 +1,271 @@
+import Foundation
+import OCI
+import RegistryStore
+import Synchronization
+import TestServers
+import Testing
+
+/// A registry that is a copy of others, as far as somebody has asked for it.
+@Suite struct MirrorTests {
+    private static let layer = noise(3_000_000)
+
+    @Test func `an image comes once, and stays when its registry is gone`() throws {
+        let origin = try Origin()
+        let digest = origin.image(Self.layer)
+        let blob = StreamHash.digest(of: Self.layer, .sha256)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"ttl\":\"1h\"}}")
+        for _ in 0..<2 {
+            let manifest = try mirror.get("up.example/team/app/manifests/latest")
+            #expect(manifest.status == 200 && manifest.headers["docker-content-digest"] == digest.description)
+            #expect(manifest.headers["content-type"] == MediaType.ociManifest)
+            #expect(StreamHash.digest(of: manifest.body, .sha256) == digest)
+            #expect(try mirror.get("up.example/team/app/manifests/\(digest)").body == manifest.body)
+            #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        }
+        #expect(origin.count("GET", "/manifests/latest") == 1)
+        #expect(origin.count("GET", "/manifests/\(digest)") == 0)
+        #expect(origin.count("GET", "/blobs/\(blob)") == 1)
+        #expect(mirror.registry.blobFiles == [blob.hex] && mirror.partial == [])
+        origin.replace { _, answer in
+            answer.reply(503)
+            return true
+        }
+        mirror.registry.crash()
+        try mirror.registry.start()
+        let part = try mirror.get("up.example/team/app/blobs/\(blob)", ["Range: bytes=1000-1999"])
+        #expect(part.status == 206 && part.body == Array(Self.layer[1000..<2000]))
+        #expect(try mirror.registry.ask("HEAD", "/v2/up.example/team/app/manifests/latest").status == 200)
+        #expect(try mirror.registry.ask("HEAD", "/v2/up.example/team/app/blobs/\(blob)").status == 200)
+    }
+
+    @Test func `names are those of the registry, by path, by ns and by host`() throws {
+        let origin = try Origin()
+        let digest = origin.image(Self.layer, of: "library/x")
+        let mirror = try MirrorLab(
+            "{\"docker.io\":{\"url\":\"\(origin.url)\",\"hosts\":[\"hub.example\"]},\"a.b/c\":{\"url\":\"\(origin.url)\"}}")
+        let paths = [
+            "docker.io/library/x/manifests/latest", "docker.io/x/manifests/latest",
+            "library/x/manifests/latest?ns=docker.io", "x/manifests/latest?ns=docker.io",
+            "a.b/c/library/x/manifests/latest",
+        ]
+        for path in paths {
+            #expect(try mirror.get(path).headers["docker-content-digest"] == digest.description, "\(path)")
+        }
+        let byHost = try Wire(mirror.registry.port)
+        byHost.send(
+            Array("GET /v2/x/manifests/latest HTTP/1.1\r\nHost: hub.example:5000\r\nConnection: close\r\n\r\n".utf8))
+        #expect(String(decoding: byHost.receive(), as: UTF8.self).hasPrefix("HTTP/1.1 200"))
+        for path in ["library/x/manifests/latest", "library/x/manifests/latest?ns=other.example"] {
+            #expect(try mirror.get(path).status == 404, "\(path)")
+        }
+        #expect(try mirror.get("docker.io/UPPER/manifests/latest").code == "NAME_INVALID")
+        #expect(origin.count("GET", "/manifests/latest") == 2)
+    }
+
+    @Test func `nobody writes to a copy`() throws {
+        let origin = try Origin()
+        let digest = origin.image(Self.layer)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        _ = try mirror.get("up.example/team/app/manifests/latest")
+        let asked = origin.server.asked.count
+        for (method, path) in [
+            ("PUT", "manifests/latest"), ("DELETE", "manifests/\(digest)"), ("DELETE", "blobs/\(digest)"),
+            ("POST", "blobs/uploads/"), ("PATCH", "blobs/uploads/x"), ("PUT", "blobs/uploads/x"),
+            ("GET", "blobs/uploads/x"),
+        ] {
+            let reply = try mirror.registry.ask(method, "/v2/up.example/team/app/\(path)", [], [1])
+            #expect(reply.status == 405 && reply.code == "UNSUPPORTED", "\(method) \(path) \(reply.text)")
+        }
+        #expect(origin.server.asked.count == asked)
+        #expect(try mirror.registry.push([1, 2, 3], to: "own/app").description.hasPrefix("sha256:"))
+    }
+
+    @Test func `fifty clients cause one download, and follow it`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        origin.replace { asked, answer in
+            guard asked.method == "GET" else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(Self.layer[..<1_000_000]))
+            gate.wait()
+            answer.send(Array(Self.layer[1_000_000...]))
+            return true
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        let path = "/v2/up.example/team/app/blobs/\(blob)"
+        // The first bytes come while the last ones are not here yet.
+        let early = try Wire(mirror.registry.port)
+        early.send(Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8))
+        let first = early.receive(atLeast: 800_000)
+        #expect(first.count >= 800_000)
+        let right = Mutex(0)
+        let clients = (0..<50).map { number in
+            let thread = Thread {
+                // Some come for a part that is not here yet.
+                let range = number % 5 == 0 ? ["Range: bytes=2000000-2999999"] : []
+                let reply = try? mirror.registry.ask("GET", path, range)
+                let wanted = range.isEmpty ? Self.layer : Array(Self.layer[2_000_000...])
+                if reply?.body == wanted { right.withLock { $0 += 1 } }
+            }
+            thread.start()
+            return thread
+        }
+        usleep(500_000)
+        gate.signal()
+        #expect(soon(60) { clients.allSatisfy(\.isFinished) })
+        #expect(right.withLock { $0 } == 50)
+        #expect((first + early.receive()).suffix(Self.layer.count) == Self.layer[...])
+        #expect(origin.count("GET", blob) == 1)
+        #expect(mirror.registry.blobFiles == [blob.hex])
+    }
+
+    @Test func `a download that is cut goes on where it was`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        origin.replace { asked, answer in
+            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(Self.layer[..<2_000_000]))
+            return true
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        let ranges = origin.server.asked.map { $0.headers["range"] }
+        #expect(ranges == [nil, "bytes=2000000-"])
+    }
+
+    @Test func `a killed mirror goes on where it was`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        origin.replace { asked, answer in
+            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(Self.layer[..<2_000_000]))
+            gate.wait()
+            return true
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        let client = try Wire(mirror.registry.port)
+        client.send(Array("GET /v2/up.example/team/app/blobs/\(blob) HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+        let file = "\(mirror.registry.directory)/data/mirror/sha256-\(blob.hex)"
+        #expect(soon { (try? FileManager.default.attributesOfItem(atPath: file)[.size] as? Int) == 2_000_000 })
+        mirror.registry.crash()
+        gate.signal()
+        try mirror.registry.start()
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        #expect(origin.server.asked.last?.headers["range"] == "bytes=1999999-")
+        #expect(mirror.partial == [] && mirror.registry.blobFiles == [blob.hex])
+        _ = client
+    }
+
+    @Test func `tags are asked again when they are old, and kept when nobody answers`() throws {
+        let origin = try Origin()
+        let first = origin.image(Self.layer)
+        let mirror = try MirrorLab(
+            """
+            {"always":{"url":"\(origin.url)","ttl":"0s"},"never":{"url":"\(origin.url)","ttl":"0s","stale":false},
+            "soon":{"url":"\(origin.url)","ttl":"0s","stale":"1s"}}
+            """)
+        func tag(_ name: String) throws -> RegistryLab.Reply { try mirror.get("\(name)/team/app/manifests/latest") }
+        for name in ["always", "never", "soon"] {
+            #expect(try tag(name).headers["docker-content-digest"] == first.description)
+        }
+        #expect(origin.count("GET", "/manifests/latest") == 3)
+        // It is the same: nothing but its digest is asked for.
+        #expect(try tag("always").headers["docker-content-digest"] == first.description)
+        #expect(origin.count("GET", "/manifests/latest") == 3 && origin.count("HEAD", "/manifests/latest") == 1)
+        let second = origin.image(noise(100, 2))
+        #expect(try tag("always").headers["docker-content-digest"] == second.description)
+        #expect(try tag("never").headers["docker-content-digest"] == second.description)
+        for status in [500, 429] {
+            origin.replace { _, answer in
+                answer.reply(status, ["Retry-After: 100"])
+                return true
+            }
+            let stale = try tag("always")
+            #expect(stale.status == 200 && stale.headers["docker-content-digest"] == second.description)
+            #expect(stale.headers["warning"]?.hasPrefix("299 - \"always does not answer") == true)
+            #expect(try tag("never").status == (status == 429 ? 429 : 502))
+        }
+        sleep(2)
+        #expect(try tag("soon").status == 429)
+        #expect(mirror.registry.log.contains("always/team/app:latest is served as it was"))
+    }
+
+    @Test func `a tag that is gone there is gone here`() throws {
+        let origin = try Origin()
+        let digest = origin.image(Self.layer)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"ttl\":\"0s\"}}")
+        #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
+        origin.replace { asked, answer in
+            answer.reply(404)
+            return true
+        }
+        #expect(try mirror.get("up.example/team/app/manifests/latest").code == "MANIFEST_UNKNOWN")
+        #expect(try mirror.get("up.example/team/app/manifests/\(digest)").status == 200)
+        #expect(try mirror.get("up.example/team/app/manifests/other").code == "MANIFEST_UNKNOWN")
+        #expect(try mirror.get("up.example/team/app/blobs/\(digest)").code == "BLOB_UNKNOWN")
+    }
+
+    @Test func `what nobody asks for goes, blobs and all`() throws {
+        let origin = try Origin()
+        origin.image(Self.layer)
+        let blob = StreamHash.digest(of: Self.layer, .sha256)
+        let mirror = try MirrorLab(
+            "{\"up.example\":{\"url\":\"\(origin.url)\",\"keep\":\"3s\"}}", ["--gc-grace", "1s", "--gc-interval", "1s"])
+        #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        // The manifest names it: the grace of blobs is not what it has.
+        for _ in 0..<5 {
+            #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
+            #expect(mirror.registry.blobFiles == [blob.hex])
+            usleep(500_000)
+        }
+        #expect(soon(60) { mirror.registry.blobFiles == [] })
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+    }
+
+    @Test func `lists are those of the registry`() throws {
+        let origin = try Origin()
+        let digest = origin.image(Self.layer)
+        origin.replace { asked, answer in
+            guard asked.target.contains("/tags/list") || asked.target.contains("/referrers/") else { return false }
+            let link = "Link: </v2/team/app/tags/list?n=2&last=b>; rel=\"next\""
+            answer.reply(200, ["Content-Type: application/json", link], Array("{\"tags\":[\"a\",\"b\"]}".utf8))
+            return true
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"ttl\":\"0s\"}}")
+        let tags = try mirror.get("up.example/team/app/tags/list?n=2")
+        #expect(tags.json["tags"] as? [String] == ["a", "b"])
+        #expect(tags.headers["link"] == "</v2/up.example/team/app/tags/list?n=2&last=b>; rel=\"next\"")
+        #expect(origin.server.asked.last?.target == "/v2/team/app/tags/list?n=2")
+        #expect(try mirror.get("up.example/team/app/referrers/\(digest)?artifactType=a/b").status == 200)
+        #expect(origin.server.asked.last?.target == "/v2/team/app/referrers/\(digest)?artifactType=a%2Fb")
+        #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
+        origin.replace { _, answer in
+            answer.reply(500)
+            return true
+        }
+        let known = try mirror.get("up.example/team/app/tags/list")
+        #expect(known.json["tags"] as? [String] == ["latest"] && known.headers["warning"] != nil)
+    }
+
+    @Test func `a configuration that cannot be meant is refused`() throws {
+        for (text, reason) in [
+            ("{\"up.example\":{}}", "mirrors.up.example: url is missing"),
+            ("{\"up.example\":{\"url\":\"ftp://x\"}}", "invalid mirror"),
+            ("{\"UP\":{\"url\":\"http://x\"}}", "invalid repository name"),
+            ("{\"up.example\":{\"url\":\"http://x\",\"tll\":\"5m\"}}", "unknown key \"tll\""),
+            ("{\"up.example\":{\"url\":\"http://x\",\"ttl\":\"5\"}}", "want a number and s, m, h or d"),
+        ] {
+            do {
+                _ = try MirrorLab(text)
+                Issue.record("\(text) was taken")
+            } catch let failure as LabFailure {
+                #expect(failure.description.contains(reason), "\(failure)")
+            }
+        }
+    }
+}
