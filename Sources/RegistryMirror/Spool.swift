@@ -35,7 +35,7 @@ struct Spool: Sendable {
 
 /// A blob that is arriving: a file that grows at its end, and the digest of what is in it. Whoever has a reader of it can read it
 /// after it has been renamed or removed.
-final class SpoolFile: @unchecked Sendable {  // one download appends; readers get what it has counted before, by pread(2)
+final class SpoolFile: @unchecked Sendable {  // one download appends; readers pread(2) what it has counted before
     let path: String
     private let file: OwnedFD
     private let algorithm: Digest.Algorithm

@@ -42,7 +42,9 @@ import Testing
         let origin = try Origin()
         let digest = origin.image(Self.layer, of: "library/x")
         let mirror = try MirrorLab(
-            "{\"docker.io\":{\"url\":\"\(origin.url)\",\"hosts\":[\"hub.example\"]},\"a.b/c\":{\"url\":\"\(origin.url)\"}}")
+            """
+            {"docker.io":{"url":"\(origin.url)","hosts":["hub.example"]},"a.b/c":{"url":"\(origin.url)"}}
+            """)
         let paths = [
             "docker.io/library/x/manifests/latest", "docker.io/x/manifests/latest",
             "library/x/manifests/latest?ns=docker.io", "x/manifests/latest?ns=docker.io",
