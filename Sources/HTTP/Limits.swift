@@ -35,7 +35,11 @@ package struct Limits: Sendable {
 
     package init() {}
 
-    /// - Parameter descriptors: that the process may have open. Connections get a third, since one that is attached to a
-    ///   container takes two, and containers, layers and the database need theirs.
-    package init(descriptors: Int) { connectionsMax = max(1, min(connectionsMax, descriptors / 3)) }
+    /// - Parameters:
+    ///   - descriptors: that the process may have open. Connections get a third, since one that is attached to a container, or
+    ///     moves a blob, takes two, and containers, layers and the database need theirs.
+    ///   - connections: at most.
+    package init(descriptors: Int, connections: Int = 8192) {
+        connectionsMax = max(1, min(connections, descriptors / 3))
+    }
 }

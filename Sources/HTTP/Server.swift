@@ -98,6 +98,8 @@ package final class HTTPServer: Sendable {
             }
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // What one read brings is handed on as it is: a second would have to be copied behind it.
+            .childChannelOption(.maxMessagesPerRead, value: 1)
             .childChannelOption(
                 .recvAllocator,
                 value: AdaptiveRecvByteBufferAllocator(minimum: 1024, initial: 2048, maximum: limits.readBytesMax)

@@ -48,6 +48,8 @@ struct Serve: AsyncParsableCommand {
     @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
     var debug = false
 
+    /// A fleet's clients keep theirs open between pulls.
+    private static let connectionsMax = 16_384
     /// How long requests under way may go on after SIGTERM.
     private static let grace = Duration.seconds(5)
 
@@ -82,7 +84,8 @@ struct Serve: AsyncParsableCommand {
         }
         api.mirrors = mirrors
         let server = HTTPServer(
-            [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
+            [socket], service: api.service,
+            limits: Limits(descriptors: ProcessSettings.descriptors.hard, connections: Self.connectionsMax))
         // After the store: who has that has the folder, and the socket of before is nobody's.
         let admin = HTTPServer(
             [try ListeningSocket.unix(AdminClient.socket(in: settings.root), mode: 0o600)],

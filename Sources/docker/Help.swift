@@ -23,6 +23,9 @@ enum Help {
             Commands:
             \(rows(Commands.others.filter { !$0.isHidden }.map { ($0.name, $0.about) }))
 
+            Extensions:
+            \(rows([registry]))
+
             Global Options:
             \(options)
 
@@ -31,6 +34,9 @@ enum Help {
             For more help on how to use Docker, head to https://docs.docker.com/go/guides/
             """
     }
+
+    /// A program of its own, with commands that Docker has not.
+    static let registry = ("registry", "Run a registry, and look after one that runs")
 
     /// What is said of `-h` before the help it asks for.
     static let shortFlagNote = "Flag shorthand -h has been deprecated, use --help"

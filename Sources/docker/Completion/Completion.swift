@@ -62,7 +62,9 @@ struct Completion {
     }
 
     private static var commands: [Candidate] {
-        listed(Commands.table) + Commands.groups.map { ($0.name, $0.about) } + [("help", "Help about any command")]
+        listed(Commands.table) + Commands.groups.map { ($0.name, $0.about) } + [
+            Help.registry, ("help", "Help about any command"),
+        ]
     }
 
     private mutating func complete(_ entry: CommandEntry, _ path: String, _ words: [String], _ current: String) {
