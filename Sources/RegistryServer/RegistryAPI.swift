@@ -13,6 +13,8 @@ package struct RegistryAPI: Sendable {
     let logger: Logger
     let access: AccessPolicy
     let authenticator: Authenticator?
+    /// nil where nothing is written down.
+    package var auditLog: AuditLog?
     let metrics = Metrics()
     package var searchSettings = SearchSettings()
 
@@ -120,6 +122,7 @@ package struct RegistryAPI: Sendable {
         if response.status == 401 { response.headers.add("WWW-Authenticate", challenge(request, route, caller)) }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
         note(request, route, caller?.name, response, .now - began)
+        await audit(request, route, caller, response)
         return response
     }
 

@@ -6,13 +6,14 @@ import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens"]
+    private static let known: Set<String> = ["database", "quotas", "search", "tokens"]
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
     private(set) var database: PostgresSettings?
     var search: SearchSettings?
     var tokens: TokenSettings?
+    var quotas: Quotas?
 
     init() {}
 
@@ -21,6 +22,7 @@ struct Configuration: Decodable, Sendable {
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
+        quotas = try members.decodeIfPresent(Quotas.self, forKey: "quotas")
     }
 
     /// - Parameter path: nil for none.

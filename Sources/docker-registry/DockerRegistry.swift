@@ -21,7 +21,7 @@ struct DockerRegistry: AsyncParsableCommand {
         commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
         subcommands: [
             Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
-            RightsCommand.self,
+            RightsCommand.self, QuotaCommand.self,
         ], defaultSubcommand: Serve.self)
 }
 
@@ -73,9 +73,13 @@ struct Serve: AsyncParsableCommand {
         let tls = try access.tls()
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
+        settings.quotas = configuration.quotas ?? settings.quotas
+        let auditLog = try access.auditLog(logger)
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
+        try await store.countQuotas()
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
+        api.auditLog = auditLog
         let server = HTTPServer(
             [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
         // After the store: who has that has the folder, and the socket of before is nobody's.
@@ -100,6 +104,7 @@ struct Serve: AsyncParsableCommand {
             try await group.next()
             group.cancelAll()
         }
+        await auditLog?.finish()
     }
 }
 
