@@ -14,6 +14,8 @@ package struct RegistryAPI: Sendable {
     let logger: Logger
     let access: AccessPolicy
     let authenticator: Authenticator?
+    /// nil where nothing is written down.
+    package var auditLog: AuditLog?
     let metrics = Metrics()
     package var searchSettings = SearchSettings()
     /// Registries that this one is a copy of; nil where there are none.
@@ -123,6 +125,7 @@ package struct RegistryAPI: Sendable {
         if response.status == 401 { response.headers.add("WWW-Authenticate", challenge(request, route, caller)) }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
         note(request, route, caller?.name, response, .now - began)
+        await audit(request, route, caller, response)
         return response
     }
 

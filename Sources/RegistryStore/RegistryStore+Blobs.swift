@@ -90,14 +90,17 @@ extension RegistryStore {
     /// Makes a blob of one repository a blob of another.
     ///
     /// - Returns: false when the first does not have it.
+    /// - Throws: ``Refusal`` DENIED when a quota has no room for it.
     package nonisolated func mount(
         _ digest: Digest, from source: RepositoryName, to target: RepositoryName
     ) async throws -> Bool {
-        let now = Self.now
+        let (now, quotas) = (Self.now, settings.quotas)
         return try await writer.change { change in
             guard let from = try Change.find(source, change.connection),
                 try change.uses(digest, in: from) != nil
             else { return false }
+            let size = try change.blobSize(digest.description)
+            try change.requireRoom(for: digest, size: size, in: target, quotas)
             try change.link(digest, to: try change.repository(target), now: now)
             return true
         }

@@ -27,11 +27,14 @@ extension RegistryStore {
                 .digestInvalid, 400, "provided digest \(wanted) did not match the manifest, which has \(digest)")
         }
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
-        let now = Self.now
+        let (now, quotas) = (Self.now, settings.quotas)
         let told = await told(by: document)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)
+            if try !quotas.limits.isEmpty && !change.hasManifest(digest, in: repository) {
+                try change.requireRoom(Int64(body.count), in: name, quotas)
+            }
             try change.addManifest(
                 manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme)
             if case .tag(let tag) = reference { try change.setTag(tag, to: digest, in: repository, now: now) }

@@ -18,6 +18,7 @@ package actor RegistryStore {
         package var uploadsMax = 10_000
         /// Where the index is; nil for a file of the folder.
         package var database: PostgresSettings?
+        package var quotas = Quotas()
 
         package init(root: String) { self.root = root }
     }
@@ -55,10 +56,12 @@ package actor RegistryStore {
     /// Begins an upload.
     ///
     /// - Returns: its id.
+    /// - Throws: ``Refusal`` DENIED when a quota of the repository has no room at all.
     package nonisolated func beginUpload(
         to repository: RepositoryName, algorithm: Digest.Algorithm = .sha256
     ) async throws -> String {
-        try await uploads.begin(repository, algorithm)
+        try await requireAnyRoom(in: repository)
+        return try await uploads.begin(repository, algorithm)
     }
 
     /// Bytes of an upload that have arrived.
@@ -92,7 +95,9 @@ package actor RegistryStore {
             // Given up meanwhile by another request.
             guard await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
             let (size, name, now) = (await upload.count, upload.repository, Self.now)
+            let quotas = settings.quotas
             try await writer.change { change in
+                try change.requireRoom(for: digest, size: size, in: name, quotas)
                 let repository = try change.repository(name)
                 try change.addBlob(digest, size: size, from: place)
                 try change.link(digest, to: repository, now: now)

@@ -1,4 +1,5 @@
 import ArgumentParser
+import Glibc
 import HTTP
 import Logging
 import RegistryServer
@@ -19,6 +20,8 @@ struct AccessOptions: ParsableArguments {
         name: .customLong("anonymous-pull"),
         help: "Let anybody pull from this repository and those below it; * for all (repeatable)")
     var anonymousPull: [String] = []
+    @Option(name: .customLong("audit"), help: "Write down in this file who has done what, a line of JSON each")
+    var audit: String?
     @Flag(name: .customLong("read-only"), help: "Refuse pushes and deletes")
     var isReadOnly = false
 
@@ -44,6 +47,13 @@ struct AccessOptions: ParsableArguments {
         return try Authenticator(
             passwordFile: path, tokens: try tokens.map { try TokenAuthority($0, isEncrypted: isEncrypted) },
             logger: logger)
+    }
+
+    /// nil where nothing is written down.
+    func auditLog(_ logger: Logger) throws -> AuditLog? {
+        // What turns logs over tells their writers by it, and this one sees for itself.
+        signal(SIGHUP, SIG_IGN)
+        return try ServeOptions.value(audit, "AUDIT").map { try AuditLog($0, logger: logger) }
     }
 
     func policy() -> AccessPolicy {

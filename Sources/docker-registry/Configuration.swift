@@ -7,7 +7,7 @@ import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens", "mirrors"]
+    private static let known: Set<String> = ["database", "search", "tokens", "mirrors", "quotas"]
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
@@ -16,6 +16,7 @@ struct Configuration: Decodable, Sendable {
     var tokens: TokenSettings?
     /// Registries that this one is a copy of, by what the names of their repositories begin with here.
     private(set) var mirrors: [String: MirrorSettings]?
+    var quotas: Quotas?
 
     init() {}
 
@@ -25,6 +26,7 @@ struct Configuration: Decodable, Sendable {
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
         mirrors = try members.decodeIfPresent([String: MirrorSettings].self, forKey: "mirrors")
+        quotas = try members.decodeIfPresent(Quotas.self, forKey: "quotas")
     }
 
     /// - Parameter path: nil for none.

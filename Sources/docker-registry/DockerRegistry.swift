@@ -22,7 +22,7 @@ struct DockerRegistry: AsyncParsableCommand {
         commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
         subcommands: [
             Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
-            RightsCommand.self,
+            RightsCommand.self, QuotaCommand.self,
         ], defaultSubcommand: Serve.self)
 }
 
@@ -76,13 +76,17 @@ struct Serve: AsyncParsableCommand {
         let tls = try access.tls()
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
+        settings.quotas = configuration.quotas ?? settings.quotas
+        let auditLog = try access.auditLog(logger)
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
+        try await store.countQuotas()
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         let mirrors = try configuration.mirrors.map {
             try Mirrors($0, store: store, folder: settings.root, logger: logger)
         }
         api.mirrors = mirrors
+        api.auditLog = auditLog
         let server = HTTPServer(
             [socket], service: api.service,
             limits: Limits(descriptors: ProcessSettings.descriptors.hard, connections: Self.connectionsMax))
@@ -109,6 +113,7 @@ struct Serve: AsyncParsableCommand {
             try await group.next()
             group.cancelAll()
         }
+        await auditLog?.finish()
     }
 }
 

@@ -23,6 +23,9 @@ struct Change {
         /// Whose manifests or tags have changed. What a change that was undone adds does no harm.
         private(set) var repositories: Set<RepositoryName> = []
 
+        /// What quotas count; nil until it was asked for.
+        var countedPatterns: [String]?
+
         func touch(_ repository: RepositoryName) { repositories.insert(repository) }
 
         /// Repositories whose profile may be another now, by their numbers.
@@ -102,6 +105,7 @@ struct Change {
             "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
             [.integer(repository), text, .integer(now)])
         try connection.execute("UPDATE blobs SET links = links + 1 WHERE digest = ?", [text])
+        try count(in: repository) { try blobSize(digest.description) }
     }
 
     func unlinkBlob(_ digest: String, from repository: Int64) throws {
@@ -109,6 +113,7 @@ struct Change {
             "DELETE FROM links WHERE repository = ? AND digest = ?", [.integer(repository), .text(digest)])
         guard known > 0 else { return }
         try connection.execute("UPDATE blobs SET links = links - 1 WHERE digest = ?", [.text(digest)])
+        try count(in: repository) { -(try blobSize(digest)) }
     }
 
     /// How many manifests of the repository name the blob; nil when it has no such blob.
@@ -142,6 +147,7 @@ struct Change {
                 .text(document.subject?.description), .text(try Annotations.text(document.annotations)),
                 .bytes(manifest.body), .integer(now),
             ])
+        try count(in: repository) { Int64(manifest.body.count) }
         try addFacts(
             facts ?? ManifestFacts(document, config: nil), readme: readme, of: manifest.digest, document,
             in: repository, now: now)
@@ -211,9 +217,12 @@ struct Change {
     /// - Returns: false when there was none.
     func removeManifest(_ digest: Digest, from repository: Int64, now: Int64) throws -> Bool {
         let key: [SQLValue] = [.integer(repository), .text(digest.description)]
-        guard try connection.execute("DELETE FROM manifests WHERE repository = ? AND digest = ?", key) > 0 else {
-            return false
-        }
+        let bytes = try connection.row(
+            "SELECT length(body) AS bytes FROM manifests WHERE repository = ? AND digest = ?", key
+        )?.integer("bytes")
+        guard let bytes else { return false }
+        try connection.execute("DELETE FROM manifests WHERE repository = ? AND digest = ?", key)
+        try count(in: repository) { -bytes }
         try connection.execute(
             """
             UPDATE links SET uses = uses - 1, touched = ? WHERE repository = ? AND digest IN

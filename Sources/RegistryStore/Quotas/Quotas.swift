@@ -1,0 +1,171 @@
+package import OCI
+
+/// How many bytes the repositories of a name, and those below it, may have together: `quotas` of the configuration file.
+package struct Quotas: Sendable, Hashable, Decodable {
+    /// In bytes, by patterns as grants have them.
+    package private(set) var limits: [String: Int64] = [:]
+
+    package init() {}
+
+    package init(from decoder: any Decoder) throws {
+        let members = try decoder.container(keyedBy: NamedKey.self)
+        for key in members.allKeys {
+            let text = try members.decode(String.self, forKey: key)
+            guard let pattern = try? Grant.pattern(key.stringValue) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: key, in: members, debugDescription: "want the name of a repository, or * for all")
+            }
+            guard let limit = ByteCount.parse(text) else {
+                throw DecodingError.dataCorruptedError(
+                    forKey: key, in: members, debugDescription: "want a number of bytes such as 500MB, 50GB or 2TiB")
+            }
+            limits[pattern] = limit
+        }
+    }
+
+    /// Those that a repository counts for, in the order of their names.
+    func covering(_ repository: RepositoryName) -> [(pattern: String, limit: Int64)] {
+        limits.filter { Grant.covers($0.key, repository.description) }.sorted { $0.key < $1.key }
+            .map { (pattern: $0.key, limit: $0.value) }
+    }
+}
+
+/// The use of what is counted. A row is kept up by every registry of the index in the transaction that changes what it counts:
+/// the bytes of each blob of each repository, and of its manifests.
+enum QuotaTables {
+    static let step = Schema.Step(
+        sqlite: "CREATE TABLE quotas (pattern TEXT PRIMARY KEY NOT NULL, bytes BIGINT NOT NULL);",
+        postgres: "CREATE TABLE quotas (pattern TEXT COLLATE \"C\" PRIMARY KEY, bytes BIGINT NOT NULL);")
+}
+
+extension Change {
+    /// Notes that a repository has more bytes, or less.
+    ///
+    /// - Parameter bytes: asked for when anything of the repository is counted.
+    func count(in repository: Int64, _ bytes: () throws -> Int64) throws {
+        let patterns = try countedPatterns()
+        guard !patterns.isEmpty else { return }
+        let name = try connection.row("SELECT name FROM repositories WHERE id = ?", [.integer(repository)])?.text(
+            "name")
+        let covering = patterns.filter { pattern in name.map { Grant.covers(pattern, $0) } ?? false }
+        guard !covering.isEmpty else { return }
+        let value = try bytes()
+        for pattern in covering {
+            try connection.execute(
+                "UPDATE quotas SET bytes = bytes + ? WHERE pattern = ?", [.integer(value), .text(pattern)])
+        }
+    }
+
+    /// In one order, so that two registries never wait for each other's rows.
+    private func countedPatterns() throws -> [String] {
+        if let known = effects.countedPatterns { return known }
+        let found = try connection.rows("SELECT pattern FROM quotas ORDER BY pattern", []).map {
+            try $0.text("pattern")
+        }
+        effects.countedPatterns = found
+        return found
+    }
+
+    func blobSize(_ digest: String) throws -> Int64 {
+        try connection.row("SELECT size FROM blobs WHERE digest = ?", [.text(digest)])?.integer("size") ?? 0
+    }
+
+    /// - Parameter bytes: that a repository is about to get; none are always taken.
+    /// - Throws: ``Refusal`` DENIED when a quota has no room for them.
+    func requireRoom(_ bytes: Int64, in repository: RepositoryName, _ quotas: Quotas) throws {
+        guard bytes > 0 else { return }
+        for (pattern, limit) in quotas.covering(repository) {
+            let used = try connection.row("SELECT bytes FROM quotas WHERE pattern = ?", [.text(pattern)])?.integer(
+                "bytes")
+            let (sum, isTooMuch) = (used ?? 0).addingReportingOverflow(bytes)
+            guard isTooMuch || sum > limit else { continue }
+            throw Refusal(
+                .denied, 403,
+                """
+                adding \(ByteCount.text(bytes)) to \(repository) would exceed the quota of \(pattern), which has \
+                \(ByteCount.text(used ?? 0)) of \(ByteCount.text(limit)): delete what is not needed any more
+                """)
+        }
+    }
+
+    /// As ``requireRoom(_:in:_:)``, for a blob that may be there already.
+    func requireRoom(for digest: Digest, size: Int64, in repository: RepositoryName, _ quotas: Quotas) throws {
+        guard !quotas.limits.isEmpty else { return }
+        if let id = try Self.find(repository, connection), try uses(digest, in: id) != nil { return }
+        try requireRoom(size, in: repository, quotas)
+    }
+}
+
+extension RegistryStore {
+    /// How much of a quota is used.
+    package struct QuotaUse: Sendable, Hashable {
+        package let pattern: String
+        package let limit: Int64
+        package let bytes: Int64
+    }
+
+    /// The quotas of this registry, by name.
+    package nonisolated func quotaUse() async throws -> [QuotaUse] {
+        let limits = settings.quotas.limits
+        guard !limits.isEmpty else { return [] }
+        let counted = try await index.read { connection in
+            try connection.rows("SELECT pattern, bytes FROM quotas", []).map { row in
+                (try row.text("pattern"), try row.integer("bytes"))
+            }
+        }
+        let bytes = Dictionary(counted) { first, _ in first }
+        return limits.sorted { $0.key < $1.key }.map { pattern, limit in
+            QuotaUse(pattern: pattern, limit: limit, bytes: bytes[pattern] ?? 0)
+        }
+    }
+
+    /// Begins to count for quotas that are new. What is counted once stays counted, whatever becomes of its quota, so that
+    /// registries with different configurations agree.
+    ///
+    /// - Parameter isAgain: all of them, from the beginning.
+    package nonisolated func countQuotas(isAgain: Bool = false) async throws {
+        let patterns = settings.quotas.limits.keys.sorted()
+        guard !patterns.isEmpty else { return }
+        try await writer.change { change in
+            for pattern in patterns {
+                let known = try change.connection.isAny(
+                    "SELECT 1 AS found FROM quotas WHERE pattern = ?", [.text(pattern)])
+                if known, !isAgain { continue }
+                try change.connection.execute(
+                    """
+                    INSERT INTO quotas (pattern, bytes) VALUES (?, ?)
+                    ON CONFLICT (pattern) DO UPDATE SET bytes = excluded.bytes
+                    """, [.text(pattern), .integer(try change.bytes(of: pattern))])
+            }
+            change.effects.countedPatterns = nil
+        }
+    }
+
+    /// Refuses what begins when there is no room at all, before anything of it is sent.
+    nonisolated func requireAnyRoom(in repository: RepositoryName) async throws {
+        let quotas = settings.quotas
+        guard !quotas.covering(repository).isEmpty else { return }
+        let folder = folder
+        try await index.read { try Change($0, folder).requireRoom(1, in: repository, quotas) }
+    }
+}
+
+extension Change {
+    /// Of all repositories that a pattern covers: every blob once for each of them, and their manifests.
+    fileprivate func bytes(of pattern: String) throws -> Int64 {
+        let covered: Visibility = pattern == Grant.everything ? .all : .only([pattern])
+        let condition = covered.condition("repositories.name")
+        let blobs = try connection.row(
+            """
+            SELECT CAST(COALESCE(SUM(blobs.size), 0) AS BIGINT) AS bytes FROM repositories
+            JOIN links ON links.repository = repositories.id JOIN blobs ON blobs.digest = links.digest
+            WHERE \(condition.sql)
+            """, condition.arguments)
+        let manifests = try connection.row(
+            """
+            SELECT CAST(COALESCE(SUM(length(manifests.body)), 0) AS BIGINT) AS bytes FROM repositories
+            JOIN manifests ON manifests.repository = repositories.id WHERE \(condition.sql)
+            """, condition.arguments)
+        return (try blobs?.integer("bytes") ?? 0) + (try manifests?.integer("bytes") ?? 0)
+    }
+}

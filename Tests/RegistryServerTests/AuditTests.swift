@@ -1,0 +1,75 @@
+import Foundation
+import OCI
+import RegistryStore
+import Testing
+
+/// Who has done what, written down.
+@Suite struct AuditTests {
+    private static func lines(_ path: String) -> [[String: Any]] {
+        let text = (try? String(contentsOfFile: path, encoding: .utf8)) ?? ""
+        return text.split(separator: "\n").compactMap {
+            try? JSONSerialization.jsonObject(with: Data($0.utf8)) as? [String: Any]
+        }
+    }
+
+    private static func short(_ line: [String: Any]) -> String {
+        ["user", "action", "method", "repository", "reference", "status"].map { "\(line[$0] ?? "-")" }
+            .joined(separator: " ")
+    }
+
+    @Test func `changes and refusals are on disk before their answers, reads soon after, secrets never`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = folder + "/audit"
+        let lab = try RegistryLab(["--audit", path, "--htpasswd", try AccessTests.passwordFile(folder)])
+        let user = [AccessTests.basic("user:secret")]
+        let blob = Array("a blob".utf8)
+        let digest = StreamHash.digest(of: blob, .sha256)
+        #expect(try lab.ask("POST", "/v2/a/blobs/uploads/?digest=\(digest)", user, blob).status == 201)
+        let first = Self.lines(path)
+        #expect(first.map(Self.short) == ["user push POST a - 201"])
+        #expect(first.first?["digest"] as? String == "\(digest)" && first.first?["bytes"] as? Int == 6)
+        #expect(first.first?["peer"] as? String == "127.0.0.1")
+        #expect((first.first?["time"] as? String)?.hasSuffix("Z") == true)
+        let manifest = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.ociIndex)\",\"manifests\":[]}".utf8)
+        let type = ["Content-Type: \(MediaType.ociIndex)"]
+        #expect(try lab.ask("PUT", "/v2/a/manifests/x", user + type, manifest).status == 201)
+        #expect(try lab.ask("DELETE", "/v2/a/manifests/x", user).status == 202)
+        #expect(try lab.ask("DELETE", "/v2/a/manifests/x", [AccessTests.basic("user:guess-1")]).status == 401)
+        #expect(try lab.ask("GET", "/v2/").status == 401)
+        let told = Self.lines(path).dropFirst().map(Self.short)
+        #expect(
+            told == [
+                "user push PUT a x 201", "user delete DELETE a x 202", "user delete DELETE a x 401",
+                "- login GET - - 401",
+            ])
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(digest)", user).status == 200)
+        #expect(soon { Self.lines(path).last.map(Self.short) == "user pull GET a - 200" })
+        #expect(Self.lines(path).last?["bytes"] as? Int == 6)
+        let hostile = try lab.ask("DELETE", "/v2/%22%7D%0a%7B%22user%22:%22root/manifests/x")
+        #expect(hostile.status >= 400)
+        // What is typed stays inside of its line.
+        #expect(Self.lines(path).allSatisfy { $0["user"] as? String != "root" && $0["time"] != nil })
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(!text.contains("secret") && !text.contains("guess-1") && !text.contains("Basic"))
+        let attributes = try FileManager.default.attributesOfItem(atPath: path)
+        #expect(attributes[.posixPermissions] as? Int == 0o600)
+    }
+
+    @Test func `a log that was renamed goes on in a new file, and a hang-up ends nothing`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = folder + "/audit"
+        let lab = try RegistryLab(["--audit", path])
+        try lab.push([1], to: "a")
+        try FileManager.default.moveItem(atPath: path, toPath: path + ".1")
+        kill(lab.pid, SIGHUP)
+        try lab.push([2], to: "b")
+        #expect(Self.lines(path + ".1").map { $0["repository"] as? String } == ["a"])
+        #expect(Self.lines(path).map { $0["repository"] as? String } == ["b"])
+        // What was answered is there after a crash.
+        for number in 0..<20 { try lab.push([3, UInt8(number)], to: "c") }
+        lab.crash()
+        #expect(Self.lines(path).count == 21)
+    }
+}
