@@ -3,7 +3,8 @@ struct DistributionRoute: Sendable, Hashable {
     enum Kind: Sendable, Hashable {
         case base, catalog, tags, manifest, blob, uploads, upload, referrers, health, metrics
         /// Of the first version of the protocol (`/v1/`), and of the search API (`/api/v1/`).
-        case indexPing, indexSearch, search, repositories, repository, repositoryTags
+        case indexPing, indexSearch, legacyImages, legacyTags, legacyTag, legacyImage, search, repositories, repository,
+            repositoryTags
         case token, tokenKeys
     }
 
@@ -52,6 +53,13 @@ struct DistributionRoute: Sendable, Hashable {
         switch Array(parts.prefix(4)) {
         case ["", "v1", "_ping"]: return DistributionRoute(.indexPing)
         case ["", "v1", "search"]: return DistributionRoute(.indexSearch)
+        case let first where first.starts(with: ["", "v1", "repositories"]): return legacy(parts.dropFirst(3))
+        case let first where first.starts(with: ["", "v1", "images"]):
+            let what = parts.dropFirst(3)
+            guard what.count == 2, let last = what.last, ["ancestry", "json", "layer"].contains(last) else {
+                return nil
+            }
+            return DistributionRoute(.legacyImage, [], what.joined(separator: "/")[...])
         case ["", "api", "v1", "search"] where parts.count == 4: return DistributionRoute(.search)
         case ["", "api", "v1", "repositories"]:
             let name = parts.dropFirst(4)
@@ -60,6 +68,15 @@ struct DistributionRoute: Sendable, Hashable {
                 ? DistributionRoute(.repositoryTags, name.dropLast()) : DistributionRoute(.repository, name)
         default: return nil
         }
+    }
+
+    /// Of the first version of the protocol, behind `/v1/repositories/`.
+    private static func legacy(_ parts: ArraySlice<Substring>) -> DistributionRoute? {
+        guard parts.count > 1, let last = parts.last else { return nil }
+        if last == "images" { return DistributionRoute(.legacyImages, parts.dropLast()) }
+        if last == "tags" { return DistributionRoute(.legacyTags, parts.dropLast()) }
+        guard parts.count > 2, parts[parts.endIndex - 2] == "tags" else { return nil }
+        return DistributionRoute(.legacyTag, parts.dropLast(2), last)
     }
 
     private static func ending(_ parts: ArraySlice<Substring>) -> DistributionRoute? {

@@ -31,6 +31,7 @@ package actor RegistryStore {
     nonisolated let writer: IndexWriter
     private let uploads: FolderUploads
     nonisolated let pulls = PullCounts()
+    nonisolated let legacy = LegacyPlaces()
     private let lock: OwnedFD
 
     /// Opens the store, and makes it when there is none. Blocks its thread.

@@ -26,9 +26,9 @@ extension ImageStore {
 
     /// Asks the index that a term begins with, or Docker Hub's.
     package nonisolated func search(
-        _ term: String, limit: Int, credentials: Credentials?
+        _ term: String, limit: Int, withTags: Bool, credentials: Credentials?
     ) async throws -> [RegistryClient.SearchResult] {
-        try await client.search(term, limit: limit, credentials: credentials)
+        try await client.search(term, limit: limit, withTags: withTags, credentials: credentials)
     }
 
     /// Tries credentials (`docker login`).

@@ -70,23 +70,26 @@ enum Images {
             }
             return count
         }
-        let found =
+        let results =
             isAutomated
             ? []
-            : try await call.engine.images.search(call.text("term") ?? "", limit: limit, credentials: call.credentials)
-        let kept = found.filter { result in
+            : try await call.engine.images.search(
+                call.text("term") ?? "", limit: limit, withTags: call.flag("tags"), credentials: call.credentials)
+        let kept = results.filter { result in
             (filters["is-official"] == nil || result.isOfficial == isOfficial)
                 && result.starCount >= stars.max() ?? .min
         }
-        return Call.json(
-            .array(
-                kept.map { result in
-                    [
-                        "star_count": .int(Int64(result.starCount)), "is_official": .bool(result.isOfficial),
-                        "name": .string(result.name), "is_automated": false,
-                        "description": .string(result.description),
-                    ]
-                }))
+        return Call.json(.array(kept.map(found)))
+    }
+
+    private static func found(_ result: RegistryClient.SearchResult) -> JSON {
+        var members: [(String, JSON)] = [
+            ("star_count", .int(Int64(result.starCount))), ("is_official", .bool(result.isOfficial)),
+            ("name", .string(result.name)), ("is_automated", false), ("description", .string(result.description)),
+        ]
+        // Asked for by our client alone.
+        if let tags = result.tags { members.append(("tags", .array(tags.map { .string($0) }))) }
+        return .object(members)
     }
 
     /// How many results a search is to have, as Docker bounds it.

@@ -35,7 +35,7 @@ extension RegistryClient {
         }
     }
 
-    private static func tags(in body: [UInt8], _ reference: Reference) throws(RegistryError) -> [String] {
+    static func tags(in body: [UInt8], _ reference: Reference) throws(RegistryError) -> [String] {
         struct Page: Decodable { var tags: [String]? }
         let page: Page
         do { page = try JSONDecoder().decode(Page.self, from: Data(body)) } catch {

@@ -11,8 +11,10 @@ enum Routes {
     static func uploads(_ repository: String) -> String { "/v2/\(repository)/blobs/uploads/" }
     static func tags(_ repository: String) -> String { "/v2/\(repository)/tags/list" }
     /// What users type may be anything: it is escaped.
-    static func search(_ words: String, limit: Int) -> String {
-        "/v1/search?q=\(Location.encoded(words))&n=\(limit)"
+    ///
+    /// - Parameter withTags: a registry that knows it adds tags to its results.
+    static func search(_ words: String, limit: Int, withTags: Bool) -> String {
+        "/v1/search?q=\(Location.encoded(words))&n=\(limit)" + (withTags ? "&tags=1" : "")
     }
 }
 

@@ -53,8 +53,9 @@ package struct AccessPolicy: Sendable, Hashable {
         case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers, .repository, .repositoryTags: return .pull
-        case .indexSearch, .search, .repositories: return .browse
+        case .tags, .referrers, .repository, .repositoryTags, .legacyImages, .legacyTags, .legacyTag: return .pull
+        // Whose an image is shows when it has been found.
+        case .indexSearch, .search, .repositories, .legacyImage: return .browse
         case .manifest, .blob: return reads ? .pull : method == .delete ? .delete : .push
         }
     }

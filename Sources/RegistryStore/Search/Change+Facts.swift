@@ -18,20 +18,15 @@ extension Change {
                 "INSERT INTO readmes (repository, manifest, pushed, text, words) VALUES (?, ?, ?, ?, ?)",
                 key + [.integer(now), .text(readme), .text(ManifestFacts.words([readme]))])
         }
-        let row = try FactsRow(facts, try main(of: document, in: repository))
+        let main = try document.mainMember.flatMap {
+            try Self.facts($0.digest.description, in: repository, connection)
+        }
+        let row = try FactsRow(facts, main)
         try connection.execute(
             """
             INSERT INTO facts (repository, digest, size, platforms, created, title, description, owner, labels, readme,
             words, pulls) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (repository, digest) DO NOTHING
             """, key + row.values)
-    }
-
-    /// The member of an index that stands for it: what most people pull.
-    private func main(of document: ManifestDocument, in repository: Int64) throws -> FactsRow? {
-        let platforms = document.manifests.filter { $0.platform?.os != "unknown" }
-        let usual = platforms.first { $0.platform?.os == "linux" && $0.platform?.architecture == "amd64" }
-        guard let main = usual ?? platforms.first else { return nil }
-        return try Self.facts(main.digest.description, in: repository, connection)
     }
 
     static func facts(_ digest: String, in repository: Int64, _ connection: any SQLConnection) throws -> FactsRow? {

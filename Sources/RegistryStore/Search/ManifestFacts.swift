@@ -136,3 +136,11 @@ enum ReadmeArtifact {
         return text.flatMap { $0.size <= ManifestFacts.readmeBytesMax ? $0 : nil }
     }
 }
+
+extension ManifestDocument {
+    /// The member of an index that stands for it: what most people pull.
+    var mainMember: Descriptor? {
+        let platforms = manifests.filter { $0.platform?.os != "unknown" }
+        return platforms.first { $0.platform?.os == "linux" && $0.platform?.architecture == "amd64" } ?? platforms.first
+    }
+}

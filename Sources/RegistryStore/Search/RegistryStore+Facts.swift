@@ -26,7 +26,7 @@ extension RegistryStore {
     }
 
     /// All bytes of a blob that a manifest names; nil for one that is larger, that is not there, or that cannot be read.
-    private nonisolated func smallBlob(_ blob: Descriptor, bytesMax: Int) async -> [UInt8]? {
+    nonisolated func smallBlob(_ blob: Descriptor, bytesMax: Int) async -> [UInt8]? {
         guard blob.size > 0, blob.size <= Int64(bytesMax) else { return nil }
         let folder = folder
         // Whose it is does not matter yet: a manifest that names what its repository does not have is refused.

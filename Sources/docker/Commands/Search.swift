@@ -5,6 +5,8 @@ struct Search: Command {
     @Option("--format", "Pretty-print search using a Go template") var format: String?
     @Option("--limit", "Max number of search results") var limit: Int = 0
     @Flag("--no-trunc -notrunc", "Don't truncate output") var noTrunc = false
+    /// Not in Docker's help: lists tags of what is found.
+    @Flag("--tags", nil) var tags = false
     @Argument var term: String
 
     /// Columns of a description that is not shown whole.
@@ -12,7 +14,8 @@ struct Search: Command {
 
     func run(_ settings: Settings) throws(CLIError) {
         let parameters = [
-            ("filters", filter.encoded), ("limit", limit == 0 ? nil : String(limit)), ("term", term),
+            ("filters", filter.encoded), ("limit", limit == 0 ? nil : String(limit)), ("tags", tags ? "1" : nil),
+            ("term", term),
         ]
         // The index is asked with the credentials of the registry that the term begins with.
         let host = term.contains("/") ? term.cut("/").0 : ""
@@ -21,11 +24,21 @@ struct Search: Command {
         let header = ("X-Registry-Auth", Base64.encodeURL(Array(auth.encoded().utf8)))
         let found = try settings.client().call("GET", "/images/search" + query(parameters), headers: [header])
         let listing = Listing(
-            standard: "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}",
+            standard: tags
+                ? "table {{.Name}}\t{{.Tag}}" : "table {{.Name}}\t{{.Description}}\t{{.StarCount}}\t{{.IsOfficial}}",
             headers: ["StarCount": "STARS", "IsOfficial": "OFFICIAL"], identifier: "Name",
             rowType: "*registry.searchContext")
         let isObject = format == "json" || format == "{{json .}}"
-        print(try listing.render(found.elements.map { row($0, isObject) }, format: format), terminator: "")
+        let rows = found.elements.flatMap { tags ? tagRows($0, isObject) : [row($0, isObject)] }
+        print(try listing.render(rows, format: format), terminator: "")
+    }
+
+    /// A row for each tag; one for a repository whose tags nobody tells.
+    private func tagRows(_ result: JSON, _ isObject: Bool) -> [JSON] {
+        let names = (result["tags"]?.elements ?? []).compactMap(\.string)
+        return (names.isEmpty ? ["<none>"] : names).map { name in
+            .object(row(result, isObject).members + [.init(name: "Tag", value: .string(name))])
+        }
     }
 
     private func row(_ result: JSON, _ isObject: Bool) -> JSON {
