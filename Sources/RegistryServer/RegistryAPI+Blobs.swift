@@ -24,6 +24,9 @@ extension RegistryAPI {
             response.headers.add("Content-Length", "\(size)")
             return response
         }
+        if let location = store.redirect(for: blob) {
+            return Response(307, headers: ["Location": location, "Docker-Content-Digest": digest.description])
+        }
         var range = 0..<size
         // A range of other content than this is not asked for.
         if call.request.headers["if-range"].map({ $0 == tag }) ?? true {
@@ -39,11 +42,16 @@ extension RegistryAPI {
                 return refused
             }
         }
-        let file = try await store.openBlob(blob)
-        response.body = .file(
-            FileBody(
-                adopting: file.release(), offset: Int(range.lowerBound), count: Int(range.upperBound - range.lowerBound)
-            ))
+        switch try await store.content(of: blob, range) {
+        case .file(let file):
+            response.body = .file(
+                FileBody(
+                    adopting: file.release(), offset: Int(range.lowerBound),
+                    count: Int(range.upperBound - range.lowerBound)))
+        case .stream(let stream):
+            response.headers.add("Content-Length", "\(range.count)")
+            response.body = .stream { writer in for try await part in stream { try await writer.write(part) } }
+        }
         return response
     }
 
@@ -149,7 +157,7 @@ extension RegistryAPI {
             }
         }
         do { try await append(request.body, to: upload, bytesMax: announced) } catch
-            where error is SystemError || error is Refusal
+            where error is SystemError || error is Refusal || error is StorageFailure
         {
             try await upload.goBack(to: mark)
             throw error

@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 package import OCI
+package import S3
 
 /// A registry's data: blobs by digest in files, everything else in an index. One of these has a folder at a time, and nobody
 /// else changes it.
@@ -19,6 +20,9 @@ package actor RegistryStore {
         /// Where the index is; nil for a file of the folder.
         package var database: PostgresSettings?
 
+        /// Where blobs go; nil for files of the folder.
+        package var bucket: S3Configuration?
+
         package init(root: String) { self.root = root }
     }
 
@@ -28,7 +32,8 @@ package actor RegistryStore {
     nonisolated let cache: ManifestCache
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
-    private let uploads: FolderUploads
+    nonisolated let bucket = CurrentBucket()
+    private nonisolated let folderUploads: FolderUploads
     nonisolated let pulls = PullCounts()
     private let lock: OwnedFD
 
@@ -43,8 +48,9 @@ package actor RegistryStore {
         index = try Self.openIndex(settings, folder)
         // What another registry changes, this one is not told of.
         cache = ManifestCache(isUsed: settings.database == nil)
-        writer = IndexWriter(index, folder, cache)
-        uploads = try FolderUploads(folder, countMax: settings.uploadsMax)
+        writer = IndexWriter(index, folder, cache, bucket)
+        folderUploads = try FolderUploads(folder, countMax: settings.uploadsMax)
+        if let configuration = settings.bucket { try begin(configuration) }
     }
 
     /// Seconds since 1970.
@@ -52,18 +58,25 @@ package actor RegistryStore {
 
     // MARK: Uploads
 
+    /// Those that were begun before there was a bucket end where they began.
+    private nonisolated func uploads(with id: String) async -> any UploadSessions {
+        guard let use = bucket.use, await !folderUploads.has(id) else { return folderUploads }
+        return use.uploads
+    }
+
     /// Begins an upload.
     ///
     /// - Returns: its id.
     package nonisolated func beginUpload(
         to repository: RepositoryName, algorithm: Digest.Algorithm = .sha256
     ) async throws -> String {
-        try await uploads.begin(repository, algorithm)
+        if let use = bucket.use { return try await use.uploads.begin(repository, algorithm) }
+        return try await folderUploads.begin(repository, algorithm)
     }
 
     /// Bytes of an upload that have arrived.
     package nonisolated func uploadedBytes(_ id: String, in repository: RepositoryName) async throws -> Int64 {
-        try await uploads.count(id, repository)
+        try await uploads(with: id).count(id, repository)
     }
 
     /// Hands an upload to one request.
@@ -73,13 +86,15 @@ package actor RegistryStore {
         _ id: String, in repository: RepositoryName,
         _ body: @concurrent @Sendable (any BlobUpload) async throws -> Value
     ) async throws -> Value {
+        let uploads = await uploads(with: id)
         let upload = try await uploads.take(id, repository)
         let result: Value
         do { result = try await body(upload) } catch {
-            await uploads.putBack(upload)
+            // What went wrong first is what the client is told.
+            try? await uploads.putBack(upload)
             throw error
         }
-        await uploads.putBack(upload)
+        try await uploads.putBack(upload)
         return result
     }
 
@@ -87,12 +102,14 @@ package actor RegistryStore {
     ///
     /// - Throws: ``Refusal`` DIGEST_INVALID for other bytes than the digest's.
     package nonisolated func finish(_ upload: any BlobUpload, as digest: Digest) async throws {
+        let uploads = await uploads(with: upload.id)
         do {
             let place = try await upload.complete(as: digest)
             // Given up meanwhile by another request.
-            guard await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
+            guard try await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
             let (size, name, now) = (await upload.count, upload.repository, Self.now)
             try await writer.change { change in
+                try uploads.claim(upload, change)
                 let repository = try change.repository(name)
                 try change.addBlob(digest, size: size, from: place)
                 try change.link(digest, to: repository, now: now)
@@ -108,6 +125,7 @@ package actor RegistryStore {
     ///
     /// - Throws: ``Refusal`` when it is not of the repository.
     package nonisolated func cancelUpload(_ id: String, in repository: RepositoryName) async throws {
+        let uploads = await uploads(with: id)
         _ = try await uploads.count(id, repository)
         await uploads.end(id)
     }
@@ -117,6 +135,7 @@ package actor RegistryStore {
     /// - Returns: how many.
     @discardableResult
     package nonisolated func expireUploads() async throws -> Int {
-        await uploads.expire(after: settings.uploadExpiry)
+        let count = await folderUploads.expire(after: settings.uploadExpiry)
+        return count + (try await bucket.use?.uploads.expire(after: settings.uploadExpiry) ?? 0)
     }
 }

@@ -6,12 +6,13 @@ import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens"]
+    private static let known: Set<String> = ["database", "search", "storage", "tokens"]
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
     private(set) var database: PostgresSettings?
     var search: SearchSettings?
+    var storage: StorageConfiguration?
     var tokens: TokenSettings?
 
     init() {}
@@ -21,6 +22,7 @@ struct Configuration: Decodable, Sendable {
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
+        storage = try members.decodeIfPresent(StorageConfiguration.self, forKey: "storage")
     }
 
     /// - Parameter path: nil for none.
