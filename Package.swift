@@ -72,7 +72,13 @@ let package = Package(
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
-        module("RegistryStore", ["OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
+        module(
+            "S3",
+            [
+                "OCI", "Kernel", crypto, nio, nioPosix, nioHTTP1,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
+        module("RegistryStore", ["S3", "OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
         module("RegistryMirror", ["RegistryStore", "Registry", "OCI", "Kernel", nio, log]),
         module(
             "RegistryServer",
@@ -148,7 +154,9 @@ let package = Package(
         tests("HTTPTests", ["HTTP"]),
         tests(
             "RegistryServerTests",
-            ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "TestServers", nio, crypto, cryptoExtras]),
+            [
+                "RegistryServer", "RegistryStore", "S3", "HTTP", "OCI", "Kernel", "TestServers", nio, crypto, cryptoExtras,
+            ]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

@@ -10,12 +10,25 @@ extension RegistryAPI {
         let blob = try await store.blob(digest, in: name)
         var (response, range) = blobHead(call.request, digest, size: blob.size)
         guard let range else { return response }
-        let file = try await store.openBlob(blob)
-        response.body = .file(
-            FileBody(
-                adopting: file.release(), offset: Int(range.lowerBound), count: Int(range.upperBound - range.lowerBound)
-            ))
+        if let location = store.redirect(for: blob) {
+            return Response(307, headers: ["Location": location, "Docker-Content-Digest": digest.description])
+        }
+        try await fill(&response, with: blob, range)
         return response
+    }
+
+    /// Gives an answer bytes of a blob, wherever they are.
+    func fill(_ response: inout Response, with blob: StoredBlob, _ range: Range<Int64>) async throws {
+        switch try await store.content(of: blob, range) {
+        case .file(let file):
+            response.body = .file(
+                FileBody(
+                    adopting: file.release(), offset: Int(range.lowerBound),
+                    count: Int(range.upperBound - range.lowerBound)))
+        case .stream(let stream):
+            response.headers.add("Content-Length", "\(range.count)")
+            response.body = .stream { writer in for try await part in stream { try await writer.write(part) } }
+        }
     }
 
     /// What comes before the bytes of a blob.
@@ -157,7 +170,7 @@ extension RegistryAPI {
             }
         }
         do { try await append(request.body, to: upload, bytesMax: announced) } catch
-            where error is SystemError || error is Refusal
+            where error is SystemError || error is Refusal || error is StorageFailure
         {
             try await upload.goBack(to: mark)
             throw error

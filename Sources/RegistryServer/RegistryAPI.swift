@@ -138,7 +138,13 @@ package struct RegistryAPI: Sendable {
         _ request: Request, _ route: DistributionRoute?, _ user: String?, _ response: Response, _ duration: Duration
     ) {
         metrics.count(route?.kind, request.method, response.status, duration)
-        if case .file(let file) = response.body, request.method != .head { metrics.sends(file.count) }
+        if request.method != .head {
+            switch response.body {
+            case .file(let file): metrics.sends(file.count)
+            case .stream: metrics.sends(response.headers["content-length"].flatMap { Int($0) } ?? 0)
+            default: break
+            }
+        }
         // What begins or goes on with an upload changes nothing yet.
         let isDelete = route.map { AccessPolicy.right($0.kind, request.method) == .delete } ?? false
         let isTold = isDelete || [201, 401].contains(response.status)
@@ -216,6 +222,9 @@ package struct RegistryAPI: Sendable {
             return Refusal(error.status == 413 ? .sizeInvalid : .unknown, error.status, error.message)
         case let error as SystemError where error.code == ENOSPC || error.code == EDQUOT:
             return Refusal(.unknown, 507, "no space left on device: the registry cannot store more")
+        case let error as StorageFailure:
+            logger.error("\(error)")
+            return Refusal(.unknown, 503, "the registry's storage does not answer: try again later")
         default:
             // What is wrong with the machine is the operator's to know.
             logger.error("\(error)")

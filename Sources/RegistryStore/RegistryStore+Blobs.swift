@@ -52,11 +52,27 @@ extension RegistryStore {
         }
     }
 
-    /// A blob's file, open for reading; what is open stays readable when the blob is removed.
-    ///
-    /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file.
-    package nonisolated func openBlob(_ blob: StoredBlob) async throws -> OwnedFD {
-        guard case .file(let path) = blob.place else { throw StoreFailure("\(blob.digest) is no file") }
+    /// Bytes of a blob, as its place has them.
+    package enum Content: ~Copyable, Sendable {
+        /// The whole file, open for reading; what is open stays readable when the blob is removed.
+        case file(OwnedFD)
+        /// The range that was asked for.
+        case stream(BlobStream)
+    }
+
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file, ``StorageFailure``.
+    package nonisolated func content(of blob: StoredBlob, _ range: Range<Int64>) async throws -> Content {
+        switch blob.place {
+        case .file(let path): return .file(try await openFile(path, of: blob))
+        case .object(let key):
+            guard let bucket = bucket.use?.storage else {
+                throw StoreFailure("\(blob.digest) is in a bucket, there is none")
+            }
+            return .stream(try await bucket.read(blob, key, range))
+        }
+    }
+
+    private nonisolated func openFile(_ path: String, of blob: StoredBlob) async throws -> OwnedFD {
         let opened = await BlockingPool.shared.run { Self.open(path) }
         switch opened {
         case .success(let file) where file.size == blob.size: return OwnedFD(adopting: file.descriptor)

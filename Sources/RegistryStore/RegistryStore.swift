@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 package import OCI
+package import S3
 
 /// A registry's data: blobs by digest in files, everything else in an index. One of these has a folder at a time, and nobody
 /// else changes it.
@@ -20,6 +21,9 @@ package actor RegistryStore {
         package var database: PostgresSettings?
         package var quotas = Quotas()
 
+        /// Where blobs go; nil for files of the folder.
+        package var bucket: S3Configuration?
+
         package init(root: String) { self.root = root }
     }
 
@@ -29,7 +33,8 @@ package actor RegistryStore {
     nonisolated let cache: ManifestCache
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
-    private let uploads: FolderUploads
+    nonisolated let bucket = CurrentBucket()
+    private nonisolated let folderUploads: FolderUploads
     nonisolated let pulls = PullCounts()
     nonisolated let legacy = LegacyPlaces()
     private let lock: OwnedFD
@@ -45,14 +50,21 @@ package actor RegistryStore {
         index = try Self.openIndex(settings, folder)
         // What another registry changes, this one is not told of.
         cache = ManifestCache(isUsed: settings.database == nil)
-        writer = IndexWriter(index, folder, cache)
-        uploads = try FolderUploads(folder, countMax: settings.uploadsMax)
+        writer = IndexWriter(index, folder, cache, bucket)
+        folderUploads = try FolderUploads(folder, countMax: settings.uploadsMax)
+        if let configuration = settings.bucket { try begin(configuration) }
     }
 
     /// Seconds since 1970.
     static var now: Int64 { Int64(time(nil)) }
 
     // MARK: Uploads
+
+    /// Those that were begun before there was a bucket end where they began.
+    private nonisolated func uploads(with id: String) async -> any UploadSessions {
+        guard let use = bucket.use, await !folderUploads.has(id) else { return folderUploads }
+        return use.uploads
+    }
 
     /// Begins an upload.
     ///
@@ -62,12 +74,13 @@ package actor RegistryStore {
         to repository: RepositoryName, algorithm: Digest.Algorithm = .sha256
     ) async throws -> String {
         try await requireAnyRoom(in: repository)
-        return try await uploads.begin(repository, algorithm)
+        if let use = bucket.use { return try await use.uploads.begin(repository, algorithm) }
+        return try await folderUploads.begin(repository, algorithm)
     }
 
     /// Bytes of an upload that have arrived.
     package nonisolated func uploadedBytes(_ id: String, in repository: RepositoryName) async throws -> Int64 {
-        try await uploads.count(id, repository)
+        try await uploads(with: id).count(id, repository)
     }
 
     /// Hands an upload to one request.
@@ -77,13 +90,15 @@ package actor RegistryStore {
         _ id: String, in repository: RepositoryName,
         _ body: @concurrent @Sendable (any BlobUpload) async throws -> Value
     ) async throws -> Value {
+        let uploads = await uploads(with: id)
         let upload = try await uploads.take(id, repository)
         let result: Value
         do { result = try await body(upload) } catch {
-            await uploads.putBack(upload)
+            // What went wrong first is what the client is told.
+            try? await uploads.putBack(upload)
             throw error
         }
-        await uploads.putBack(upload)
+        try await uploads.putBack(upload)
         return result
     }
 
@@ -91,14 +106,16 @@ package actor RegistryStore {
     ///
     /// - Throws: ``Refusal`` DIGEST_INVALID for other bytes than the digest's.
     package nonisolated func finish(_ upload: any BlobUpload, as digest: Digest) async throws {
+        let uploads = await uploads(with: upload.id)
         do {
             let place = try await upload.complete(as: digest)
             // Given up meanwhile by another request.
-            guard await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
+            guard try await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
             let (size, name, now) = (await upload.count, upload.repository, Self.now)
             let quotas = settings.quotas
             try await writer.change { change in
                 try change.requireRoom(for: digest, size: size, in: name, quotas)
+                try uploads.claim(upload, change)
                 let repository = try change.repository(name)
                 try change.addBlob(digest, size: size, from: place)
                 try change.link(digest, to: repository, now: now)
@@ -114,6 +131,7 @@ package actor RegistryStore {
     ///
     /// - Throws: ``Refusal`` when it is not of the repository.
     package nonisolated func cancelUpload(_ id: String, in repository: RepositoryName) async throws {
+        let uploads = await uploads(with: id)
         _ = try await uploads.count(id, repository)
         await uploads.end(id)
     }
@@ -123,6 +141,7 @@ package actor RegistryStore {
     /// - Returns: how many.
     @discardableResult
     package nonisolated func expireUploads() async throws -> Int {
-        await uploads.expire(after: settings.uploadExpiry)
+        let count = await folderUploads.expire(after: settings.uploadExpiry)
+        return count + (try await bucket.use?.uploads.expire(after: settings.uploadExpiry) ?? 0)
     }
 }

@@ -7,12 +7,13 @@ import RegistryStore
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens", "mirrors", "quotas"]
+    private static let known: Set<String> = ["database", "search", "tokens", "mirrors", "quotas", "storage"]
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
     private(set) var database: PostgresSettings?
     var search: SearchSettings?
+    var storage: StorageConfiguration?
     var tokens: TokenSettings?
     /// Registries that this one is a copy of, by what the names of their repositories begin with here.
     private(set) var mirrors: [String: MirrorSettings]?
@@ -27,6 +28,7 @@ struct Configuration: Decodable, Sendable {
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
         mirrors = try members.decodeIfPresent([String: MirrorSettings].self, forKey: "mirrors")
         quotas = try members.decodeIfPresent(Quotas.self, forKey: "quotas")
+        storage = try members.decodeIfPresent(StorageConfiguration.self, forKey: "storage")
     }
 
     /// - Parameter path: nil for none.

@@ -72,6 +72,7 @@ struct Serve: AsyncParsableCommand {
         let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         settings.database = try configuration.database ?? ServeOptions.database()
         settings.database?.note = { [logger] in logger.warning("\($0)") }
+        settings.bucket = configuration.storage?.s3
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
         let authenticator = try access.authenticator(configuration.tokens, logger)
@@ -80,6 +81,7 @@ struct Serve: AsyncParsableCommand {
         let auditLog = try access.auditLog(logger)
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
         try await store.countQuotas()
+        try await store.openBucket()
         var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         let mirrors = try configuration.mirrors.map {
@@ -123,13 +125,24 @@ struct Housekeeping: Sendable {
     let interval: Duration
     let logger: Logger
 
+    /// Between two looks at all of a bucket: a request for a thousand objects.
+    private static let bucketInterval = Duration.seconds(86400)
+
     /// Runs until it is cancelled. What fails is tried again the next time.
     func run() async {
         await tried("the sweep of files that a crash has left") {
             let count = try await store.sweep()
             if count > 0 { logger.info("\(count) files without a blob were removed") }
         }
+        var swept: ContinuousClock.Instant?
         while (try? await Task.sleep(for: interval)) != nil {
+            if swept.map({ .now - $0 > Self.bucketInterval }) ?? true {
+                swept = .now
+                await tried("the sweep of the bucket") {
+                    let count = try await store.sweepBucket()
+                    if count > 0 { logger.info("\(count) objects without a blob were removed") }
+                }
+            }
             await tried("the end of old uploads") {
                 let count = try await store.expireUploads()
                 if count > 0 { logger.info("\(count) uploads had no request for too long, and were ended") }

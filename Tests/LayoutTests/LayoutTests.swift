@@ -13,7 +13,7 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
-        "RegistryStore": ["OCI", "Kernel", "CLibpq"],
+        "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLibpq"],
         "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryServer": ["RegistryMirror", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
         "docker-registry": [
@@ -31,7 +31,7 @@ struct LayoutTests {
     ]
     static let mechanism = [
         "OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "VolumeDrivers", "DNS",
-        "ServerProcess", "RegistryStore",
+        "ServerProcess", "S3", "RegistryStore",
     ]
 
     /// No file is longer, in lines.

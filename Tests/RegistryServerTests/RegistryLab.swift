@@ -42,7 +42,7 @@ final class RegistryLab: Sendable {
         try? FileManager.default.removeItem(atPath: directory)
     }
 
-    private static func freePort() throws -> UInt16 {
+    static func freePort() throws -> UInt16 {
         let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)
         defer { close(descriptor) }
         var address = loopback(0)
@@ -56,7 +56,7 @@ final class RegistryLab: Sendable {
         return UInt16(bigEndian: address.sin_port)
     }
 
-    private static func loopback(_ port: UInt16) -> sockaddr_in {
+    static func loopback(_ port: UInt16) -> sockaddr_in {
         var address = sockaddr_in()
         address.sin_family = sa_family_t(AF_INET)
         address.sin_port = port.bigEndian
@@ -125,8 +125,16 @@ final class RegistryLab: Sendable {
     func ask(
         _ method: String, _ path: String, _ headers: [String] = [], _ body: [UInt8] = [], isRaw: Bool = false
     ) throws -> Reply {
+        try Self.ask(port, method, path, headers, body, isRaw: isRaw)
+    }
+
+    /// As a client of any server on loopback.
+    static func ask(
+        _ port: UInt16, _ method: String, _ path: String, _ headers: [String] = [], _ body: [UInt8] = [],
+        isRaw: Bool = false
+    ) throws -> Reply {
         let connection = try Wire(port)
-        var lines = ["\(method) \(path) HTTP/1.1", "Host: \(address)", "Connection: close"] + headers
+        var lines = ["\(method) \(path) HTTP/1.1", "Host: 127.0.0.1:\(port)", "Connection: close"] + headers
         if !isRaw, !body.isEmpty || method != "GET" { lines.append("Content-Length: \(body.count)") }
         connection.send(Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8))
         connection.send(body)

@@ -80,7 +80,7 @@ struct Change {
 
     /// Takes bytes that are whole and durable, and have that digest, as a blob.
     func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
-        if try Self.knows(digest.description, connection) { return effects.remove(place) }
+        if try Self.knows(digest.description, connection) { return try discard(place) }
         var object: String?
         switch place {
         case .file(let path):
@@ -92,6 +92,14 @@ struct Change {
         try connection.execute(
             "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
             [.text(digest.description), .integer(size), .text(object)])
+    }
+
+    /// Removes bytes once this is durable, unless a blob has them: one and the same object may be offered twice.
+    func discard(_ place: BlobPlace) throws {
+        if case .object(let key) = place {
+            guard try !connection.isAny("SELECT 1 AS found FROM blobs WHERE object = ?", [.text(key)]) else { return }
+        }
+        effects.remove(place)
     }
 
     /// Makes a blob part of a repository, or fresh again when it is.

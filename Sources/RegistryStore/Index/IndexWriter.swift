@@ -27,10 +27,12 @@ actor IndexWriter {
     private let index: any IndexDatabase
     private let folder: StoreFolder
     private let cache: ManifestCache
+    private let bucket: CurrentBucket
     private var waiting: [Entry] = []
     private var isWriting = false
 
-    init(_ index: any IndexDatabase, _ folder: StoreFolder, _ cache: ManifestCache) {
+    init(_ index: any IndexDatabase, _ folder: StoreFolder, _ cache: ManifestCache, _ bucket: CurrentBucket) {
+        self.bucket = bucket
         self.index = index
         self.folder = folder
         self.cache = cache
@@ -84,7 +86,15 @@ actor IndexWriter {
     /// Files go before the next change, which may bring the same one. One that stays is found by the sweep of the next start.
     private func remove(_ places: Set<BlobPlace>) async {
         var paths: [String] = []
-        for case .file(let path) in places { paths.append(path) }
+        var objects: [ObjectRemover.Leftover] = []
+        for place in places {
+            switch place {
+            case .file(let path): paths.append(path)
+            case .object(let key): objects.append(.object(key))
+            }
+        }
+        // Nobody waits for these: no other blob will ever have their keys.
+        if !objects.isEmpty { await bucket.use?.storage.remover.remove(objects) }
         guard !paths.isEmpty else { return }
         await BlockingPool.shared.run { [paths] in for path in paths { unlink(path) } }
     }

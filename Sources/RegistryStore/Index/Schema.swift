@@ -9,7 +9,7 @@ enum Schema {
     }
 
     /// An index says how many of them it has.
-    static let steps: [Step] = [content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step]
+    static let steps: [Step] = [content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step, bucketUploads]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
     /// blob, `links` in how many repositories it is. What has none is found without a look at the rest.
@@ -56,6 +56,23 @@ enum Schema {
                 repository BIGINT NOT NULL, name TEXT COLLATE "C" NOT NULL, digest TEXT NOT NULL,
                 pushed BIGINT NOT NULL, PRIMARY KEY (repository, name));
             CREATE INDEX tags_digest ON tags (repository, digest);
+            """)
+
+    /// Uploads to the bucket, see ``UploadRecord``. `lease` is until when the request `holder` has it, in seconds since 1970.
+    private static let bucketUploads = Step(
+        sqlite: """
+            CREATE TABLE uploads (
+                id TEXT PRIMARY KEY, repository TEXT NOT NULL, algorithm TEXT NOT NULL, object TEXT NOT NULL UNIQUE,
+                multipart TEXT, parts TEXT NOT NULL, tail TEXT, count INTEGER NOT NULL, touched INTEGER NOT NULL,
+                lease INTEGER NOT NULL, holder TEXT NOT NULL);
+            CREATE UNIQUE INDEX uploads_tail ON uploads (tail) WHERE tail IS NOT NULL;
+            """,
+        postgres: """
+            CREATE TABLE uploads (
+                id TEXT COLLATE "C" PRIMARY KEY, repository TEXT NOT NULL, algorithm TEXT NOT NULL,
+                object TEXT COLLATE "C" NOT NULL UNIQUE, multipart TEXT, parts TEXT NOT NULL, tail TEXT COLLATE "C",
+                count BIGINT NOT NULL, touched BIGINT NOT NULL, lease BIGINT NOT NULL, holder TEXT NOT NULL);
+            CREATE UNIQUE INDEX uploads_tail ON uploads (tail) WHERE tail IS NOT NULL;
             """)
 
     /// The key of the object that has a blob's bytes; null for a file of the folder.

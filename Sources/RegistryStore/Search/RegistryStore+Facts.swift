@@ -1,4 +1,5 @@
 import Kernel
+import NIOCore
 package import OCI
 
 extension RegistryStore {
@@ -49,7 +50,14 @@ extension RegistryStore {
         guard blob.size <= Int64(bytesMax) else {
             throw StoreFailure("\(blob.digest) has \(blob.size) bytes: more than \(bytesMax) are not read")
         }
-        let descriptor = try await openBlob(blob).release()
+        let descriptor: CInt
+        switch try await content(of: blob, 0..<blob.size) {
+        case .file(let file): descriptor = file.release()
+        case .stream(let stream):
+            var bytes: [UInt8] = []
+            for try await part in stream { bytes.append(contentsOf: part.readableBytesView) }
+            return bytes
+        }
         return try await BlockingPool.shared.run {
             let file = OwnedFD(adopting: descriptor)
             var bytes = [UInt8](repeating: 0, count: Int(blob.size))

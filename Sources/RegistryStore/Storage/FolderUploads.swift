@@ -100,6 +100,9 @@ actor FolderUploads: UploadSessions {
         sessions[upload.id]?.isBusy = false
     }
 
+    /// Its files have become the blob's, and ``end(_:)`` follows.
+    nonisolated func claim(_ upload: any BlobUpload, _ change: Change) {}
+
     func end(_ id: String) async {
         sessions[id] = nil
         let paths = [folder.upload(id), folder.uploadRepository(id)]

@@ -1,0 +1,119 @@
+package import NIOCore
+import OCI
+import S3
+import Synchronization
+
+/// Blobs as objects of a bucket. What an object is called says nothing: a row names it. So nothing is renamed or copied when
+/// its digest is known, and no two blobs ever share a key.
+final class BucketStorage: Sendable {
+    /// Of all objects.
+    static let keyFolder = "blobs/"
+    /// How long a URL that clients are sent to can be used: to begin with, a download goes on after it.
+    static let redirectValidity = Duration.seconds(20 * 60)
+
+    let client: S3Client
+    let slots: PartSlots
+    let remover: ObjectRemover
+
+    /// - Throws: `S3Error` for a configuration that cannot work.
+    init(_ configuration: S3Configuration) throws {
+        client = try S3Client(configuration)
+        slots = PartSlots(countMax: configuration.partLimit)
+        remover = ObjectRemover(client)
+    }
+
+    var partBytes: Int { client.configuration.partSize }
+    var redirects: Bool { client.configuration.redirect ?? false }
+
+    /// Spread over many folders, as S3 spreads its load by them.
+    static func freshKey() -> String {
+        let id = UploadID.fresh()
+        return "\(keyFolder)\(id.prefix(2))/\(id)"
+    }
+
+    /// Bytes of an object.
+    ///
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StorageFailure``.
+    func read(_ blob: StoredBlob, _ key: String, _ range: Range<Int64>) async throws -> BlobStream {
+        do throws(S3Error) {
+            let bytes = try await client.read(key, range, size: blob.size)
+            return BlobStream(bytes: bytes, digest: range == 0..<blob.size ? blob.digest : nil, size: blob.size)
+        } catch {
+            // Collected since it was found.
+            if error.isNotFound { throw Refusal.blobUnknown(blob.digest) }
+            throw StorageFailure(error)
+        }
+    }
+
+    /// The digest of an object that was hashed by nobody yet.
+    ///
+    /// - Throws: ``StorageFailure``.
+    func digest(of key: String, size: Int64, _ algorithm: Digest.Algorithm) async throws -> Digest {
+        var hash = StreamHash(algorithm)
+        do throws(S3Error) {
+            for try await part in try await client.read(key, 0..<size, size: size) {
+                part.withUnsafeReadableBytes { hash.update($0) }
+            }
+        } catch { throw StorageFailure(error) }
+        return hash.digest
+    }
+}
+
+/// The storage does not do what it is asked to: the operator's to look at, and to be tried again by the client.
+package struct StorageFailure: Error, Sendable, CustomStringConvertible {
+    package let description: String
+    init(_ error: S3Error) { description = "\(error)" }
+}
+
+/// The bucket, where there is one; it may come while the registry runs.
+final class CurrentBucket: Sendable {
+    struct Use: Sendable {
+        let storage: BucketStorage
+        let uploads: BucketUploads
+    }
+
+    private let state = Mutex<Use?>(nil)
+
+    var use: Use? { state.withLock { $0 } }
+    func begin(_ use: Use) { state.withLock { $0 = use } }
+}
+
+/// The bytes of a blob that is an object, as they arrive. Where it is asked for as a whole, the end is only given when all of
+/// it has its digest.
+package struct BlobStream: AsyncSequence, Sendable {
+    package typealias Element = ByteBuffer
+    package typealias Failure = any Error
+
+    let bytes: ObjectBytes
+    /// nil for a part, which has none.
+    let digest: Digest?
+    let size: Int64
+
+    package func makeAsyncIterator() -> Iterator { Iterator(self) }
+
+    package struct Iterator: AsyncIteratorProtocol {
+        private var source: ObjectBytes.Iterator
+        private var hash: StreamHash?
+        private let stream: BlobStream
+        private var count: Int64 = 0
+
+        init(_ stream: BlobStream) {
+            self.stream = stream
+            source = stream.bytes.makeAsyncIterator()
+            hash = stream.digest.map { StreamHash($0.algorithm) }
+        }
+
+        /// - Throws: ``StorageFailure``, ``StoreFailure`` for bytes that are not the blob's.
+        package mutating func next() async throws -> ByteBuffer? {
+            let part: ByteBuffer?
+            do throws(S3Error) { part = try await source.next() } catch { throw StorageFailure(error) }
+            guard let part else { return nil }
+            part.withUnsafeReadableBytes { hash?.update($0) }
+            count += Int64(part.readableBytes)
+            if let digest = stream.digest, count == stream.size, let found = hash?.digest, found != digest {
+                throw StoreFailure("the object of \(digest) has the bytes of \(found): it is damaged")
+            }
+            return part
+        }
+    }
+}
