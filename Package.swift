@@ -72,8 +72,19 @@ let package = Package(
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
-        module("RegistryStore", ["OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
-        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
+        module("RegistryStore", ["OCI", "Kernel", "CLinux", "CLibpq", crypto, nio, grdb]),
+        module(
+            "RegistryUpkeep",
+            [
+                "RegistryStore", "Registry", "OCI", "Kernel", crypto, nio, nioHTTP1, log,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
+        module(
+            "RegistryServer",
+            [
+                "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1,
+                nio, log,
+            ]),
         module(
             "Registry",
             [
@@ -117,7 +128,8 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio, nioHTTP1,
+                "RegistryServer", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio,
+                nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
@@ -140,7 +152,7 @@ let package = Package(
         tests("HTTPTests", ["HTTP"]),
         tests(
             "RegistryServerTests",
-            ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio, crypto, cryptoExtras]),
+            ["RegistryServer", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", nio, crypto, cryptoExtras]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),
     ]

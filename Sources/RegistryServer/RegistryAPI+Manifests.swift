@@ -6,13 +6,14 @@ import RegistryStore
 extension RegistryAPI {
     func getManifest(_ call: Call) async throws -> Response {
         let name = try call.repository()
-        let manifest = try await store.manifest(try ManifestName(call.route.reference), in: name)
+        let reference = try ManifestName(call.route.reference)
+        let manifest = try await store.manifest(reference, in: name)
         let tag = "\"\(manifest.digest)\""
         let headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
-        if call.request.method == .get { store.notePull(manifest.digest, from: name) }
+        if call.request.method == .get { store.notePull(manifest, reference, from: name) { call.origin } }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
 
@@ -30,7 +31,7 @@ extension RegistryAPI {
             String(header.prefix { $0 != ";" && $0 != " " })
         }
         let pushed = try await store.putManifest(
-            Array(body.readableBytesView), contentType: type, as: reference, in: name)
+            Array(body.readableBytesView), contentType: type, as: reference, in: name, by: call.origin)
         var headers: Headers = [
             "Location": "/v2/\(name)/manifests/\(pushed.digest)", "Docker-Content-Digest": pushed.digest.description,
         ]
@@ -39,7 +40,13 @@ extension RegistryAPI {
     }
 
     func deleteManifest(_ call: Call) async throws -> Response {
-        try await store.deleteManifest(try ManifestName(call.route.reference), in: try call.repository())
+        try await store.deleteManifest(
+            try ManifestName(call.route.reference), in: try call.repository(), by: call.origin)
+        return Response(202)
+    }
+
+    func deleteRepository(_ call: Call) async throws -> Response {
+        try await store.deleteRepository(try call.repository(), by: call.origin)
         return Response(202)
     }
 }

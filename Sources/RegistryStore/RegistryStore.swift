@@ -18,6 +18,12 @@ package actor RegistryStore {
         package var uploadsMax = 10_000
         /// Where the index is; nil for a file of the folder.
         package var database: PostgresSettings?
+        /// Who is told of changes.
+        package var watches = Watches()
+        /// That clients reach the registry by, for addresses in what others are told.
+        package var scheme = "http"
+        /// Tells this registry from others that share its index, and one run of it from another.
+        package let instance = UploadID.fresh()
 
         package init(root: String) { self.root = root }
     }
@@ -30,6 +36,8 @@ package actor RegistryStore {
     nonisolated let writer: IndexWriter
     private let uploads: FolderUploads
     nonisolated let pulls = PullCounts()
+    package nonisolated let pullNotices: PullNotices
+    package nonisolated let garbage = GarbageCount()
     private let lock: OwnedFD
 
     /// Opens the store, and makes it when there is none. Blocks its thread.
@@ -45,10 +53,11 @@ package actor RegistryStore {
         cache = ManifestCache(isUsed: settings.database == nil)
         writer = IndexWriter(index, folder, cache)
         uploads = try FolderUploads(folder, countMax: settings.uploadsMax)
+        pullNotices = PullNotices(settings.watches)
     }
 
     /// Seconds since 1970.
-    static var now: Int64 { Int64(time(nil)) }
+    package static var now: Int64 { Int64(time(nil)) }
 
     // MARK: Uploads
 

@@ -3,16 +3,19 @@ import Kernel
 import OCI
 import RegistryServer
 import RegistryStore
+import RegistryUpkeep
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens"]
+    private static let known: Set<String> = Upkeep.Rules.keys.union(["database", "search", "tokens"])
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
     private(set) var database: PostgresSettings?
     var search: SearchSettings?
     var tokens: TokenSettings?
+    /// What the registry does by itself.
+    var upkeep = Upkeep.Rules()
 
     init() {}
 
@@ -21,6 +24,7 @@ struct Configuration: Decodable, Sendable {
         search = try members.decodeIfPresent(SearchSettings.self, forKey: "search")
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
+        upkeep = try Upkeep.Rules(members)
     }
 
     /// - Parameter path: nil for none.

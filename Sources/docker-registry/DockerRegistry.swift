@@ -5,6 +5,7 @@ import Kernel
 import Logging
 import RegistryServer
 import RegistryStore
+import RegistryUpkeep
 import ServerProcess
 
 @main
@@ -22,7 +23,7 @@ struct DockerRegistry: AsyncParsableCommand {
         subcommands: [
             Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
             RightsCommand.self,
-        ], defaultSubcommand: Serve.self)
+        ] + UpkeepCommands.all, defaultSubcommand: Serve.self)
 }
 
 /// Opens the store and serves it until SIGTERM or SIGINT.
@@ -66,15 +67,21 @@ struct Serve: AsyncParsableCommand {
         settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
-        let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        // Nobody changes anything then, rules neither.
+        if access.policy().isReadOnly { configuration.upkeep.retention = [] }
+        settings.watches = configuration.upkeep.watches
         settings.database = try configuration.database ?? ServeOptions.database()
         settings.database?.note = { [logger] in logger.warning("\($0)") }
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
+        if tls != nil { settings.scheme = "https" }
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
-        var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
+        let upkeep = Upkeep(store, configuration.upkeep, logger: logger)
+        var api = RegistryAPI(
+            store, access: access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         let server = HTTPServer(
             [socket], service: api.service, limits: Limits(descriptors: ProcessSettings.descriptors.hard))
@@ -88,6 +95,7 @@ struct Serve: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { try await admin.run() }
+            group.addTask { await upkeep.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
             group.addTask { await SearchUpkeep(store: store, logger: log).run() }
             if let tls { group.addTask { await CertificateWatch(tls: tls, logger: log).run() } }

@@ -53,9 +53,9 @@ package struct AccessPolicy: Sendable, Hashable {
         case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers, .repository, .repositoryTags: return .pull
+        case .tags, .referrers, .repositoryTags: return .pull
         case .indexSearch, .search, .repositories: return .browse
-        case .manifest, .blob: return reads ? .pull : method == .delete ? .delete : .push
+        case .manifest, .blob, .repository: return reads ? .pull : method == .delete ? .delete : .push
         }
     }
 
