@@ -78,13 +78,19 @@ let package = Package(
                 "OCI", "Kernel", crypto, nio, nioPosix, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
             ]),
-        module("RegistryStore", ["S3", "OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
+        module("RegistryStore", ["S3", "OCI", "Kernel", "CLinux", "CLibpq", crypto, nio, grdb]),
         module("RegistryMirror", ["RegistryStore", "Registry", "OCI", "Kernel", nio, log]),
+        module(
+            "RegistryUpkeep",
+            [
+                "RegistryStore", "Registry", "OCI", "Kernel", crypto, nio, nioHTTP1, log,
+                .product(name: "AsyncHTTPClient", package: "async-http-client"),
+            ]),
         module(
             "RegistryServer",
             [
-                "RegistryMirror", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras,
-                x509, asn1, nio, log,
+                "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto,
+                cryptoExtras, x509, asn1, nio, log,
             ]),
         module(
             "Registry",
@@ -129,7 +135,8 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryMirror", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess", log, nio,
+                "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel",
+                "ServerProcess", log, nio,
                 nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -155,7 +162,8 @@ let package = Package(
         tests(
             "RegistryServerTests",
             [
-                "RegistryServer", "RegistryStore", "S3", "HTTP", "OCI", "Kernel", "TestServers", nio, crypto, cryptoExtras,
+                "RegistryServer", "RegistryStore", "RegistryUpkeep", "S3", "HTTP", "OCI", "Kernel", "TestServers", nio,
+                crypto, cryptoExtras,
             ]),
         tests("ActorsTests", ["Actors", "Netlink", "DNS", "OCI", "Kernel"]),
         tests("EngineTests", ["EngineAPI", "HTTP", "Actors", "OCI"]),

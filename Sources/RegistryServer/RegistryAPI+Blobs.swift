@@ -88,7 +88,7 @@ extension RegistryAPI {
         if let mount = query["mount"].flatMap({ try? Digest($0) }),
             let source = query["from"].flatMap({ try? RepositoryName($0) }),
             access.verdict(.pull, repository: source.description, call.caller) == .allowed,
-            try await store.mount(mount, from: source, to: name)
+            try await store.mount(mount, from: source, to: name, by: call.origin)
         {
             return Self.created(mount, in: name)
         }

@@ -6,17 +6,19 @@ import RegistryStore
 extension RegistryAPI {
     func getManifest(_ call: Call) async throws -> Response {
         let name = try call.repository()
-        let manifest = try await store.manifest(try ManifestName(call.route.reference), in: name)
-        return manifestAnswer(call.request, manifest, of: name)
+        let reference = try ManifestName(call.route.reference)
+        return manifestAnswer(call, try await store.manifest(reference, in: name), reference, of: name)
     }
 
-    func manifestAnswer(_ request: Request, _ manifest: StoredManifest, of name: RepositoryName) -> Response {
+    func manifestAnswer(
+        _ call: Call, _ manifest: StoredManifest, _ reference: ManifestName, of name: RepositoryName
+    ) -> Response {
         let tag = "\"\(manifest.digest)\""
         let headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
-        if Self.matches(request.headers, tag) { return Response(304, headers: headers) }
-        if request.method == .get { store.notePull(manifest.digest, from: name) }
+        if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
+        if call.request.method == .get { store.notePull(manifest, reference, from: name) { call.origin } }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
 
@@ -34,7 +36,7 @@ extension RegistryAPI {
             String(header.prefix { $0 != ";" && $0 != " " })
         }
         let pushed = try await store.putManifest(
-            Array(body.readableBytesView), contentType: type, as: reference, in: name)
+            Array(body.readableBytesView), contentType: type, as: reference, in: name, by: call.origin)
         var headers: Headers = [
             "Location": "/v2/\(name)/manifests/\(pushed.digest)", "Docker-Content-Digest": pushed.digest.description,
         ]
@@ -43,7 +45,13 @@ extension RegistryAPI {
     }
 
     func deleteManifest(_ call: Call) async throws -> Response {
-        try await store.deleteManifest(try ManifestName(call.route.reference), in: try call.repository())
+        try await store.deleteManifest(
+            try ManifestName(call.route.reference), in: try call.repository(), by: call.origin)
+        return Response(202)
+    }
+
+    func deleteRepository(_ call: Call) async throws -> Response {
+        try await store.deleteRepository(try call.repository(), by: call.origin)
         return Response(202)
     }
 }

@@ -42,7 +42,8 @@ extension RegistryAPI {
         _ call: Call, _ mirrors: Mirrors, _ repository: MirroredRepository
     ) async throws -> Response {
         let served = try await mirrors.manifest(try ManifestName(call.route.reference), of: repository)
-        var response = manifestAnswer(call.request, served.manifest, of: try call.repository())
+        var response = manifestAnswer(
+            call, served.manifest, try ManifestName(call.route.reference), of: try call.repository())
         if let warning = served.warning { response.headers.add("Warning", Self.warning(warning)) }
         return response
     }

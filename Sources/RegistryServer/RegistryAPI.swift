@@ -7,6 +7,7 @@ import NIOCore
 import OCI
 package import RegistryMirror
 package import RegistryStore
+package import RegistryUpkeep
 
 /// The registry's answers: the OCI distribution protocol over a store.
 package struct RegistryAPI: Sendable {
@@ -20,15 +21,18 @@ package struct RegistryAPI: Sendable {
     package var searchSettings = SearchSettings()
     /// Registries that this one is a copy of; nil where there are none.
     package var mirrors: Mirrors?
+    /// nil where the registry does nothing by itself.
+    let upkeep: Upkeep?
 
     /// - Parameter authenticator: nil where there are no accounts.
     package init(
         _ store: RegistryStore, access: AccessPolicy = AccessPolicy(), authenticator: Authenticator? = nil,
-        logger: Logger
+        upkeep: Upkeep? = nil, logger: Logger
     ) {
         self.store = store
         self.access = access
         self.authenticator = authenticator
+        self.upkeep = upkeep
         self.logger = logger
     }
 
@@ -43,6 +47,13 @@ package struct RegistryAPI: Sendable {
         /// - Throws: ``Refusal`` NAME_INVALID.
         func repository() throws(Refusal) -> RepositoryName { try RepositoryName(route.name) }
         func digest() throws(Refusal) -> Digest { try ManifestName.digest(route.reference) }
+
+        /// What others are told of who has asked.
+        var origin: Origin {
+            Origin(
+                user: user, address: request.peerAddress, host: request.headers["host"],
+                method: request.method.description, agent: request.headers["user-agent"])
+        }
     }
 
     typealias Handler = @Sendable (RegistryAPI, Call) async throws -> Response
@@ -64,11 +75,7 @@ package struct RegistryAPI: Sendable {
     static let endpoints: [Endpoint] = [
         .init(.get, .base) { _, _ in Self.empty },
         .init(.get, .health) { api, _ in try await api.health() },
-        .init(.get, .metrics) { api, _ in
-            Response(
-                headers: ["Content-Type": "text/plain; version=0.0.4"],
-                body: .bytes(ByteBuffer(string: api.metrics.text)))
-        },
+        .init(.get, .metrics) { api, _ in try await api.allMetrics() },
         .init(.get, .catalog) { try await $0.catalog($1) },
         .init(.get, .tags) { try await $0.tags($1) },
         .init(.get, .referrers) { try await $0.referrers($1) },
@@ -95,6 +102,7 @@ package struct RegistryAPI: Sendable {
         .init(.get, .token) { try await $0.getToken($1) },
         .init(.post, .token) { try await $0.postToken($1) },
         .init(.get, .tokenKeys) { try await $0.tokenKeys($1) },
+        .init(.delete, .repository) { try await $0.deleteRepository($1) },
     ]
 
     private static let table: [DistributionRoute.Kind: [Method: Handler]] = {
@@ -177,10 +185,28 @@ package struct RegistryAPI: Sendable {
         return (methods + (methods.contains("GET") ? ["HEAD"] : [])).joined(separator: ", ")
     }
 
+    private struct Health: Encodable {
+        let problems: [String]
+    }
+
+    /// 503 when nothing can be had from the registry; what else is wrong is told, and keeps no client from it.
     private func health() async throws -> Response {
-        // The index answers.
-        _ = try await store.repositories(after: nil, countMax: 1)
-        return Self.empty
+        do {
+            // The index answers.
+            _ = try await store.repositories(after: nil, countMax: 1)
+            let problems = await upkeep?.problems() ?? []
+            return problems.isEmpty ? Self.empty : try Self.json(200, Health(problems: problems))
+        } catch {
+            try Task.checkCancellation()
+            logger.error("\(error)")
+            return try Self.json(503, Health(problems: ["the index does not answer: the registry's log says more"]))
+        }
+    }
+
+    private func allMetrics() async throws -> Response {
+        Response(
+            headers: ["Content-Type": "text/plain; version=0.0.4"],
+            body: .bytes(ByteBuffer(string: metrics.text + (try await upkeep?.metrics() ?? ""))))
     }
 
     // MARK: Answers

@@ -25,7 +25,7 @@ extension RegistryStore {
     private static let selectBlob = """
         SELECT blobs.size, blobs.object, links.uses, links.touched FROM repositories
         JOIN links ON links.repository = repositories.id AND links.digest = ? JOIN blobs USING (digest)
-        WHERE repositories.name = ?
+        WHERE repositories.name = ? AND blobs.damaged = 0
         """
 
     private struct FoundBlob: Sendable {
@@ -108,16 +108,19 @@ extension RegistryStore {
     /// - Returns: false when the first does not have it.
     /// - Throws: ``Refusal`` DENIED when a quota has no room for it.
     package nonisolated func mount(
-        _ digest: Digest, from source: RepositoryName, to target: RepositoryName
+        _ digest: Digest, from source: RepositoryName, to target: RepositoryName, by origin: Origin = Origin()
     ) async throws -> Bool {
-        let (now, quotas) = (Self.now, settings.quotas)
+        let (now, settings) = (Self.now, settings)
         return try await writer.change { change in
             guard let from = try Change.find(source, change.connection),
-                try change.uses(digest, in: from) != nil
+                try change.uses(digest, in: from) != nil, try change.isSound(digest)
             else { return false }
             let size = try change.blobSize(digest.description)
-            try change.requireRoom(for: digest, size: size, in: target, quotas)
+            try change.requireRoom(for: digest, size: size, in: target, settings.quotas)
             try change.link(digest, to: try change.repository(target), now: now)
+            var notice = Notice(.mount, target, digest: digest, origin)
+            notice.from = source
+            try change.tell(notice, settings, now: now)
             return true
         }
     }
@@ -164,6 +167,7 @@ extension RegistryStore {
             total.links += step.links
             total.blobs += step.blobs
             total.bytes += step.bytes
+            garbage.add(step)
             if step.links < Self.collectedAtOnce, step.blobs < Self.collectedAtOnce { return total }
         }
     }

@@ -16,7 +16,8 @@ extension RegistryStore {
     /// - Parameter contentType: nil leaves the type to the document.
     /// - Throws: ``Refusal`` MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID.
     package nonisolated func putManifest(
-        _ body: [UInt8], contentType: String?, as reference: ManifestName, in name: RepositoryName
+        _ body: [UInt8], contentType: String?, as reference: ManifestName, in name: RepositoryName,
+        by origin: Origin = Origin()
     ) async throws -> Pushed {
         let document = try ManifestDocument(parsing: body, contentType: contentType)
         var algorithm = Digest.Algorithm.sha256
@@ -27,17 +28,24 @@ extension RegistryStore {
                 .digestInvalid, 400, "provided digest \(wanted) did not match the manifest, which has \(digest)")
         }
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
-        let (now, quotas) = (Self.now, settings.quotas)
+        let (now, settings) = (Self.now, settings)
         let told = await told(by: document)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)
-            if try !quotas.limits.isEmpty && !change.hasManifest(digest, in: repository) {
-                try change.requireRoom(Int64(body.count), in: name, quotas)
+            if try !settings.quotas.limits.isEmpty && !change.hasManifest(digest, in: repository) {
+                try change.requireRoom(Int64(body.count), in: name, settings.quotas)
             }
             try change.addManifest(
                 manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme)
-            if case .tag(let tag) = reference { try change.setTag(tag, to: digest, in: repository, now: now) }
+            var pushedTag: String?
+            if case .tag(let tag) = reference {
+                pushedTag = tag
+                try change.setTag(tag, to: digest, in: repository, now: now)
+                try change.tell(Notice(.tag, name, manifest, tag: tag, origin), settings, now: now)
+            }
+            try change.tell(Notice(.push, name, manifest, tag: pushedTag, origin), settings, now: now)
+            try change.queueCopies(of: manifest, document, tag: pushedTag, in: name, settings.watches, now: now)
         }
         return Pushed(digest: digest, subject: document.subject)
     }
@@ -82,19 +90,29 @@ extension RegistryStore {
     /// Removes a tag, or a manifest with its tags.
     ///
     /// - Throws: ``Refusal`` MANIFEST_UNKNOWN.
-    package nonisolated func deleteManifest(_ reference: ManifestName, in name: RepositoryName) async throws {
-        let now = Self.now
+    package nonisolated func deleteManifest(
+        _ reference: ManifestName, in name: RepositoryName, by origin: Origin = Origin()
+    ) async throws {
+        let (now, settings) = (Self.now, settings)
         try await writer.change { change in
             change.effects.touch(name)
             guard let repository = try Change.find(name, change.connection) else {
                 throw Refusal.manifestUnknown(reference)
             }
-            let isRemoved =
-                switch reference {
-                case .tag(let tag): try change.removeTag(tag, from: repository)
-                case .digest(let digest): try change.removeManifest(digest, from: repository, now: now)
-                }
+            let isRemoved: Bool
+            let tags: [String]
+            switch reference {
+            case .tag(let tag):
+                tags = [tag]
+                isRemoved = try change.removeTag(tag, from: repository)
+                try change.tell(Notice(.delete, name, tag: tag, origin), settings, now: now)
+            case .digest(let digest):
+                tags = try change.tags(of: digest, in: repository)
+                isRemoved = try change.removeManifest(digest, from: repository, now: now)
+                try change.tell(Notice(.delete, name, digest: digest, origin), settings, now: now)
+            }
             guard isRemoved else { throw Refusal.manifestUnknown(reference) }
+            try change.queueDeletions(of: tags, in: name, settings.watches, now: now)
         }
     }
 

@@ -23,6 +23,12 @@ package actor RegistryStore {
 
         /// Where blobs go; nil for files of the folder.
         package var bucket: S3Configuration?
+        /// Who is told of changes.
+        package var watches = Watches()
+        /// That clients reach the registry by, for addresses in what others are told.
+        package var scheme = "http"
+        /// Tells this registry from others that share its index, and one run of it from another.
+        package let instance = UploadID.fresh()
 
         package init(root: String) { self.root = root }
     }
@@ -37,6 +43,8 @@ package actor RegistryStore {
     private nonisolated let folderUploads: FolderUploads
     nonisolated let pulls = PullCounts()
     nonisolated let legacy = LegacyPlaces()
+    package nonisolated let pullNotices: PullNotices
+    package nonisolated let garbage = GarbageCount()
     private let lock: OwnedFD
 
     /// Opens the store, and makes it when there is none. Blocks its thread.
@@ -53,10 +61,11 @@ package actor RegistryStore {
         writer = IndexWriter(index, folder, cache, bucket)
         folderUploads = try FolderUploads(folder, countMax: settings.uploadsMax)
         if let configuration = settings.bucket { try begin(configuration) }
+        pullNotices = PullNotices(settings.watches)
     }
 
     /// Seconds since 1970.
-    static var now: Int64 { Int64(time(nil)) }
+    package static var now: Int64 { Int64(time(nil)) }
 
     // MARK: Uploads
 

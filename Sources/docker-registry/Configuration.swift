@@ -4,10 +4,13 @@ import OCI
 import RegistryMirror
 import RegistryServer
 import RegistryStore
+import RegistryUpkeep
 
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
-    private static let known: Set<String> = ["database", "search", "tokens", "mirrors", "quotas", "storage"]
+    private static let known: Set<String> = Upkeep.Rules.keys.union([
+        "database", "search", "tokens", "mirrors", "quotas", "storage",
+    ])
     private static let bytesMax = 1 << 20
 
     /// nil for a file of the data folder.
@@ -18,6 +21,8 @@ struct Configuration: Decodable, Sendable {
     /// Registries that this one is a copy of, by what the names of their repositories begin with here.
     private(set) var mirrors: [String: MirrorSettings]?
     var quotas: Quotas?
+    /// What the registry does by itself.
+    var upkeep = Upkeep.Rules()
 
     init() {}
 
@@ -29,6 +34,7 @@ struct Configuration: Decodable, Sendable {
         mirrors = try members.decodeIfPresent([String: MirrorSettings].self, forKey: "mirrors")
         quotas = try members.decodeIfPresent(Quotas.self, forKey: "quotas")
         storage = try members.decodeIfPresent(StorageConfiguration.self, forKey: "storage")
+        upkeep = try Upkeep.Rules(members)
     }
 
     /// - Parameter path: nil for none.

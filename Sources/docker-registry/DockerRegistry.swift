@@ -6,6 +6,7 @@ import Logging
 import RegistryMirror
 import RegistryServer
 import RegistryStore
+import RegistryUpkeep
 import ServerProcess
 
 @main
@@ -23,7 +24,7 @@ struct DockerRegistry: AsyncParsableCommand {
         subcommands: [
             Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
             RightsCommand.self, QuotaCommand.self,
-        ], defaultSubcommand: Serve.self)
+        ] + UpkeepCommands.all, defaultSubcommand: Serve.self)
 }
 
 /// Opens the store and serves it until SIGTERM or SIGINT.
@@ -69,12 +70,16 @@ struct Serve: AsyncParsableCommand {
         settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
         settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
-        let configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        // Nobody changes anything then, rules neither.
+        if access.policy().isReadOnly { configuration.upkeep.retention = [] }
+        settings.watches = configuration.upkeep.watches
         settings.database = try configuration.database ?? ServeOptions.database()
         settings.database?.note = { [logger] in logger.warning("\($0)") }
         settings.bucket = configuration.storage?.s3
         // Before anything is touched: a registry that cannot listen leaves all as it is.
         let tls = try access.tls()
+        if tls != nil { settings.scheme = "https" }
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         settings.quotas = configuration.quotas ?? settings.quotas
@@ -82,7 +87,9 @@ struct Serve: AsyncParsableCommand {
         let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
         try await store.countQuotas()
         try await store.openBucket()
-        var api = RegistryAPI(store, access: access.policy(), authenticator: authenticator, logger: logger)
+        let upkeep = Upkeep(store, configuration.upkeep, logger: logger)
+        var api = RegistryAPI(
+            store, access: access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         let mirrors = try configuration.mirrors.map {
             try Mirrors($0, store: store, folder: settings.root, logger: logger)
@@ -102,6 +109,7 @@ struct Serve: AsyncParsableCommand {
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask { try await server.run() }
             group.addTask { try await admin.run() }
+            group.addTask { await upkeep.run() }
             group.addTask { await Housekeeping(store: store, interval: interval, logger: log).run() }
             group.addTask { await SearchUpkeep(store: store, logger: log).run() }
             if let mirrors { group.addTask { await MirrorUpkeep(mirrors: mirrors, interval: interval).run() } }

@@ -13,11 +13,14 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
-        "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLibpq"],
+        "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLinux", "CLibpq"],
         "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
-        "RegistryServer": ["RegistryMirror", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
+        "RegistryUpkeep": ["RegistryStore", "Registry", "OCI", "Kernel"],
+        "RegistryServer": [
+            "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt",
+        ],
         "docker-registry": [
-            "RegistryServer", "RegistryMirror", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess",
+            "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", "ServerProcess",
         ],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",

@@ -64,10 +64,11 @@ final class RegistryLab: Sendable {
         return address
     }
 
-    func start() throws {
+    /// - Parameter more: options of this run alone.
+    func start(_ more: [String] = []) throws {
         let process = Process()
         process.executableURL = URL(filePath: Self.binaries + "/docker")
-        process.arguments = ["registry", "serve", "--addr", address, "--data", directory + "/data"] + options
+        process.arguments = ["registry", "serve", "--addr", address, "--data", directory + "/data"] + options + more
         if let database {
             process.environment = ProcessInfo.processInfo.environment.merging(
                 ["DOCKER_REGISTRY_DATABASE_URL": database.url], uniquingKeysWith: { $1 })

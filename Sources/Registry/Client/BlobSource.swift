@@ -1,6 +1,6 @@
 import CLinux
 import Glibc
-import Kernel
+package import Kernel
 import NIOCore
 
 /// The bytes of a blob to upload; readable at any offset, as often as it takes.
@@ -28,13 +28,18 @@ package struct BlobSource: Sendable {
     /// - Throws: `RegistryError` (`invalid`) when it cannot be opened.
     package static func file(_ path: String) throws(RegistryError) -> BlobSource {
         do throws(SystemError) {
-            let file = OpenFile(try OwnedFD.open(path, O_RDONLY))
-            let byteCount = try file.descriptor.nodeStatus().size
-            return BlobSource(byteCount: byteCount) { offset, bytesMax in
-                try await BlockingPool.shared.run { () throws(SystemError) in try file.chunk(at: offset, bytesMax) }
-            }
+            return try file(try OwnedFD.open(path, O_RDONLY))
         } catch {
             throw RegistryError(.invalid, "cannot read the blob to push: \(error)", cause: error)
+        }
+    }
+
+    /// The same of a file that is open for reading.
+    package static func file(_ descriptor: consuming OwnedFD) throws(SystemError) -> BlobSource {
+        let file = OpenFile(descriptor)
+        let byteCount = try file.descriptor.nodeStatus().size
+        return BlobSource(byteCount: byteCount) { offset, bytesMax in
+            try await BlockingPool.shared.run { () throws(SystemError) in try file.chunk(at: offset, bytesMax) }
         }
     }
 

@@ -53,10 +53,10 @@ package struct AccessPolicy: Sendable, Hashable {
         case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers, .repository, .repositoryTags, .legacyImages, .legacyTags, .legacyTag: return .pull
+        case .tags, .referrers, .repositoryTags, .legacyImages, .legacyTags, .legacyTag: return .pull
         // Whose an image is shows when it has been found.
         case .indexSearch, .search, .repositories, .legacyImage: return .browse
-        case .manifest, .blob: return reads ? .pull : method == .delete ? .delete : .push
+        case .manifest, .blob, .repository: return reads ? .pull : method == .delete ? .delete : .push
         }
     }
 

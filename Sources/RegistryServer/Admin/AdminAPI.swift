@@ -38,7 +38,16 @@ package struct AdminAPI: Sendable {
     private static let version = APIVersion(1, 0)
 
     static let endpoints: [Route<Handler>] = [
-        .init(.post, "/gc") { try await $0.collectGarbage($1) }
+        .init(.post, "/gc") { try await $0.collectGarbage($1) },
+        .init(.delete, "/repositories/{name:.*}") { try await $0.deleteRepository($1) },
+        .init(.get, "/webhooks") { try await $0.webhooks($1) },
+        .init(.post, "/webhooks/redeliver") { try await $0.redeliver($1) },
+        .init(.get, "/retention") { api, _ in try api.previewRetention() },
+        .init(.post, "/retention") { api, _ in try await api.applyRetention() },
+        .init(.get, "/replication") { api, _ in try await api.replication() },
+        .init(.post, "/replication") { try await $0.queueReplication($1) },
+        .init(.get, "/scrub") { api, _ in try await api.scrubStatus() },
+        .init(.post, "/scrub") { api, _ in try await api.beginScrub() },
     ]
 
     private static let router = Router(endpoints + accountEndpoints + quotaEndpoints, versions: version...version)

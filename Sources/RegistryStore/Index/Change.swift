@@ -68,10 +68,21 @@ struct Change {
 
     func repository(_ name: RepositoryName) throws -> Int64 {
         if let id = try Self.find(name, connection) { return id }
-        let row = try connection.row(
-            "INSERT INTO repositories (name) VALUES (?) RETURNING id", [.text(name.description)])
+        let row = try connection.row(Self.insertRepository(connection.dialect), [.text(name.description)])
         guard let row else { throw StoreFailure("the index gave \(name) no number") }
         return try row.integer("id")
+    }
+
+    /// A number is not given again while rows of a repository that had it are left.
+    private static func insertRepository(_ dialect: SQLDialect) -> String {
+        switch dialect {
+        case .sqlite:
+            """
+            INSERT INTO repositories (id, name) SELECT 1 + max(coalesce((SELECT max(id) FROM repositories), 0),
+            coalesce((SELECT max(repository) FROM departed), 0)), ? RETURNING id
+            """
+        case .postgres: "INSERT INTO repositories (name) VALUES (?) RETURNING id"
+        }
     }
 
     static func find(_ name: RepositoryName, _ connection: any SQLConnection) throws -> Int64? {
@@ -80,7 +91,8 @@ struct Change {
 
     /// Takes bytes that are whole and durable, and have that digest, as a blob.
     func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
-        if try Self.knows(digest.description, connection) { return try discard(place) }
+        let isKnown = try Self.knows(digest.description, connection)
+        guard try !isKnown || !isSound(digest) else { return try discard(place) }
         var object: String?
         switch place {
         case .file(let path):
@@ -88,6 +100,12 @@ struct Change {
             try checked("rename", target) { rename(path, target) }
             effects.added(target, digest.algorithm)
         case .object(let key): object = key
+        }
+        guard !isKnown else {
+            // Damaged, and healed by this push.
+            try connection.execute(
+                "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
+            return
         }
         try connection.execute(
             "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
@@ -143,7 +161,15 @@ struct Change {
         facts: ManifestFacts? = nil, readme: String? = nil, isMirrored: Bool = false
     ) throws {
         let digest = SQLValue.text(manifest.digest.description)
-        guard try !hasManifest(manifest.digest, in: repository) else { return }
+        let isKnown = try hasManifest(manifest.digest, in: repository)
+        // What a push has relied on is not what a rule may remove at the same time.
+        let relied = (isKnown ? [manifest.digest] : []) + document.manifests.map(\.digest)
+        for relied in relied + [document.subject].compactMap({ $0 }) {
+            try connection.execute(
+                "UPDATE manifests SET relied = ? WHERE repository = ? AND digest = ?",
+                [.integer(now), .integer(repository), .text(relied.description)])
+        }
+        guard !isKnown else { return }
         if !isMirrored { try requireMembers(of: document, in: repository) }
         try connection.execute(
             """
@@ -180,7 +206,7 @@ struct Change {
     private func requireMembers(of document: ManifestDocument, in repository: Int64) throws {
         for blob in document.blobs {
             let size = try connection.row(
-                "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ?",
+                "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ? AND damaged = 0",
                 [.integer(repository), .text(blob.digest.description)]
             )?.integer("size")
             guard let size else {
@@ -240,6 +266,7 @@ struct Change {
         for row in try connection.rows("SELECT name FROM tags WHERE repository = ? AND digest = ?", key) {
             _ = try removeTag(try row.text("name"), from: repository)
         }
+        try connection.execute("DELETE FROM pulls WHERE repository = ? AND digest = ?", key)
         try removeFacts(of: digest, in: repository)
         effects.touchProfile(repository)
         return true

@@ -39,8 +39,13 @@ final class PullCounts: Sendable {
 
 extension RegistryStore {
     /// Counts a manifest that a client has got.
-    package nonisolated func notePull(_ digest: Digest, from name: RepositoryName) {
-        pulls.add(PullCounts.Key(repository: name, digest: digest))
+    ///
+    /// - Parameter origin: asked for only where a hook wants to know.
+    package nonisolated func notePull(
+        _ manifest: StoredManifest, _ reference: ManifestName, from name: RepositoryName, _ origin: () -> Origin
+    ) {
+        pulls.add(PullCounts.Key(repository: name, digest: manifest.digest))
+        pullNotices.note(manifest, reference, in: name, origin)
     }
 
     /// Manifests in one transaction: pushes go on in between.
@@ -48,12 +53,14 @@ extension RegistryStore {
 
     /// Writes what has been counted.
     package nonisolated func writePulls() async throws {
+        let now = Self.now
+        try await writePullNotices()
         var rest = Array(pulls.take())[...]
         while !rest.isEmpty {
             let step = Array(rest.prefix(Self.countedAtOnce))
             do {
                 try await writer.change { change in
-                    for (key, count) in step { try change.countPulls(key, count) }
+                    for (key, count) in step { try change.countPulls(key, count, now: now) }
                 }
             } catch {
                 pulls.giveBack(Dictionary(uniqueKeysWithValues: rest.map { ($0.key, $0.value) }))
@@ -66,10 +73,16 @@ extension RegistryStore {
 
 extension Change {
     /// A manifest of an index is pulled with the index: that counts once for the repository.
-    func countPulls(_ key: PullCounts.Key, _ count: Int64) throws {
+    func countPulls(_ key: PullCounts.Key, _ count: Int64, now: Int64) throws {
         // Both may have been deleted since.
         guard let repository = try Self.find(key.repository, connection) else { return }
         let manifest: [SQLValue] = [.integer(repository), .text(key.digest.description)]
+        guard try hasManifest(key.digest, in: repository) else { return }
+        try connection.execute(
+            """
+            INSERT INTO pulls (repository, digest, pulled) VALUES (?, ?, ?)
+            ON CONFLICT (repository, digest) DO UPDATE SET pulled = excluded.pulled
+            """, manifest + [.integer(now)])
         try connection.execute(
             "UPDATE facts SET pulls = pulls + ? WHERE repository = ? AND digest = ?", [.integer(count)] + manifest)
         guard

@@ -10,6 +10,7 @@ import OCI
 /// index.db                      SQLite: repositories, manifests, tags, and which blobs they have
 /// blobs/sha256/<hex>            blobs by digest, whole and durable
 /// blobs/sha512/<hex>
+/// quarantine/<algorithm>-<hex>  blobs that were found damaged
 /// uploads/<id>                  what has arrived of a blob
 /// uploads/<id>.repository       the name of its repository
 /// ```
@@ -21,6 +22,8 @@ struct StoreFolder: Sendable {
     var uploads: String { root + "/uploads" }
     func blobs(_ algorithm: Digest.Algorithm) -> String { "\(root)/blobs/\(algorithm.rawValue)" }
     func blob(_ digest: Digest) -> String { "\(blobs(digest.algorithm))/\(digest.hex)" }
+    var quarantine: String { root + "/quarantine" }
+    func quarantined(_ digest: Digest) -> String { "\(quarantine)/\(digest.algorithm.rawValue)-\(digest.hex)" }
     func upload(_ id: String) -> String { "\(uploads)/\(id)" }
     func uploadRepository(_ id: String) -> String { "\(uploads)/\(id)\(Self.repositorySuffix)" }
 

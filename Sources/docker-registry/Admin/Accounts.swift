@@ -37,14 +37,9 @@ enum AccountCommand {
 
     /// Columns that are as wide as their widest entry.
     static func table(_ head: [String], _ rows: [[String]]) -> String {
-        let all = [head] + rows
-        let widths = head.indices.map { column in all.map { $0[column].count }.max() ?? 0 }
-        return all.map { row in
-            zip(row, widths).enumerated().map { column, cell in
-                column == head.count - 1
-                    ? cell.0 : cell.0 + String(repeating: " ", count: cell.1 - cell.0.count + 3)
-            }.joined()
-        }.joined(separator: "\n")
+        var table = TextTable(head)
+        for row in rows { table.add(row) }
+        return table.text
     }
 
     /// A password from standard input, or asked for where a person sits.

@@ -1,0 +1,100 @@
+import FoundationEssentials
+package import Logging
+import OCI
+package import RegistryStore
+
+/// Reads all blobs against their digests, one after another, and sets aside what is damaged.
+package actor Scrubber {
+    /// How often it is looked whether a pass should begin.
+    private static let lookInterval = Duration.seconds(1)
+    private static let blobsAtOnce = 100
+    /// How long what was read may be read again after a crash.
+    private static let keepInterval = Duration.seconds(10)
+    private static let leaseDuration = Duration.seconds(600)
+    private static let progressName = "scrub"
+
+    private let store: RegistryStore
+    /// nil where passes begin only when they are asked for.
+    private let rule: ScrubRule?
+    private let logger: Logger
+    private var isAsked = false
+    private var current: ScrubStatus?
+    private var keptAt = ContinuousClock.now
+
+    init(_ store: RegistryStore, _ rule: ScrubRule?, _ logger: Logger) {
+        self.store = store
+        self.rule = rule
+        self.logger = logger
+    }
+
+    /// Has a pass begin within a second, unless one is under way.
+    package func begin() { isAsked = true }
+
+    /// - Throws: what the index does.
+    package func status() async throws -> ScrubStatus {
+        if let current { return current }
+        let text = try await store.progress(Self.progressName)
+        let status = try text.map { try JSONDecoder().decode(ScrubStatus.self, from: Data($0.utf8)) } ?? ScrubStatus()
+        // Another call may have come first.
+        if current == nil { current = status }
+        return current ?? status
+    }
+
+    /// Runs until it is cancelled.
+    func run() async {
+        repeat {
+            do { try await look() } catch is CancellationError { return } catch {
+                logger.error("scrub failed: \(error)")
+            }
+        } while (try? await Task.sleep(for: Self.lookInterval)) != nil
+    }
+
+    private func look() async throws {
+        var status = try await status()
+        if isAsked || rule.map({ status.isDue($0, now: RegistryStore.now) }) ?? false, status.cursor == nil {
+            guard try await store.lease("scrub", for: Self.leaseDuration) else { return }
+            status.begin(now: RegistryStore.now)
+            try await keep(status)
+        }
+        isAsked = false
+        guard status.cursor != nil else { return }
+        while let cursor = current?.cursor, try await store.lease("scrub", for: Self.leaseDuration) {
+            let blobs = try await store.blobs(after: cursor, countMax: Self.blobsAtOnce)
+            guard !blobs.isEmpty else { return try await end() }
+            for blob in blobs { try await read(blob) }
+        }
+    }
+
+    private func read(_ blob: StoredBlob) async throws {
+        let condition = try await store.condition(of: blob, rate: (rule ?? .usual).rate)
+        var isDamaged = false
+        if case .damaged(let damage) = condition, try await store.quarantine(blob, damage) {
+            isDamaged = true
+            logger.error("blob \(blob.digest) is damaged, \(damage.reason): it is set aside until it is pushed again")
+        }
+        guard var status = current else { return }
+        status.cursor = blob.digest.description
+        status.blobs += 1
+        status.bytes += blob.size
+        if isDamaged {
+            status.damaged += 1
+            status.damagedEver += 1
+        }
+        current = status
+        if isDamaged || .now - keptAt >= Self.keepInterval { try await keep(status) }
+    }
+
+    private func end() async throws {
+        guard var status = current else { return }
+        status.end(now: RegistryStore.now)
+        try await keep(status)
+        logger.info("scrub: \(status.blobs) blobs (\(status.bytes) bytes) were read, \(status.damaged) were damaged")
+    }
+
+    private func keep(_ status: ScrubStatus) async throws {
+        current = status
+        keptAt = .now
+        try await store.setProgress(
+            Self.progressName, String(decoding: try JSONEncoder().encode(status), as: UTF8.self))
+    }
+}
