@@ -72,8 +72,9 @@ let package = Package(
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
+        module("RegistryPages", ["OCI"]),
         module("RegistryStore", ["OCI", "Kernel", "CLibpq", crypto, nio, grdb]),
-        module("RegistryServer", ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
+        module("RegistryServer", ["RegistryStore", "RegistryPages", "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log]),
         module(
             "Registry",
             [
@@ -138,6 +139,7 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         tests("RegistryTests", ["Registry", "OCI", "Kernel"]),
         tests("HTTPTests", ["HTTP"]),
+        tests("RegistryPagesTests", ["RegistryPages"]),
         tests(
             "RegistryServerTests",
             ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", nio, crypto, cryptoExtras]),

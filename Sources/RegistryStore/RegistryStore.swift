@@ -48,7 +48,7 @@ package actor RegistryStore {
     }
 
     /// Seconds since 1970.
-    static var now: Int64 { Int64(time(nil)) }
+    package static var now: Int64 { Int64(time(nil)) }
 
     // MARK: Uploads
 

@@ -13,7 +13,8 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
-        "RegistryStore": ["OCI", "Kernel", "CLibpq"], "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
+        "RegistryPages": ["OCI"], "RegistryStore": ["OCI", "Kernel", "CLibpq"],
+        "RegistryServer": ["RegistryStore", "RegistryPages", "HTTP", "OCI", "Kernel", "CCrypt"],
         "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess"],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",
@@ -27,7 +28,7 @@ struct LayoutTests {
     ]
     static let mechanism = [
         "OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "VolumeDrivers", "DNS",
-        "ServerProcess", "RegistryStore",
+        "ServerProcess", "RegistryStore", "RegistryPages",
     ]
 
     /// No file is longer, in lines.

@@ -48,13 +48,13 @@ package struct AccessPolicy: Sendable, Hashable {
     static func right(_ kind: DistributionRoute.Kind, _ method: Method) -> Right {
         let reads = method == .get || method == .head
         switch kind {
-        case .base: return .base
+        case .base, .login: return .base
         case .health, .indexPing: return .health
         case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers, .repository, .repositoryTags: return .pull
-        case .indexSearch, .search, .repositories: return .browse
+        case .tags, .referrers, .repository, .repositoryTags, .page: return .pull
+        case .indexSearch, .search, .repositories, .home, .list, .found: return .browse
         case .manifest, .blob: return reads ? .pull : method == .delete ? .delete : .push
         }
     }
