@@ -49,4 +49,10 @@ extension HTML {
     static func value(_ text: String) -> HTML {
         Link.web(text).map { .outside($0, HTML(escaping: text)) } ?? HTML(escaping: text)
     }
+
+    /// As ``value(_:)``, without the scheme, which says little and takes a line of a narrow column.
+    static func shortValue(_ text: String) -> HTML {
+        guard let address = Link.web(text) else { return HTML(escaping: text) }
+        return .outside(address, HTML(escaping: address.drop { $0 != ":" }.dropFirst("://".count)))
+    }
 }

@@ -27,8 +27,9 @@ package struct HomePage: Sendable, Hashable {
         }
         let newest = HTML.panel(
             "Recently pushed", more: "<a class=\"more\" href=\"/repositories?sort=pushed\">All</a>", recent.rows(site))
-        // Before anything has been pulled, popularity says nothing.
-        guard popular.contains(where: { ($0.pulls ?? 0) > 0 }) else { return newest }
+        // What nobody has pulled is not popular, however it is sorted.
+        let popular = popular.filter { ($0.pulls ?? 0) > 0 }
+        guard !popular.isEmpty else { return newest }
         return """
             <div class="two"><div>\(HTML.panel(
                 "Popular", more: "<a class=\"more\" href=\"/repositories?sort=pulls\">All</a>", popular.rows(site)))</div>
@@ -61,6 +62,8 @@ package struct ListPage: Sendable, Hashable {
     package var repositories: Slice<RepositoryRow>
     /// Of all pages, where it is known.
     package var count: Int64?
+    /// What was looked for instead of a text that nothing matches.
+    package var corrected: String?
 
     package init(site: Site, query: String? = nil, orders: [Order] = [], repositories: Slice<RepositoryRow>) {
         self.site = site
@@ -72,11 +75,12 @@ package struct ListPage: Sendable, Hashable {
     package var html: HTML {
         let title = query.map { $0.isEmpty ? "Search" : "Search: \($0)" } ?? "Repositories"
         let found = count.html { "<p class=\"dim\">\(Wording.count($0, "repository", "repositories"))</p>" }
+        let note = corrected.html { "<p>Nothing matches it exactly. These match <strong>\($0)</strong>.</p>" }
         return Layout(
             site: site, title: title, place: query == nil ? .repositories : .elsewhere, query: query ?? ""
         ).page(
             """
-            <div class="hero"><h1>\(title)</h1>\(found)</div>
+            <div class="hero"><h1>\(title)</h1>\(note)\(found)</div>
             <section class="panel" aria-label="Repositories">\(sorts)\(rows)\
             \(HTML.more(repositories.next))</section>
             """)
@@ -120,7 +124,7 @@ extension RepositoryRow {
 
     private var facts: HTML {
         var parts: [String] = []
-        if let pulls { parts.append(Wording.count(pulls, "pull", "pulls")) }
+        if let pulls, pulls > 0 { parts.append(Wording.count(pulls, "pull", "pulls")) }
         if let tags { parts.append(Wording.count(tags, "tag", "tags")) }
         if let size, size > 0 { parts.append(Wording.size(size)) }
         return parts.html { "<span>\($0)</span>" } + HTML.chips(architectures)

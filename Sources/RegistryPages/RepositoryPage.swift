@@ -94,7 +94,7 @@ package struct RepositoryPage: Sendable, Hashable {
         if let size, size > 0 { facts.append(("Size", HTML(escaping: Wording.size(size)))) }
         if !architectures.isEmpty { facts.append(("Architectures", .chips(architectures))) }
         for (key, title) in Self.known {
-            if let value = annotations[key], !value.isEmpty { facts.append((title, .value(value))) }
+            if let value = annotations[key], !value.isEmpty { facts.append((title, .shortValue(value))) }
         }
         guard !facts.isEmpty else { return .empty }
         return .panel("About", "<div class=\"body\">\(HTML.facts(facts))</div>")

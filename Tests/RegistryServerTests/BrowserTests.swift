@@ -106,4 +106,36 @@ import Testing
             #expect(text.contains(part), "no \(part)")
         }
     }
+
+    @Test func `results come while a query is typed`() throws {
+        let lab = try RegistryLab()
+        try Self.fill(lab)
+        let browser = try Browser()
+        try browser.visit("http://\(lab.address)/")
+        func options() throws -> String {
+            try browser.text("[...document.querySelectorAll('#found:not([hidden]) li b')].map(e=>e.textContent).join()")
+        }
+        try browser.press("/", code: 191)
+        #expect(try browser.text("document.activeElement.name") == "q")
+        try browser.type("team/cl")
+        #expect(try soon { try options() == "team/client" })
+        #expect(try browser.evaluate("document.querySelectorAll('#found img, #found script').length") as? Int == 0)
+        #expect(try browser.text("document.activeElement.getAttribute('aria-expanded')") == "true")
+        try browser.press("Escape", code: 27)
+        #expect(try browser.evaluate("document.getElementById('found').hidden") as? Bool == true)
+        try browser.type("ient")
+        #expect(try soon { try options() == "team/client" })
+        try browser.press("ArrowDown", code: 40)
+        #expect(try browser.text("document.activeElement.getAttribute('aria-activedescendant')") == "found0")
+        try browser.press("Enter", code: 13)
+        #expect(try soon { try browser.text("location.pathname") == "/r/team/client" })
+        try browser.visit("http://\(lab.address)/")
+        try browser.press("/", code: 191)
+        try browser.type("qqqqqqqq")
+        #expect(
+            try soon { try browser.text("document.getElementById('found').textContent").hasPrefix("Nothing found") })
+        try browser.press("Enter", code: 13)
+        #expect(try soon { try browser.text("location.pathname + location.search") == "/search?q=qqqqqqqq" })
+        #expect(browser.complaints == [])
+    }
 }

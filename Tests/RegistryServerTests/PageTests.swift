@@ -236,6 +236,53 @@ import Testing
         #expect(entered.status == 303 && entered.headers["location"] == "/")
     }
 
+    @Test func `a browser is asked for a password where programs get tokens`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        try "{\"tokens\":{\"issue\":true}}".write(toFile: folder + "/config", atomically: true, encoding: .utf8)
+        let lab = try RegistryLab(
+            ["--htpasswd", try AccessTests.passwordFile(folder), "--config", folder + "/config"])
+        #expect(try lab.ask("GET", "/v2/").headers["www-authenticate"]?.hasPrefix("Bearer") == true)
+        for path in ["/", "/repositories", "/r/x", "/login"] {
+            let reply = try lab.ask("GET", path)
+            #expect(reply.status == 401)
+            #expect(reply.headers["www-authenticate"] == "Basic realm=\"docker-registry\"", "\(path)")
+        }
+        #expect(try lab.ask("GET", "/", [AccessTests.basic("user:secret")]).status == 200)
+    }
+
+    @Test func `popular and recent ones come first, and searches find`() throws {
+        let lab = try RegistryLab()
+        for name in ["team/one", "team/two"] {
+            _ = try Self.push(
+                to: lab, name, "latest", config: Self.config,
+                annotations: [
+                    "org.opencontainers.image.description": "What \(name) is for", "io.example.x": "y",
+                    "org.opencontainers.image.licenses": "MIT",
+                ])
+        }
+        #expect(try lab.ask("GET", "/").text.contains("<h2>Recently pushed</h2>"))
+        #expect(try lab.ask("GET", "/v2/team/two/manifests/latest").status == 200)
+        // Pulls are counted a little later.
+        #expect(try soon { try lab.ask("GET", "/").text.contains("<h2>Popular</h2>") })
+        let repository = try lab.ask("GET", "/r/team/two")
+        for part in [
+            "<p class=\"lead\">What team/two is for</p>", "arm64/v8", "<dd>MIT</dd>",
+            "docker pull \(lab.address)/team/two<",
+        ] {
+            #expect(repository.text.contains(part), "no \(part)")
+        }
+        let found = try lab.ask("GET", "/search?q=two")
+        #expect(found.text.contains("href=\"/r/team/two\"") && !found.text.contains("href=\"/r/team/one\""))
+        #expect(found.text.contains("value=\"two\""))
+        for sort in ["name", "pulls", "pushed", "size", "nonsense"] {
+            let list = try lab.ask("GET", "/repositories?sort=\(sort)")
+            #expect(list.text.contains("href=\"/r/team/one\"") && list.text.contains("2 repositories"), "\(sort)")
+        }
+        #expect(try lab.ask("GET", "/search?q=\(String(repeating: "x", count: 300))").status == 400)
+        #expect(try lab.ask("GET", "/repositories?cursor=nonsense").status == 400)
+    }
+
     @Test func `a page of another site gets nothing`() throws {
         let lab = try RegistryLab()
         let own = "Origin: http://\(lab.address)"

@@ -117,7 +117,7 @@ package enum Stylesheet {
         .readme ul,.readme ol{padding-left:1.5rem;margin:.5rem 0}
         .readme hr{border:0;border-top:1px solid var(--line);margin:1.2rem 0}
         .readme table{width:auto;margin:.6rem 0}
-        .readme td,.readme th{border:1px solid var(--line);padding:.3rem .7rem}
+        .readme tbody tr>*,.readme thead th{border:1px solid var(--line)!important;padding:.3rem .7rem}
         details summary{cursor:pointer;color:var(--link);padding:.6rem .95rem}
         details pre{margin:0;padding:.2rem .95rem .9rem;overflow:auto;max-height:30rem;white-space:pre-wrap}
         .empty{padding:1.6rem .95rem;color:var(--dim)}

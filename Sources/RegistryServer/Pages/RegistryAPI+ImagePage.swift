@@ -8,7 +8,7 @@ import RegistryStore
 
 extension RegistryAPI {
     /// Bytes of a configuration that is read for a page. Those of images have some thousands.
-    private static let configBytesMax: Int64 = 4 << 20
+    private static let configBytesMax = 4 << 20
     /// Manifests that refer to an image, on one page of it.
     private static let referrersMax = 50
 
@@ -69,16 +69,31 @@ extension RegistryAPI {
             row.title = layer.annotations?["org.opencontainers.image.title"]
             return row
         }
-        let isImage = [MediaType.ociConfig, MediaType.dockerConfig].contains(manifest.config.mediaType)
-        page.artifactType = manifest.artifactType ?? (isImage ? nil : manifest.config.mediaType)
-        guard isImage else { return }
+        page.artifactType = Self.artifactType(manifest)
+        guard page.artifactType == nil else { return }
+        let blob = try await store.blob(manifest.config.digest, in: name)
+        guard blob.size <= Self.configBytesMax else { return }
         do {
-            let bytes = try await store.smallBlob(manifest.config.digest, in: name, bytesMax: Self.configBytesMax)
-            page.details = await BlockingPool.shared.run { bytes.flatMap { ImageDetails(parsing: $0) } }
+            let bytes = try await store.bytes(of: blob, bytesMax: Self.configBytesMax)
+            page.details = await BlockingPool.shared.run { ImageDetails(parsing: bytes) }
         } catch let error as StoreFailure {
             // The page says what can be said without it.
             logger.error("\(error)")
         }
+    }
+
+    /// What it is, where that is no image.
+    private static func artifactType(_ manifest: Manifest) -> String? {
+        let isImage = [MediaType.ociConfig, MediaType.dockerConfig].contains(manifest.config.mediaType)
+        return manifest.artifactType ?? (isImage ? nil : manifest.config.mediaType)
+    }
+
+    /// Whether Docker can pull it: an index is taken for one.
+    static func isImage(_ manifest: StoredManifest) -> Bool {
+        guard MediaType.manifests.contains(manifest.mediaType),
+            let document = try? JSONDecoder().decode(Manifest.self, from: Data(manifest.body))
+        else { return true }
+        return artifactType(document) == nil
     }
 
     // MARK: What refers to it
