@@ -4,7 +4,7 @@ PREFIX ?= /usr/local
 RELEASE = -c release --static-swift-stdlib -Xswiftc -Osize
 BUILD_PACKAGES = liburing-dev libisal-dev libzstd-dev libbz2-dev liblzma-dev libseccomp-dev libsqlite3-dev libpq-dev zlib1g-dev
 TEST_PACKAGES = docker-compose curl busybox-static docker-registry skopeo iproute2 nftables e2fsprogs apache2-utils postgresql procps python3 python3-venv openssl zstd xz-utils bzip2 \
-	pigz isal bind9-dnsutils bind9-host dnsmasq-base dnsperf
+	pigz isal bind9-dnsutils bind9-host dnsmasq-base dnsperf chromium fonts-dejavu-core
 # Clients, and an S3 server, that nobody here wrote, from PyPI; the tests find them there.
 PYTHON_CLIENTS = docker==7.1.0 testcontainers==4.9.2 moto[server]==5.2.5
 export DEBIAN_FRONTEND = noninteractive

@@ -72,6 +72,7 @@ let package = Package(
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
+        module("RegistryPages", ["OCI"]),
         module(
             "S3",
             [
@@ -89,8 +90,8 @@ let package = Package(
         module(
             "RegistryServer",
             [
-                "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt", crypto,
-                cryptoExtras, x509, asn1, nio, log,
+                "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel",
+                "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log,
             ]),
         module(
             "Registry",
@@ -159,6 +160,7 @@ let package = Package(
         .target(name: "TestServers", dependencies: ["Kernel"], path: "Tests/TestServers", swiftSettings: settings),
         tests("RegistryTests", ["Registry", "OCI", "Kernel", "TestServers"]),
         tests("HTTPTests", ["HTTP"]),
+        tests("RegistryPagesTests", ["RegistryPages"]),
         tests(
             "RegistryServerTests",
             [

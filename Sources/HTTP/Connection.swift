@@ -45,8 +45,7 @@ struct Connection: Sendable {
     // MARK: One exchange
 
     private func exchange(_ head: RequestHead) async throws -> Next {
-        // A browser sends Origin; no client of an engine does. A page must not reach it through the user's browser.
-        if head.headers["origin"] != nil {
+        if head.headers["origin"] != nil, !service.acceptsOrigin(head) {
             try await sendWhole(
                 service.failure(HTTPError(403, "requests from browsers are refused")), ofHead: head, closes: true)
             return .close

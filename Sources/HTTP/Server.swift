@@ -14,17 +14,22 @@ package struct HTTPService: Sendable {
     package var noteBroken: @Sendable (RequestHead, any Error) -> Void
     /// Told of a limit that keeps clients out, now and then while it does.
     package var noteLimit: @Sendable (ServerLimit) -> Void
+    /// Whether a request with an `Origin` is heard. A browser sends it; no client of an engine does: a page must not reach an
+    /// engine through the user's browser, so that nobody's is unless a service says otherwise.
+    package var acceptsOrigin: @Sendable (RequestHead) -> Bool
 
     package init(
         respond: @escaping @Sendable (Request) async throws -> Response,
         failure: @escaping @Sendable (any Error) -> Response,
         noteBroken: @escaping @Sendable (RequestHead, any Error) -> Void = { _, _ in },
-        noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in }
+        noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in },
+        acceptsOrigin: @escaping @Sendable (RequestHead) -> Bool = { _ in false }
     ) {
         self.respond = respond
         self.failure = failure
         self.noteBroken = noteBroken
         self.noteLimit = noteLimit
+        self.acceptsOrigin = acceptsOrigin
     }
 }
 

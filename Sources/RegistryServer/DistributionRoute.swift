@@ -6,6 +6,8 @@ struct DistributionRoute: Sendable, Hashable {
         case indexPing, indexSearch, legacyImages, legacyTags, legacyTag, legacyImage, search, repositories, repository,
             repositoryTags
         case token, tokenKeys
+        /// Pages for people.
+        case home, list, found, page, login
     }
 
     let kind: Kind
@@ -14,7 +16,7 @@ struct DistributionRoute: Sendable, Hashable {
     /// A tag, digest or upload, as it was typed; empty where there is none.
     let reference: String
 
-    private init(_ kind: Kind, _ name: ArraySlice<Substring> = [], _ reference: Substring = "") {
+    init(_ kind: Kind, _ name: ArraySlice<Substring> = [], _ reference: Substring = "") {
         self.kind = kind
         self.name = name.joined(separator: "/")
         self.reference = String(reference)
@@ -29,6 +31,10 @@ struct DistributionRoute: Sendable, Hashable {
     init?(_ path: String) {
         if let own = Self.own[path] {
             self.init(own)
+            return
+        }
+        if let page = Self.page(path) {
+            self = page
             return
         }
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)[...]

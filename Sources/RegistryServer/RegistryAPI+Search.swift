@@ -6,7 +6,8 @@ import RegistryStore
 
 /// Searches: the JSON API below `/api/v1/`, and what Docker's own client asks of an index, `/v1/search`.
 extension RegistryAPI {
-    private func visibility(_ call: Call) -> Visibility { access.visibility(call.caller) }
+    /// What lists tell to whoever asks.
+    func visibility(_ call: Call) -> Visibility { access.visibility(call.caller) }
 
     // MARK: /api/v1/
 

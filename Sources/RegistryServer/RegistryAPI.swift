@@ -103,6 +103,11 @@ package struct RegistryAPI: Sendable {
         .init(.post, .token) { try await $0.postToken($1) },
         .init(.get, .tokenKeys) { try await $0.tokenKeys($1) },
         .init(.delete, .repository) { try await $0.deleteRepository($1) },
+        .init(.get, .home) { try await $0.homePage($1) },
+        .init(.get, .list) { try await $0.listPage($1) },
+        .init(.get, .found) { try await $0.foundPage($1) },
+        .init(.get, .page) { try await $0.repositoryOrImagePage($1) },
+        .init(.get, .login) { api, _ in api.loggedIn },
     ]
 
     private static let table: [DistributionRoute.Kind: [Method: Handler]] = {
@@ -118,7 +123,7 @@ package struct RegistryAPI: Sendable {
             noteBroken: { head, error in
                 logger.debug("\(head.method) \(head.path) was cut: \(error)")
             },
-            noteLimit: { logger.warning("\($0.rawValue)") })
+            noteLimit: { logger.warning("\($0.rawValue)") }, acceptsOrigin: Self.isOwnPage)
     }
 
     private func respond(_ request: Request) async throws -> Response {
@@ -133,9 +138,11 @@ package struct RegistryAPI: Sendable {
         } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
             response = failure(error)
+            if wantsPage(request, route) { response = errorPage(refusal(error), request, caller?.name) }
         }
         if response.status == 401 { response.headers.add("WWW-Authenticate", challenge(request, route, caller)) }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
+        response.headers.add("X-Content-Type-Options", "nosniff")
         note(request, route, caller?.name, response, .now - began)
         await audit(request, route, caller, response)
         return response
@@ -241,7 +248,7 @@ package struct RegistryAPI: Sendable {
         return (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
     }
 
-    private func refusal(_ error: any Error) -> Refusal {
+    func refusal(_ error: any Error) -> Refusal {
         switch error {
         case let refusal as Refusal: return refusal
         case let error as HTTPError:

@@ -13,11 +13,12 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
+        "RegistryPages": ["OCI"],
         "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLinux", "CLibpq"],
         "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryUpkeep": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryServer": [
-            "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt",
+            "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt",
         ],
         "docker-registry": [
             "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", "ServerProcess",
@@ -34,7 +35,7 @@ struct LayoutTests {
     ]
     static let mechanism = [
         "OCI", "Kernel", "Ring", "Netlink", "LayerFS", "Isolation", "Volumes", "VolumeDrivers", "DNS",
-        "ServerProcess", "S3", "RegistryStore",
+        "ServerProcess", "S3", "RegistryStore", "RegistryPages",
     ]
 
     /// No file is longer, in lines.

@@ -58,6 +58,11 @@ import Testing
         case .repositories: "/api/v1/repositories"
         case .repository: "/api/v1/repositories/\(name)"
         case .repositoryTags: "/api/v1/repositories/\(name)/tags"
+        case .home: "/"
+        case .list: "/repositories"
+        case .found: "/search?q=x"
+        case .page: "/r/\(name)"
+        case .login: "/login"
         }
     }
 

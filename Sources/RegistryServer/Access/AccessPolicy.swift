@@ -48,14 +48,14 @@ package struct AccessPolicy: Sendable, Hashable {
     static func right(_ kind: DistributionRoute.Kind, _ method: Method) -> Right {
         let reads = method == .get || method == .head
         switch kind {
-        case .base: return .base
+        case .base, .login: return .base
         case .health, .indexPing: return .health
         case .token, .tokenKeys: return .token
         case .catalog, .metrics: return .overview
         case .uploads, .upload: return .push
-        case .tags, .referrers, .repositoryTags, .legacyImages, .legacyTags, .legacyTag: return .pull
+        case .tags, .referrers, .repositoryTags, .legacyImages, .legacyTags, .legacyTag, .page: return .pull
         // Whose an image is shows when it has been found.
-        case .indexSearch, .search, .repositories, .legacyImage: return .browse
+        case .indexSearch, .search, .repositories, .legacyImage, .home, .list, .found: return .browse
         case .manifest, .blob, .repository: return reads ? .pull : method == .delete ? .delete : .push
         }
     }

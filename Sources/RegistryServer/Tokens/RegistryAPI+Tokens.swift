@@ -111,7 +111,8 @@ extension RegistryAPI {
     /// - Parameter caller: nil when it is not known who asked.
     func challenge(_ request: Request, _ route: DistributionRoute?, _ caller: Caller?) -> String {
         let basic = "Basic realm=\"docker-registry\""
-        guard let tokens = authenticator?.tokens, route?.kind != .token,
+        // A browser asks its user for a password; it knows of no tokens.
+        guard let tokens = authenticator?.tokens, route?.kind != .token, route?.kind.isPage != true,
             let realm = tokens.realm(
                 host: request.headers["host"], forwarded: request.headers["x-forwarded-proto"])
         else { return basic }
