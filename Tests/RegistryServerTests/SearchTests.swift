@@ -4,7 +4,7 @@ import RegistryStore
 import Testing
 
 /// What searches and lists find, and what they keep to themselves.
-@Suite struct SearchTests {
+@Suite(.onBothIndexes) struct SearchTests {
     /// Pushes an image whose configuration has labels.
     @discardableResult
     static func push(
