@@ -13,7 +13,8 @@ struct LayoutTests {
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
         "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
-        "RegistryStore": ["OCI", "Kernel", "CLibpq"], "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
+        "RegistryStore": ["OCI", "Kernel", "CLibpq"],
+        "RegistryServer": ["RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt"],
         "docker-registry": ["RegistryServer", "RegistryStore", "HTTP", "OCI", "Kernel", "ServerProcess"],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",

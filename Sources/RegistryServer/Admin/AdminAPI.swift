@@ -41,7 +41,7 @@ package struct AdminAPI: Sendable {
         .init(.post, "/gc") { try await $0.collectGarbage($1) }
     ]
 
-    private static let router = Router(endpoints + accountEndpoints, versions: version...version)
+    private static let router = Router(endpoints + accountEndpoints + moveEndpoints, versions: version...version)
 
     /// What an HTTP server on the socket serves.
     package var service: HTTPService {
