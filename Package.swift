@@ -90,7 +90,8 @@ let package = Package(
         module(
             "RegistryServer",
             [
-                "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel",
+                "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI",
+                "Kernel",
                 "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log,
             ]),
         module(

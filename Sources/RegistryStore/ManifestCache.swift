@@ -9,6 +9,7 @@ final class ManifestCache: Sendable {
         var bytes = 0
         /// Of the changes: what was read before one is not kept after it.
         var generation = 0
+        var isUsed = true
     }
 
     /// Bytes of all manifests. When it is full it is emptied: what is asked for again is read again.
@@ -17,10 +18,18 @@ final class ManifestCache: Sendable {
     private static let entryBytes = 512
 
     private let state = Mutex(State())
-    private let isUsed: Bool
 
     /// - Parameter isUsed: false where others change the index, too: then nothing is kept.
-    init(isUsed: Bool) { self.isUsed = isUsed }
+    init(isUsed: Bool) { state.withLock { $0.isUsed = isUsed } }
+
+    func open() { state.withLock { $0.isUsed = true } }
+
+    /// Forgets all, and keeps nothing more.
+    func close() {
+        state.withLock { state in
+            state = State(generation: state.generation + 1, isUsed: false)
+        }
+    }
 
     /// To be asked for before the index is read.
     var generation: Int { state.withLock { $0.generation } }
@@ -31,9 +40,8 @@ final class ManifestCache: Sendable {
 
     /// - Parameter generation: of before the manifest was read.
     func keep(_ manifest: StoredManifest, _ name: ManifestName, in repository: RepositoryName, generation: Int) {
-        guard isUsed else { return }
         state.withLock { state in
-            guard state.generation == generation else { return }
+            guard state.isUsed, state.generation == generation else { return }
             let bytes = manifest.body.count + Self.entryBytes
             if state.bytes + bytes > Self.bytesMax {
                 state.manifests = [:]

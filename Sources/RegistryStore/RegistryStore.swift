@@ -2,6 +2,7 @@ import Glibc
 import Kernel
 package import OCI
 package import S3
+import Synchronization
 
 /// A registry's data: blobs by digest in files, everything else in an index. One of these has a folder at a time, and nobody
 /// else changes it.
@@ -35,7 +36,9 @@ package actor RegistryStore {
 
     nonisolated let settings: Settings
     nonisolated let folder: StoreFolder
-    nonisolated let index: any IndexDatabase
+    nonisolated let index: MovableIndex
+    /// To a database, or it is there.
+    nonisolated let isMoving: Mutex<Bool>
     nonisolated let cache: ManifestCache
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
@@ -55,7 +58,8 @@ package actor RegistryStore {
         folder = StoreFolder(root: settings.root)
         try folder.make()
         lock = try folder.takeLock()
-        index = try Self.openIndex(settings, folder)
+        index = MovableIndex(try Self.openIndex(settings, folder))
+        isMoving = Mutex(settings.database != nil)
         // What another registry changes, this one is not told of.
         cache = ManifestCache(isUsed: settings.database == nil)
         writer = IndexWriter(index, folder, cache, bucket)

@@ -23,7 +23,7 @@ struct DockerRegistry: AsyncParsableCommand {
         commandName: "docker-registry", abstract: "A registry for container images and other OCI artifacts.",
         subcommands: [
             Serve.self, CollectGarbage.self, UserCommand.self, RobotCommand.self, GrantCommand.self, RevokeCommand.self,
-            RightsCommand.self, QuotaCommand.self,
+            RightsCommand.self, QuotaCommand.self, MoveCommand.self,
         ] + UpkeepCommands.all, defaultSubcommand: Serve.self)
 }
 

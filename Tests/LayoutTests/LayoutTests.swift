@@ -18,10 +18,12 @@ struct LayoutTests {
         "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryUpkeep": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryServer": [
-            "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel", "CCrypt",
+            "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel",
+            "CCrypt",
         ],
         "docker-registry": [
-            "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel", "ServerProcess",
+            "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel",
+            "ServerProcess",
         ],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",

@@ -70,7 +70,7 @@ import Testing
 
     // MARK: Lost connections
 
-    private struct Stored: Sendable {
+    struct Stored: Sendable {
         let repository: String
         let tag: String
         let manifest: [UInt8]
@@ -97,7 +97,7 @@ import Testing
     }
 
     /// What storms are made of.
-    private final class Storm: Sendable {
+    final class Storm: Sendable {
         let isOver = Atomic(false)
         let stored = Mutex<[Stored]>([])
         let strange = Mutex<[String]>([])

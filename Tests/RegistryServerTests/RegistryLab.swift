@@ -18,14 +18,14 @@ final class RegistryLab: Sendable {
     private let process = Mutex<Process?>(nil)
 
     private let isEncrypted: Bool
-    private let database: PostgresServer.Database?
+    private let index: Mutex<PostgresServer.Database?>
 
     /// - Parameters:
     ///   - options: of `docker registry serve`.
     ///   - database: of the index; without it that is a file, but for tests that run on both.
     init(_ options: [String] = [], database: PostgresServer.Database? = nil) throws {
         self.options = options
-        self.database = try database ?? OnBothIndexes.server?.database()
+        index = Mutex(try database ?? OnBothIndexes.server?.database())
         isEncrypted = options.contains("--tlscert")
         directory =
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp") + "/registry-\(UUID().uuidString.prefix(8))"
@@ -84,6 +84,11 @@ final class RegistryLab: Sendable {
         }
         throw LabFailure("the registry does not answer: \(log)")
     }
+
+    /// Where the index is from the next start on.
+    func use(_ database: PostgresServer.Database?) { index.withLock { $0 = database } }
+    /// nil for a file.
+    var database: PostgresServer.Database? { index.withLock { $0 } }
 
     var log: String { (try? String(contentsOfFile: directory + "/log", encoding: .utf8)) ?? "" }
     var pid: Int32 { process.withLock { $0?.processIdentifier ?? 0 } }

@@ -4,7 +4,7 @@ import RegistryStore
 import Testing
 
 /// What searches and lists find, and what they keep to themselves.
-@Suite struct SearchTests {
+@Suite(.onBothIndexes) struct SearchTests {
     /// Pushes an image whose configuration has labels.
     @discardableResult
     static func push(
@@ -263,6 +263,7 @@ import Testing
         lab.crash()
         try FileManager.default.removeItem(atPath: lab.directory + "/data")
         try FileManager.default.moveItem(atPath: open.directory + "/data", toPath: lab.directory + "/data")
+        lab.use(open.database)
         try lab.start()
         let user = [AccessTests.basic("user:secret")]
         let all = ["private/app", "public", "public/app", "publicity"]

@@ -50,7 +50,8 @@ package struct AdminAPI: Sendable {
         .init(.post, "/scrub") { api, _ in try await api.beginScrub() },
     ]
 
-    private static let router = Router(endpoints + accountEndpoints + quotaEndpoints, versions: version...version)
+    private static let router = Router(
+        endpoints + accountEndpoints + quotaEndpoints + moveEndpoints, versions: version...version)
 
     /// What an HTTP server on the socket serves.
     package var service: HTTPService {

@@ -41,6 +41,8 @@ struct SQLiteIndex: IndexDatabase {
         guard (0...known).contains(found) else {
             throw StoreFailure("index.db has format \(found), this registry knows \(known): upgrade it")
         }
+        // What is left of a move that has not come to its end.
+        try MoveLog.end(SQLiteConnection(connection: connection))
         for step in Schema.steps[found...] { try connection.execute(sql: step.sqlite) }
         try connection.execute(sql: "PRAGMA user_version = \(known)")
     }

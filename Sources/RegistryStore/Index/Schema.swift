@@ -9,7 +9,9 @@ enum Schema {
     }
 
     /// An index says how many of them it has.
-    static let steps: [Step] = [content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step, bucketUploads, upkeep]
+    static let steps: [Step] = [
+        content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step, bucketUploads, upkeep,
+    ]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
     /// blob, `links` in how many repositories it is. What has none is found without a look at the rest.

@@ -61,18 +61,23 @@ final class PostgresIndex: IndexDatabase {
     }
 
     func write<Value: Sendable>(_ body: @escaping @Sendable (any SQLConnection) throws -> Value) async throws -> Value {
-        try await writer.run { end in
-            let number = self.number.withLock { number in
-                number += 1
-                return number
-            }
-            switch try self.writer.use(until: end, { try self.write($0, number, body) }) {
-            case .committed(let value): return value
-            case .unknown(let value, let failure):
-                self.note("the answer to a commit is lost, and looked for: \(failure.message)")
-                guard try self.isCommitted(number) else { throw failure.translated }
-                return value
-            }
+        try await writer.run { try self.writeNow(until: $0, body) }
+    }
+
+    /// As ``write(_:)``, on a thread that may block.
+    func writeNow<Value: Sendable>(
+        until end: ContinuousClock.Instant = .now + .seconds(30), _ body: (any SQLConnection) throws -> Value
+    ) throws -> Value {
+        let number = self.number.withLock { number in
+            number += 1
+            return number
+        }
+        switch try self.writer.use(until: end, { try self.write($0, number, body) }) {
+        case .committed(let value): return value
+        case .unknown(let value, let failure):
+            self.note("the answer to a commit is lost, and looked for: \(failure.message)")
+            guard try self.isCommitted(number) else { throw failure.translated }
+            return value
         }
     }
 

@@ -20,24 +20,66 @@ extension PostgresIndex {
     /// - Parameter storage: names the place of the blobs; an index is of one.
     /// - Throws: ``StoreFailure``, ``Refusal`` when the server does not answer.
     func prepare(storage: String) throws {
+        try change { connection in
+            guard try Self.value("moving", connection) == nil else {
+                throw StoreFailure("the database has a part of an index: a move to it has not come to its end")
+            }
+            try Self.migrate(connection)
+            try Self.claim(connection, storage)
+        }
+    }
+
+    /// Makes the tables for an index that is going to be moved here. Until ``endMove(_:)`` no registry takes them for one.
+    ///
+    /// - Throws: ``Refusal`` 409 for a database that has an index already.
+    func prepareMove(storage: String) throws {
+        try change { connection in
+            if let mover = try Self.value("moving", connection) {
+                guard mover == storage else {
+                    throw Refusal(.unsupported, 409, "the index of another registry is being moved to this database")
+                }
+                try Self.removeAll(connection)
+            } else if try Self.value("steps", connection) != nil {
+                throw Refusal(.unsupported, 409, "the database has an index already: give it another one")
+            }
+            try Self.migrate(connection)
+            try Self.claim(connection, storage)
+            try Self.set("moving", storage, connection)
+        }
+    }
+
+    static func endMove(_ connection: any SQLConnection) throws {
+        try connection.execute("DELETE FROM registry_state WHERE name = 'moving'", [])
+    }
+
+    /// What a move has left that has not come to its end.
+    private static func removeAll(_ connection: PostgresConnection) throws {
+        let tables = try connection.rows(
+            """
+            SELECT quote_ident(relname) AS name FROM pg_class WHERE relkind = 'r'
+            AND relnamespace = current_schema()::text::regnamespace AND relname NOT LIKE 'registry\\_%'
+            """, [])
+        for table in tables { try connection.script("TRUNCATE \(try table.text("name"))", within: stepMax) }
+    }
+
+    private func change(_ body: (PostgresConnection) throws -> Void) throws {
         try writer.use(until: .now + Self.startMax, isPatient: true) { connection in
             do {
-                try Self.prepare(connection, storage)
+                try Self.change(connection, body)
             } catch let error as PostgresFailure {
                 throw connection.isBroken ? PostgresPool.Unhappened(cause: error) : error
             }
         }
     }
 
-    private static func prepare(_ connection: PostgresConnection, _ storage: String) throws {
+    private static func change(_ connection: PostgresConnection, _ body: (PostgresConnection) throws -> Void) throws {
         do {
             try connection.script("BEGIN; SET LOCAL statement_timeout = 0; \(lock)")
             try connection.script(own)
             _ = try connection.execute(
                 "DELETE FROM registry_writers WHERE moment < extract(epoch FROM now())::bigint - \(writerDays * 86_400)",
                 [])
-            try migrate(connection)
-            try claim(connection, storage)
+            try body(connection)
             try connection.commit()
         } catch {
             connection.rollback()

@@ -3,10 +3,17 @@ import Kernel
 extension RegistryStore {
     /// The index that `settings` name. Blocks its thread.
     static func openIndex(_ settings: Settings, _ folder: StoreFolder) throws -> any IndexDatabase {
-        guard let database = settings.database else { return try SQLiteIndex(folder.index) }
-        guard !Files.exists(folder.index) else {
+        guard let database = settings.database else {
+            if let place = try folder.movedTo() {
+                throw StoreFailure(
+                    "the index of these blobs was moved to \(place): name it with DOCKER_REGISTRY_DATABASE_URL, or remove "
+                        + "\(folder.moved) to go back to what it was then")
+            }
+            return try SQLiteIndex(folder.index)
+        }
+        guard try !Files.exists(folder.index) || folder.movedTo() != nil else {
             throw StoreFailure(
-                "\(folder.index) is the index of these blobs: start the registry with it, and move it to the database, "
+                "\(folder.index) is the index of these blobs: start the registry with it, and move it by `docker registry move --database`, "
                     + "or give the database another folder with --data")
         }
         let index = PostgresIndex(database)
@@ -21,12 +28,21 @@ extension StoreFolder {
     /// Names the folder to a database that has the index of its blobs; made when it is asked for first.
     private static let identityBytes = 16
 
-    fileprivate func identity() throws(SystemError) -> String {
+    func identity() throws(SystemError) -> String {
         let path = root + "/id"
         if Files.exists(path) { return String(decoding: try Files.read(path, bytesMax: 4096), as: UTF8.self) }
         let random = (0..<Self.identityBytes).map { _ in UInt8.random(in: 0...255) }
         let identity = "folder:" + random.map { ($0 < 16 ? "0" : "") + String($0, radix: 16) }.joined()
         try Files.replace(path, with: Array(identity.utf8))
         return identity
+    }
+
+    /// Tells that the index is somewhere else now; durable when this returns.
+    func noteMove(to place: String) throws(SystemError) { try Files.replace(moved, with: Array(place.utf8)) }
+
+    /// Where the index is that was here; nil when it is here.
+    fileprivate func movedTo() throws(SystemError) -> String? {
+        guard Files.exists(moved) else { return nil }
+        return String(decoding: try Files.read(moved, bytesMax: 4096), as: UTF8.self)
     }
 }

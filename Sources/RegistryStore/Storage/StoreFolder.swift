@@ -5,6 +5,7 @@ import OCI
 /// The paths of a registry's data, and the only place that makes them:
 ///
 /// ```
+/// index.moved                   where the index is that was in index.db; without it that is the index
 /// id                            names the folder to a database that has the index of its blobs
 /// lock                          held while a registry uses the folder
 /// index.db                      SQLite: repositories, manifests, tags, and which blobs they have
@@ -19,6 +20,7 @@ struct StoreFolder: Sendable {
 
     var lock: String { root + "/lock" }
     var index: String { root + "/index.db" }
+    var moved: String { root + "/index.moved" }
     var uploads: String { root + "/uploads" }
     func blobs(_ algorithm: Digest.Algorithm) -> String { "\(root)/blobs/\(algorithm.rawValue)" }
     func blob(_ digest: Digest) -> String { "\(blobs(digest.algorithm))/\(digest.hex)" }
