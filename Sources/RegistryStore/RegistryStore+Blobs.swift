@@ -57,7 +57,7 @@ extension RegistryStore {
         /// The whole file, open for reading; what is open stays readable when the blob is removed.
         case file(OwnedFD)
         /// The range that was asked for.
-        case stream(BlobStream)
+        case stream(StoredBlobStream)
     }
 
     /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file, ``StorageFailure``.

@@ -64,8 +64,8 @@ package actor RegistryStore {
         cache = ManifestCache(isUsed: settings.database == nil)
         writer = IndexWriter(index, folder, cache, bucket)
         folderUploads = try FolderUploads(folder, countMax: settings.uploadsMax)
-        if let configuration = settings.bucket { try begin(configuration) }
         pullNotices = PullNotices(settings.watches)
+        if let configuration = settings.bucket { try begin(configuration) }
     }
 
     /// Seconds since 1970.

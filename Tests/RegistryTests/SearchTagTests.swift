@@ -1,4 +1,5 @@
 import OCI
+import TestServers
 import Testing
 
 @testable import Registry

@@ -1,7 +1,8 @@
+import Logging
 import FoundationEssentials
 import HTTP
 import NIOCore
-import RegistryStore
+package import RegistryStore
 
 extension AdminAPI {
     static let moveEndpoints: [Route<Handler>] = [

@@ -1,3 +1,4 @@
+import Synchronization
 import Kernel
 
 /// Moves the embedded index into PostgreSQL while it is used.

@@ -1,4 +1,5 @@
 import Logging
+import NIOCore
 import OCI
 import Registry
 package import RegistryStore
@@ -150,9 +151,24 @@ package struct Replicator: Sendable {
             }
         }
 
+        /// What is in a bucket is asked for a chunk at a time.
+        private func source(of blob: StoredBlob) async throws -> BlobSource {
+            if case .file = blob.place, case .file(let file) = try await store.content(of: blob, 0..<blob.size) {
+                return try BlobSource.file(file)
+            }
+            return BlobSource(byteCount: blob.size) { [store] offset, bytesMax in
+                let range = offset..<min(offset + Int64(bytesMax), blob.size)
+                var bytes = ByteBuffer()
+                if case .stream(let stream) = try await store.content(of: blob, range) {
+                    for try await part in stream { bytes.writeImmutableBuffer(part) }
+                }
+                return BlobChunk(bytes)
+            }
+        }
+
         private func push(_ descriptor: Descriptor) async throws {
             let blob = try await store.blob(descriptor.digest, in: repository)
-            let source = try BlobSource.file(try await store.openBlob(blob))
+            let source = try await source(of: blob)
             let other = try await store.repository(with: blob.digest, except: repository)
             let known = other.flatMap { rule.repositories.matches($0) ? rule.prefix + $0 : nil }
             _ = try await client.push(

@@ -1,6 +1,7 @@
 import ArgumentParser
 import NIOHTTP1
 import RegistryServer
+import RegistryStore
 import ServerProcess
 
 /// Moves what a running registry keeps, while it goes on.

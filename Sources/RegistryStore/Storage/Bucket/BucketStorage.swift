@@ -34,10 +34,10 @@ final class BucketStorage: Sendable {
     /// Bytes of an object.
     ///
     /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StorageFailure``.
-    func read(_ blob: StoredBlob, _ key: String, _ range: Range<Int64>) async throws -> BlobStream {
+    func read(_ blob: StoredBlob, _ key: String, _ range: Range<Int64>) async throws -> StoredBlobStream {
         do throws(S3Error) {
             let bytes = try await client.read(key, range, size: blob.size)
-            return BlobStream(bytes: bytes, digest: range == 0..<blob.size ? blob.digest : nil, size: blob.size)
+            return StoredBlobStream(bytes: bytes, digest: range == 0..<blob.size ? blob.digest : nil, size: blob.size)
         } catch {
             // Collected since it was found.
             if error.isNotFound { throw Refusal.blobUnknown(blob.digest) }
@@ -80,7 +80,7 @@ final class CurrentBucket: Sendable {
 
 /// The bytes of a blob that is an object, as they arrive. Where it is asked for as a whole, the end is only given when all of
 /// it has its digest.
-package struct BlobStream: AsyncSequence, Sendable {
+package struct StoredBlobStream: AsyncSequence, Sendable {
     package typealias Element = ByteBuffer
     package typealias Failure = any Error
 
@@ -94,10 +94,10 @@ package struct BlobStream: AsyncSequence, Sendable {
     package struct Iterator: AsyncIteratorProtocol {
         private var source: ObjectBytes.Iterator
         private var hash: StreamHash?
-        private let stream: BlobStream
+        private let stream: StoredBlobStream
         private var count: Int64 = 0
 
-        init(_ stream: BlobStream) {
+        init(_ stream: StoredBlobStream) {
             self.stream = stream
             source = stream.bytes.makeAsyncIterator()
             hash = stream.digest.map { StreamHash($0.algorithm) }
