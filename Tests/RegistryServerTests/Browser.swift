@@ -141,7 +141,8 @@ final class Browser {
     }
 
     func press(_ key: String, code: Int) throws {
-        for type in ["rawKeyDown", "keyUp"] {
+        // A key with a text is also what it does, such as sending a form.
+        for type in [key == "Enter" ? "keyDown" : "rawKeyDown", "keyUp"] {
             try send(
                 "Input.dispatchKeyEvent",
                 [

@@ -112,6 +112,7 @@ package enum Stylesheet {
         .readme h4{font-size:1.07rem;margin:1.1rem 0 .4rem}
         .readme h5,.readme h6{font-size:.95rem;margin:1rem 0 .3rem}
         .readme pre{background:var(--soft);border-radius:7px;padding:.7rem .9rem;overflow-x:auto;overflow-wrap:normal}
+        .readme td code{white-space:nowrap}
         .readme :not(pre)>code{background:var(--soft);border-radius:4px;padding:.08em .35em}
         .readme blockquote{margin:.6rem 0;padding:0 1rem;border-left:3px solid var(--line);color:var(--dim)}
         .readme ul,.readme ol{padding-left:1.5rem;margin:.5rem 0}
@@ -131,7 +132,7 @@ package enum Stylesheet {
         @media(max-width:38rem){body{font-size:14.5px}.wrap{padding:0 .9rem}h1{font-size:1.35rem}
         header.top .wrap{flex-wrap:wrap;gap:.5rem .9rem}form.search{order:3;flex-basis:100%;max-width:none}
         .wide{display:none}th,td,.body,ul.rows li,.panel>h2,.panel>.head{padding-left:.7rem;padding-right:.7rem}
-        ol.steps>li{grid-template-columns:1.4rem minmax(0,1fr);padding:.5rem .7rem}ol.steps .size{grid-column:2;text-align:left}
+        ol.steps>li{grid-template-columns:1.4rem minmax(0,1fr);padding:.5rem .7rem}ol.steps .size{grid-column:2;text-align:left}ol.steps>li{row-gap:.25rem}ol.steps .size:has(.none){display:none}
         dl{grid-template-columns:minmax(0,1fr);gap:0}dd{margin-bottom:.5rem}.about dd{margin-bottom:.5rem}}
         @media print{header.top form,.copy button,.pages{display:none}}
         """

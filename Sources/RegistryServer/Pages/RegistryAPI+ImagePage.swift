@@ -37,15 +37,34 @@ extension RegistryAPI {
         else { return top }
         page.annotations = index.annotations ?? [:]
         page.members = index.manifests.map(Self.member)
-        let usual = page.members.firstIndex { $0.title == "linux/amd64" }
-        let first = page.members.firstIndex { !$0.isAttestation }
-        guard let chosen = wanted.map({ wanted in page.members.firstIndex { $0.digest == wanted } }) ?? usual ?? first
-        else {
-            guard let wanted else { return top }
-            throw Refusal(.manifestUnknown, 404, "manifest unknown: \(OCIError.quoted(wanted)) is not of this index")
+        for chosen in try Self.candidates(page.members, wanted) {
+            do {
+                let manifest = try await store.manifest(.digest(index.manifests[chosen].digest), in: name)
+                page.shown = page.members[chosen].digest
+                return manifest
+            } catch let refusal as Refusal where refusal.code == .manifestUnknown {
+                // A mirror has what somebody has asked for.
+                continue
+            }
         }
-        page.shown = page.members[chosen].digest
-        return try await store.manifest(.digest(index.manifests[chosen].digest), in: name)
+        return top
+    }
+
+    /// Members of an index that are looked for until one of them is here.
+    private static let candidatesMax = 8
+
+    /// Which members may be shown, the best first: what was asked for, or what most people pull.
+    private static func candidates(_ members: [TagPage.Member], _ wanted: String?) throws(Refusal) -> [Int] {
+        if let wanted {
+            guard let found = members.firstIndex(where: { $0.digest == wanted }) else {
+                throw Refusal(
+                    .manifestUnknown, 404, "manifest unknown: \(OCIError.quoted(wanted)) is not of this index")
+            }
+            return [found]
+        }
+        let platforms = members.indices.filter { !members[$0].isAttestation }
+        let usual = platforms.filter { members[$0].title == "linux/amd64" }
+        return Array((usual + platforms.filter { !usual.contains($0) }).prefix(candidatesMax))
     }
 
     private static func member(_ descriptor: Descriptor) -> TagPage.Member {
@@ -71,14 +90,17 @@ extension RegistryAPI {
         }
         page.artifactType = Self.artifactType(manifest)
         guard page.artifactType == nil else { return }
-        let blob = try await store.blob(manifest.config.digest, in: name)
-        guard blob.size <= Self.configBytesMax else { return }
         do {
+            let blob = try await store.blob(manifest.config.digest, in: name)
+            guard blob.size <= Self.configBytesMax else { return }
             let bytes = try await store.bytes(of: blob, bytesMax: Self.configBytesMax)
             page.details = await BlockingPool.shared.run { ImageDetails(parsing: bytes) }
         } catch let error as StoreFailure {
             // The page says what can be said without it.
             logger.error("\(error)")
+        } catch let refusal as Refusal where refusal.code == .blobUnknown {
+            // A mirror gets it when somebody pulls the image.
+            return
         }
     }
 

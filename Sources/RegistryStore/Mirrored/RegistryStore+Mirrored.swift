@@ -85,7 +85,9 @@ extension RegistryStore {
     /// Bytes of a blob that is in any repository; nil for none.
     package nonisolated func storedBlobSize(_ digest: Digest) async throws -> Int64? {
         try await index.read { connection in
-            try connection.row("SELECT size FROM blobs WHERE digest = ?", [.text(digest.description)])?.integer("size")
+            try connection.row(
+                "SELECT size FROM blobs WHERE digest = ? AND damaged = 0", [.text(digest.description)]
+            )?.integer("size")
         }
     }
 
@@ -109,7 +111,9 @@ extension RegistryStore {
     package nonisolated func linkMirrored(_ digest: Digest, in name: RepositoryName) async throws -> Bool {
         let now = Self.now
         return try await writer.change { change in
-            guard try Change.knows(digest.description, change.connection) else { return false }
+            guard try Change.knows(digest.description, change.connection), try change.isSound(digest) else {
+                return false
+            }
             try change.linkMirrored(digest, to: try change.repository(name), now: now)
             return true
         }

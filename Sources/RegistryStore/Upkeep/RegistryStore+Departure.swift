@@ -63,6 +63,9 @@ extension Change {
         let links = try connection.rows("SELECT digest FROM links WHERE repository = ? LIMIT ?", arguments)
         for link in links { try unlinkBlob(try link.text("digest"), from: repository) }
         if !links.isEmpty { return .isUnderWay }
+        for table in ["mirror_tags", "mirror_manifests"] {
+            try connection.execute("DELETE FROM \(table) WHERE repository = ?", [.integer(repository)])
+        }
         try connection.execute("DELETE FROM departed WHERE repository = ?", [.integer(repository)])
         return .hasEnded
     }
