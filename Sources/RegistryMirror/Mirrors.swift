@@ -42,10 +42,16 @@ package final class Mirrors: Sendable {
         self.store = store
         self.logger = logger
         spool = try Spool(folder + "/mirror")
-        upstreams = try Dictionary(uniqueKeysWithValues: settings.map { ($0.key, try Upstream($0.key, $0.value)) })
+        let plans = try settings.map { try Upstream.plan($0.key, $0.value) }
+        upstreams = Dictionary(uniqueKeysWithValues: plans.map { ($0.name, Upstream($0)) })
         var hosts: [String: String] = [:]
         for (name, one) in settings { for host in one.hosts { hosts[host.lowercased()] = name } }
         self.hosts = hosts
+    }
+
+    /// Ends all connections to other registries; what is on its way fails.
+    package func close() async {
+        for upstream in upstreams.values { await upstream.close() }
     }
 
     private static var now: Int64 { Int64(time(nil)) }

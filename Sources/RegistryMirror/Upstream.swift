@@ -19,24 +19,39 @@ final class Upstream: Sendable {
     /// How long a registry that did not answer is left alone by those who have another answer.
     private static let silencePause = Duration.seconds(10)
 
+    /// How it is reached: what has to be right before anything is opened.
+    struct Plan: Sendable {
+        let name: String
+        let settings: MirrorSettings
+        let configuration: RegistryConfiguration
+        let endpoint: RegistryEndpoint
+    }
+
     /// - Throws: `RegistryError` (`invalid`) for a URL that is none, ``Refusal`` for a name that cannot begin a repository's.
-    init(_ name: String, _ settings: MirrorSettings) throws {
+    static func plan(_ name: String, _ settings: MirrorSettings) throws -> Plan {
         _ = try RepositoryName(name + "/name")
-        self.name = name
-        self.settings = settings
-        isHub = name == Reference.defaultDomain
         var configuration = try RegistryConfiguration()
         // A client waits behind each of these.
         configuration.patience.connect = .seconds(5)
         configuration.patience.exchange = .seconds(30)
         configuration.patience.attempts = 4
         configuration.patience.retryAfterMax = .seconds(10)
-        endpoint = try configuration.endpoint(upstream: settings.url, isInsecure: settings.isInsecure)
-        client = RegistryClient(configuration)
+        return Plan(
+            name: name, settings: settings, configuration: configuration,
+            endpoint: try configuration.endpoint(upstream: settings.url, isInsecure: settings.isInsecure))
+    }
+
+    /// ``close()`` ends its connections.
+    init(_ plan: Plan) {
+        (name, settings, endpoint) = (plan.name, plan.settings, plan.endpoint)
+        isHub = name == Reference.defaultDomain
+        client = RegistryClient(plan.configuration)
         credentials =
             settings.username.isEmpty
             ? nil : Credentials(username: settings.username, password: settings.password)
     }
+
+    func close() async { await client.close() }
 
     /// Why it is not asked just now; nil when it is.
     var silent: RegistryError? { silence.withLock { $0.flatMap { $0.until > .now ? $0.error : nil } } }

@@ -6,7 +6,7 @@ struct MirrorUpkeep: Sendable {
     let mirrors: Mirrors
     let interval: Duration
 
-    /// Runs until it is cancelled. What fails is tried again the next time.
+    /// Runs until it is cancelled, and ends the connections to other registries then. What fails is tried again the next time.
     func run() async {
         while (try? await Task.sleep(for: interval)) != nil {
             do {
@@ -16,5 +16,6 @@ struct MirrorUpkeep: Sendable {
                 mirrors.logger.error("the end of what is mirrored failed: \(error)")
             }
         }
+        await mirrors.close()
     }
 }
