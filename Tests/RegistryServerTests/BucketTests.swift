@@ -128,18 +128,19 @@ struct BucketTests {
 
     @Test func `a bucket that fails now and then is tried again`() async throws {
         let bucket = try BucketLab()
-        let count = Mutex(0)
-        let way = try FaultyWay(to: bucket.port) { method, _ in
-            let number = count.withLock { count in
-                count += 1
-                return count
+        // Requests of each kind: every second fails, so that what is tried again is done, however many are under way.
+        let counts = Mutex<[String: Int]>([:])
+        let way = try FaultyWay(to: bucket.port) { method, path in
+            let (number, all) = counts.withLock { counts in
+                counts[method + path, default: 0] += 1
+                return (counts[method + path, default: 0], counts.values.reduce(0, +))
             }
             // Not the list that the registry begins with, to see it start.
-            guard number > 2, number % 2 == 0 else { return nil }
+            guard all > 2, number % 2 == 1 else { return nil }
             let faults: [FaultyWay.Fault] = [
                 .status(503), .cutRequest, .cutAnswer, .status(429), .longLength, .status(500),
             ]
-            return faults[number / 2 % faults.count]
+            return faults[all % faults.count]
         }
         let lab = try bucket.registry(port: way.port)
         for _ in 0..<6 {

@@ -43,7 +43,7 @@ package enum Script {
           .then(function(a){if(mine===asked&&document.activeElement===input)show(a.items||[],q)}).catch(function(){if(mine===asked)hide()})}
         input.addEventListener("input",function(){clearTimeout(timer);timer=setTimeout(ask,90)});
         input.addEventListener("keydown",function(e){
-          if(e.key==="Escape"){hide();shown=""}
+          if(e.key==="Escape"){if(!list.hidden)e.preventDefault();hide();shown=""}
           else if(list.hidden)return;
           else if(e.key==="ArrowDown"){e.preventDefault();pick(at+1)}
           else if(e.key==="ArrowUp"){e.preventDefault();pick(at<0?-1:at-1)}
