@@ -11,6 +11,7 @@ enum Schema {
     /// An index says how many of them it has.
     static let steps: [Step] = [
         content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step, bucketUploads, upkeep,
+        SearchTables.tagsOfRepository,
     ]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a

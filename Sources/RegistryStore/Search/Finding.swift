@@ -3,6 +3,8 @@
 struct Finding {
     /// Repositories of one way to match.
     private static let candidatesMax: Int64 = 300
+    /// Repositories that match some words and are then asked for a tag.
+    private static let taggedMax: Int64 = 2000
     /// Names of a visibility that the full-text index is asked for; with more, what it gives is looked through.
     private static let pathsMax = 64
 
@@ -99,13 +101,10 @@ struct Finding {
                 "profiles.name"))
     }
 
-    private func withWords(
-        _ words: [String], isBegun: Bool, isInName: Bool, _ rest: String = "TRUE", _ arguments: [SQLValue] = []
-    ) throws -> [SQLRow] {
+    private func withWords(_ words: [String], isBegun: Bool, isInName: Bool) throws -> [SQLRow] {
         let index = connection.words
         let match = WordMatch(words: words, isLastBegun: isBegun, isInName: isInName, paths: paths)
-        return try select(
-            index.tables, "\(index.condition) AND \(rest)", [index.argument(match)] + arguments, index.order)
+        return try select(index.tables, index.condition, [index.argument(match)], index.order)
     }
 
     private var paths: [String] {
@@ -130,10 +129,16 @@ struct Finding {
                 profiles.repository IN (SELECT repository FROM tag_words WHERE \(condition) LIMIT \(Self.candidatesMax))
                 """, asked, "profiles.place DESC")
         }
-        return try withWords(
-            Array(words.prefix(SearchQuery.wordsMax)), isBegun: text.isBegun && !isBegun, isInName: false,
-            "EXISTS (SELECT 1 FROM tag_words WHERE tag_words.repository = profiles.repository AND \(condition))",
-            asked)
+        let index = connection.words
+        let match = WordMatch(
+            words: Array(words.prefix(SearchQuery.wordsMax)), isLastBegun: text.isBegun && !isBegun, isInName: false,
+            paths: paths)
+        return try select(
+            "profiles",
+            """
+            profiles.place IN (\(index.places) ORDER BY \(index.order) LIMIT \(Self.taggedMax)) AND EXISTS
+            (SELECT 1 FROM tag_words WHERE tag_words.repository = profiles.repository AND \(condition))
+            """, [index.argument(match)] + asked, "profiles.place DESC")
     }
 
     /// The text with words of names in place of those that are nearly such.

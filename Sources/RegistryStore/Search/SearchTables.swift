@@ -22,6 +22,11 @@ enum SearchTables {
             CREATE INDEX words_vector ON words USING GIN (vector);
             """)
 
+    /// Whether a repository has a tag with a word is looked up by either.
+    static let tagsOfRepository = Schema.Step(
+        sqlite: "CREATE INDEX tag_words_repository ON tag_words (repository, word)",
+        postgres: "CREATE INDEX tag_words_repository ON tag_words (repository, word)")
+
     private static func tables(_ integer: String) -> String {
         // The order of bytes is that of SQLite; PostgreSQL has to be told.
         let name = integer == "BIGINT" ? "TEXT COLLATE \"C\"" : "TEXT"

@@ -28,6 +28,8 @@ protocol WordIndex {
     var condition: String { get }
     /// The order in which popular ones come first.
     var order: String { get }
+    /// A SELECT of the places that ``condition`` finds.
+    var places: String { get }
     func argument(_ match: WordMatch) -> SQLValue
 }
 
@@ -47,6 +49,7 @@ struct SQLiteWords: WordIndex {
     let tables = "words JOIN profiles ON profiles.place = words.rowid"
     let condition = "words MATCH ?"
     let order = "words.rowid DESC"
+    var places: String { "SELECT words.rowid FROM words WHERE \(condition)" }
 
     func put(_ entry: WordEntry, at place: Int64) throws {
         try connection.execute(
@@ -82,6 +85,7 @@ struct PostgresWords: WordIndex {
     let tables = "words JOIN profiles ON profiles.place = words.place"
     let condition = "words.vector @@ CAST(? AS TSQUERY)"
     let order = "words.place DESC"
+    var places: String { "SELECT words.place FROM words WHERE \(condition)" }
 
     func put(_ entry: WordEntry, at place: Int64) throws {
         // A word at two places has both marks.
