@@ -93,14 +93,17 @@ final class BucketLab: Sendable {
     }
 
     /// A registry whose blobs are in the bucket.
+    ///
+    /// - Parameter database: of the index; nil for one of its own.
     func registry(
-        _ options: [String] = [], port: UInt16? = nil, _ change: (inout S3Configuration) -> Void = { _ in }
+        _ options: [String] = [], port: UInt16? = nil, database: PostgresServer.Database? = nil,
+        _ change: (inout S3Configuration) -> Void = { _ in }
     ) throws -> RegistryLab {
         var configuration = configuration(port: port)
         change(&configuration)
         let file = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
         try JSONEncoder().encode(["storage": ["s3": configuration]]).write(to: URL(filePath: file))
-        return try RegistryLab(["--config", file] + options)
+        return try RegistryLab(["--config", file] + options, database: database)
     }
 
     func withClient<Value>(_ body: (S3Client) async throws -> Value) async throws -> Value {

@@ -1,4 +1,5 @@
 import Kernel
+import S3
 
 extension RegistryStore {
     /// The index that `settings` name. Blocks its thread.
@@ -17,11 +18,16 @@ extension RegistryStore {
                     + "or give the database another folder with --data")
         }
         let index = PostgresIndex(database)
-        do { try index.prepare(storage: try folder.identity()) } catch let error as Refusal {
+        do { try index.prepare(storage: try settings.bucket?.identity ?? folder.identity()) } catch let error as Refusal {
             throw StoreFailure("\(database.place): \(error.message)")
         }
         return index
     }
+}
+
+extension S3Configuration {
+    /// Names the bucket to a database: registries that share that have to share this. By which host each reaches it is its own.
+    fileprivate var identity: String { "bucket:\(bucket)/\(prefix ?? "")" }
 }
 
 extension StoreFolder {

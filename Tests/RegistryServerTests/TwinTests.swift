@@ -1,0 +1,63 @@
+import Foundation
+import OCI
+import RegistryStore
+import Synchronization
+import Testing
+
+/// Two registries behind one name: a database and a bucket between them, nothing else.
+@Suite(.enabled(if: BucketLab.isThere)) struct TwinTests {
+    private static let tagCount = 24
+
+    @Test func `two registries push, delete and collect at once, and give the same`() async throws {
+        let bucket = try BucketLab()
+        let database = try PostgresServer.shared.get().database()
+        let options = ["--gc-grace", "3s", "--gc-interval", "1s"]
+        let twins = [
+            try bucket.registry(options, database: database), try bucket.registry(options, database: database),
+        ]
+        let digests = Mutex<[String: Digest]>([:])
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<Self.tagCount {
+                group.addTask {
+                    // What is pushed here is deleted there, and the layers of neighbours are the same.
+                    let (here, there) = (twins[number % 2], twins[(number + 1) % 2])
+                    let manifest = try here.image("seed \(number / 2)", in: "team/app\(number % 3)")
+                    let name = "team/app\(number % 3)"
+                    let reply = try here.put(manifest, "t\(number)", in: name)
+                    #expect(reply.status == 201, "\(reply.text)")
+                    guard number % 4 == 3 else {
+                        return digests.withLock { $0["\(name):t\(number)"] = StreamHash.digest(of: manifest, .sha256) }
+                    }
+                    #expect(try there.ask("DELETE", "/v2/\(name)/manifests/t\(number)").status == 202)
+                }
+            }
+            try await group.waitForAll()
+        }
+        for (image, digest) in digests.withLock({ $0 }) {
+            let parts = image.split(separator: ":").map(String.init)
+            for twin in twins {
+                let reply = try twin.ask("GET", "/v2/\(parts[0])/manifests/\(parts[1])")
+                #expect(reply.status == 200 && reply.headers["docker-content-digest"] == digest.description, "\(image)")
+                let document = try JSONDecoder().decode(Manifest.self, from: Data(reply.body))
+                for blob in [document.config] + document.layers {
+                    let bytes = try twin.ask("GET", "/v2/\(parts[0])/blobs/\(blob.digest)").body
+                    #expect(StreamHash.digest(of: bytes, .sha256) == blob.digest, "\(image)")
+                }
+            }
+        }
+    }
+
+    @Test func `an upload that one has begun goes on with the other`() async throws {
+        let bucket = try BucketLab()
+        let database = try PostgresServer.shared.get().database()
+        let (one, other) = (try bucket.registry(database: database), try bucket.registry(database: database))
+        let blob = [UInt8]((0..<(7 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31) })
+        let digest = StreamHash.digest(of: blob, .sha256)
+        let begun = try one.ask("POST", "/v2/a/blobs/uploads/")
+        let path = try #require(begun.headers["location"])
+        #expect(try other.ask("PATCH", path, [], Array(blob[..<(6 << 20)])).status == 202)
+        #expect(try one.ask("GET", path).headers["range"] == "0-\((6 << 20) - 1)")
+        #expect(try one.ask("PUT", path + "?digest=\(digest)", [], Array(blob[(6 << 20)...])).status == 201)
+        #expect(try other.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
+    }
+}
