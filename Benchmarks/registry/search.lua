@@ -1,6 +1,6 @@
 -- Requests of Benchmarks/registry/search, for wrk: pushes that fill a registry, or searches in it.
--- Environment: MODE=fill|search, REPOSITORIES, TAGS (of each repository), FROM (first repository).
-local mode, from = os.getenv("MODE"), tonumber(os.getenv("FROM") or "0")
+-- Environment: MODE=fill|search, REPOSITORIES, TAGS (of each repository), DONE (file that says all has been pushed).
+local mode = os.getenv("MODE")
 local repositories, tags = tonumber(os.getenv("REPOSITORIES")), tonumber(os.getenv("TAGS"))
 local type = "application/vnd.oci.image.index.v1+json"
 
@@ -27,7 +27,7 @@ local function common(seed) return word(math.floor(4000 * ((mixed(seed) % 10000)
 
 local function name(repository)
    local seed = mixed(repository)
-   return word(seed % 3000) .. "/" .. common(repository * 7 + 1) .. "-" .. word(repository)
+   return word(seed % 3000) .. "/" .. common(repository * 7 + 1) .. "-" .. word(repository) .. repository
 end
 
 local versions = { "latest", "stable", "edge" }
@@ -39,21 +39,15 @@ local function description(repository)
    return table.concat(words, " ")
 end
 
-local made = 0
-function setup(thread)
-   thread:set("number", made)
-   made = made + 1
-   thread:set("threads", tonumber(os.getenv("THREADS")))
-end
-
 local next = 0
 local function fill()
-   local place = next * threads + number
+   local place = next
    next = next + 1
-   local repository = from + math.floor(place / tags)
-   if repository >= from + repositories then
+   local repository = math.floor(place / tags)
+   if repository >= repositories then
       wrk.thread:stop()
-      repository = from
+      repository = 0
+      io.open(os.getenv("DONE"), "w"):close()
    end
    local body = '{"schemaVersion":2,"mediaType":"' .. type .. '","manifests":[],"annotations":{' ..
       '"org.opencontainers.image.description":"' .. description(repository) .. '",' ..
