@@ -32,9 +32,22 @@ extension S3Client {
     /// - Throws: ``S3Error``, not found included.
     package func read(_ key: String, _ range: Range<Int64>, size: Int64) async throws(S3Error) -> ObjectBytes {
         guard !range.isEmpty else { return ObjectBytes(client: self, key: key, range: range, size: size, first: nil) }
-        let first = try await openRange(key, range, size: size)
-        return ObjectBytes(client: self, key: key, range: range, size: size, first: first)
+        var mistakes = 0
+        while true {
+            do throws(S3Error) {
+                let first = try await openRange(key, range, size: size)
+                return ObjectBytes(client: self, key: key, range: range, size: size, first: first)
+            } catch {
+                // What else may pass has been tried again already.
+                guard error.kind == .malformed, mistakes < Self.mistakesMax else { throw error }
+                mistakes += 1
+                try await Self.pause(after: mistakes)
+            }
+        }
     }
+
+    /// Answers of the wrong length to one request: an object that always has one is damaged.
+    private static let mistakesMax = 2
 
     func openRange(_ key: String, _ range: Range<Int64>, size: Int64) async throws(S3Error) -> HTTPClientResponse {
         var request = Ask(method: .GET, key: key)

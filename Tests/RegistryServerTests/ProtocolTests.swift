@@ -19,7 +19,7 @@ import Testing
         #expect(base.headers["docker-distribution-api-version"] == "registry/2.0")
         #expect(try lab.ask("GET", "/v2").status == 200)
         #expect(try lab.ask("GET", "/healthz").status == 200)
-        #expect(try lab.ask("GET", "/").status == 404)
+        #expect(try lab.ask("GET", "/v3/").status == 404)
         let refused = try lab.ask("POST", "/v2/")
         #expect(refused.status == 405 && refused.code == "UNSUPPORTED" && refused.headers["allow"] == "GET, HEAD")
     }

@@ -18,7 +18,8 @@ extension RegistryStore {
                     + "or give the database another folder with --data")
         }
         let index = PostgresIndex(database)
-        do { try index.prepare(storage: try settings.bucket?.identity ?? folder.identity()) } catch let error as Refusal {
+        do { try index.prepare(storage: try settings.bucket?.identity ?? folder.identity()) } catch let error as Refusal
+        {
             throw StoreFailure("\(database.place): \(error.message)")
         }
         return index
