@@ -113,6 +113,6 @@ final class CommandLineTests {
     @Test func `a daemon that cannot start says why`() throws {
         let output = try alone("$D ps", configuration: #"{"data-root":"/proc/nope"}"#)
         #expect(output.code == 1)
-        #expect(output.err.contains("could not start") && output.err.contains("mkdir /proc/nope"))
+        #expect(output.err.contains("could not start") && output.err.contains("mkdir /proc/nope"), "\(output.err)")
     }
 }

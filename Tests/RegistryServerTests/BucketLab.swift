@@ -11,6 +11,8 @@ final class BucketLab: Sendable {
     private let process: Process
     private let accessKey: String
     private let secretKey: String
+    /// Files with settings of registries.
+    private let files = Mutex<[String]>([])
 
     private static var python: String { RegistryLab.root.path + "/.build/python/bin/python3" }
 
@@ -71,7 +73,10 @@ final class BucketLab: Sendable {
         (accessKey, secretKey) = (String(words[0]), String(words[1]))
     }
 
-    deinit { Self.end(process) }
+    deinit {
+        Self.end(process)
+        for file in files.withLock({ $0 }) { try? FileManager.default.removeItem(atPath: file) }
+    }
 
     /// SIGTERM would wait for connections that others keep.
     private static func end(_ process: Process) {
@@ -102,6 +107,7 @@ final class BucketLab: Sendable {
         var configuration = configuration(port: port)
         change(&configuration)
         let file = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
+        files.withLock { $0.append(file) }
         try JSONEncoder().encode(["storage": ["s3": configuration]]).write(to: URL(filePath: file))
         return try RegistryLab(["--config", file] + options, database: database)
     }

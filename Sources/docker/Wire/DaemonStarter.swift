@@ -21,11 +21,10 @@ enum DaemonStarter {
         let logBytes = stat(log, &before) == 0 ? Int(before.st_size) : 0
         let child = try spawn(binary, log)
         var ended = false
-        var left = millisecondsMax
-        while left > 0 {
+        var end = now + millisecondsMax
+        while case let left = end - now, left > 0 {
             usleep(5000)
-            left -= 5
-            if let connection = try? Connection(to: endpoint) {
+            if let connection = try? Connection(to: endpoint), answers(endpoint, within: left) {
                 if !ended { complain("docker: started dockerd in the background (\(binary), log \(log))") }
                 return connection
             }
@@ -33,12 +32,32 @@ enum DaemonStarter {
             if !ended, waitpid(child, &status, WNOHANG) == child {
                 ended = true
                 // It may have ended because another one holds the data root, which will answer in a moment.
-                left = min(left, millisecondsForOther)
+                end = min(end, now + millisecondsForOther)
             }
         }
         let said = lastLines(of: log, from: logBytes)
         guard !ended else { throw CLIError("dockerd (\(binary)) could not start:\n\(said)\nThe whole log is \(log)") }
         throw CLIError("started \(binary), but it does not answer at \(host); the end of \(log):\n\(said)")
+    }
+
+    /// Milliseconds of a clock that nobody sets.
+    private static var now: Int {
+        var time = timespec()
+        clock_gettime(CLOCK_MONOTONIC, &time)
+        return time.tv_sec * 1000 + time.tv_nsec / 1_000_000
+    }
+
+    /// Whether a daemon answers: one that listens may still find that it cannot start.
+    private static func answers(_ endpoint: Endpoint, within milliseconds: Int) -> Bool {
+        guard let probe = try? Connection(to: endpoint) else { return false }
+        do throws(CLIError) {
+            try probe.send(Array("HEAD /_ping HTTP/1.1\r\nHost: docker\r\nConnection: close\r\n\r\n".utf8))
+            var state = pollfd(fd: probe.raw, events: Int16(POLLIN), revents: 0)
+            guard poll(&state, 1, CInt(milliseconds)) > 0 else { return false }
+            return try !probe.receive().isEmpty
+        } catch {
+            return false
+        }
     }
 
     /// What a daemon wrote since its log had `offset` bytes.
