@@ -58,6 +58,22 @@ import Testing
         #expect(try Self.push(lab, Self.blob(2, 40_000), "team/app").status == 201)
     }
 
+    @Test func `a repository that is deleted makes room, all of it and once`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let lab = try Self.start(folder, "{\"team\":\"1MB\"}")
+        for name in ["team/app", "team/web"] {
+            #expect(try lab.put(try lab.image("one", in: name), "latest", in: name).status == 201)
+        }
+        let used = try Self.used(lab, "team")
+        #expect(used > 0)
+        #expect(try lab.operate(["rm", "team/app"]).status == 0)
+        #expect(try soon { try Self.used(lab, "team") == used / 2 })
+        #expect(try Self.used(lab, "team", recount: true) == used / 2)
+        #expect(try lab.operate(["rm", "team/web"]).status == 0)
+        #expect(try soon { try Self.used(lab, "team") == 0 })
+    }
+
     @Test func `manifests count, a full quota takes none, and what is counted is what is there`() throws {
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }

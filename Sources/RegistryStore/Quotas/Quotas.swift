@@ -45,7 +45,7 @@ extension Change {
     func count(in repository: Int64, _ bytes: () throws -> Int64) throws {
         let patterns = try countedPatterns()
         guard !patterns.isEmpty else { return }
-        let name = try connection.row("SELECT name FROM repositories WHERE id = ?", [.integer(repository)])?.text(
+        let name = try connection.row("SELECT name FROM \(Self.counted) WHERE id = ?", [.integer(repository)])?.text(
             "name")
         let covering = patterns.filter { pattern in name.map { Grant.covers(pattern, $0) } ?? false }
         guard !covering.isEmpty else { return }
@@ -55,6 +55,11 @@ extension Change {
                 "UPDATE quotas SET bytes = bytes + ? WHERE pattern = ?", [.integer(value), .text(pattern)])
         }
     }
+
+    /// Repositories, and those that were deleted and still have bytes: these count until they have gone.
+    private static let counted = """
+        (SELECT id, name FROM repositories UNION ALL SELECT repository AS id, name FROM departed) AS counted
+        """
 
     /// In one order, so that two registries never wait for each other's rows.
     private func countedPatterns() throws -> [String] {
@@ -154,17 +159,17 @@ extension Change {
     /// Of all repositories that a pattern covers: every blob once for each of them, and their manifests.
     fileprivate func bytes(of pattern: String) throws -> Int64 {
         let covered: Visibility = pattern == Grant.everything ? .all : .only([pattern])
-        let condition = covered.condition("repositories.name")
+        let condition = covered.condition("counted.name")
         let blobs = try connection.row(
             """
-            SELECT CAST(COALESCE(SUM(blobs.size), 0) AS BIGINT) AS bytes FROM repositories
-            JOIN links ON links.repository = repositories.id JOIN blobs ON blobs.digest = links.digest
+            SELECT CAST(COALESCE(SUM(blobs.size), 0) AS BIGINT) AS bytes FROM \(Self.counted)
+            JOIN links ON links.repository = counted.id JOIN blobs ON blobs.digest = links.digest
             WHERE \(condition.sql)
             """, condition.arguments)
         let manifests = try connection.row(
             """
-            SELECT CAST(COALESCE(SUM(length(manifests.body)), 0) AS BIGINT) AS bytes FROM repositories
-            JOIN manifests ON manifests.repository = repositories.id WHERE \(condition.sql)
+            SELECT CAST(COALESCE(SUM(length(manifests.body)), 0) AS BIGINT) AS bytes FROM \(Self.counted)
+            JOIN manifests ON manifests.repository = counted.id WHERE \(condition.sql)
             """, condition.arguments)
         return (try blobs?.integer("bytes") ?? 0) + (try manifests?.integer("bytes") ?? 0)
     }
