@@ -68,7 +68,7 @@ let package = Package(
         module("Volumes", ["Kernel", "Ring", "CLinux"]),
         module(
             "VolumeDrivers",
-            ["Kernel", nio, nioHTTP1, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+            ["OCI", "Kernel", nio, nioHTTP1, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
         module("DNS", ["Kernel", nio, nioPosix, log]),
         module("HTTP", [nio, nioPosix, nioHTTP1, nioSSL]),
         module("ServerProcess", ["Kernel", "CLinux"]),
@@ -152,7 +152,7 @@ let package = Package(
         tests("VolumesTests", ["Volumes", "Kernel"]),
         tests(
             "VolumeDriversTests",
-            ["VolumeDrivers", nio, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+            ["OCI", "VolumeDrivers", nio, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
         tests(
             "CLITests", ["docker", "docker-tls"],
             data: ["RecordedAnswers.jsonl", "StockOutputs.jsonl", "StockRequests.jsonl"]),

@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import Logging
+package import OCI
 package import VolumeDrivers
 import Volumes
 
@@ -10,7 +11,7 @@ package struct VolumeView: Sendable {
     /// `local` or `global`.
     package let scope: String
     /// What its driver says about it; nil for nothing.
-    package var status: [String: DriverValue]?
+    package var status: [String: JSONValue]?
 
     package init(_ record: VolumeRecord, scope: String = "local") {
         self.record = record

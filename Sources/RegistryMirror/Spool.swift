@@ -79,15 +79,8 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
     /// - Throws: `SystemError`.
     func append(_ bytes: ByteBuffer) async throws {
         try await BlockingPool.shared.run { () throws(SystemError) in
-            var failure: SystemError?
-            bytes.withUnsafeReadableBytes { data in
-                do throws(SystemError) {
-                    try self.file.writeAll(data, at: self.count)
-                    self.hash.update(data)
-                    self.count += Int64(data.count)
-                } catch { failure = error }
-            }
-            if let failure { throw failure }
+            try self.file.append(bytes, at: self.count, hashing: &self.hash)
+            self.count += Int64(bytes.readableBytes)
         }
     }
 

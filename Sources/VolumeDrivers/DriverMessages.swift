@@ -1,4 +1,5 @@
 package import FoundationEssentials
+package import OCI
 
 /// The bodies of the protocol's requests and answers.
 enum DriverMessages {
@@ -71,7 +72,7 @@ package struct DriverVolume: Sendable, Decodable {
     /// When it was made, in the driver's words.
     package let created: String
     /// What the driver says beside that; nil for nothing.
-    package let status: [String: DriverValue]?
+    package let status: [String: JSONValue]?
 
     enum CodingKeys: String, CodingKey {
         case name = "Name"
@@ -85,37 +86,7 @@ package struct DriverVolume: Sendable, Decodable {
         name = try values.decodeIfPresent(String.self, forKey: .name) ?? ""
         mountpoint = try values.decodeIfPresent(String.self, forKey: .mountpoint) ?? ""
         created = try values.decodeIfPresent(String.self, forKey: .created) ?? ""
-        status = try values.decodeIfPresent([String: DriverValue].self, forKey: .status)
-    }
-}
-
-/// A value of a driver's status: whatever JSON has.
-package indirect enum DriverValue: Sendable, Decodable {
-    case null
-    case bool(Bool)
-    case integer(Int64)
-    case number(Double)
-    case string(String)
-    case array([DriverValue])
-    case object([String: DriverValue])
-
-    package init(from decoder: any Decoder) throws {
-        let value = try decoder.singleValueContainer()
-        if value.decodeNil() {
-            self = .null
-        } else if let bool = try? value.decode(Bool.self) {
-            self = .bool(bool)
-        } else if let integer = try? value.decode(Int64.self) {
-            self = .integer(integer)
-        } else if let number = try? value.decode(Double.self) {
-            self = .number(number)
-        } else if let string = try? value.decode(String.self) {
-            self = .string(string)
-        } else if let array = try? value.decode([DriverValue].self) {
-            self = .array(array)
-        } else {
-            self = .object(try value.decode([String: DriverValue].self))
-        }
+        status = try values.decodeIfPresent([String: JSONValue].self, forKey: .status)
     }
 }
 

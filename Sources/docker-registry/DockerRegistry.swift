@@ -61,30 +61,42 @@ struct Serve: AsyncParsableCommand {
         }
     }
 
+    private func configuration() throws -> Configuration {
+        var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
+        // Nobody changes anything then, rules neither.
+        if access.policy().isReadOnly { configuration.upkeep.retention = [] }
+        return configuration
+    }
+
+    private func settings(
+        _ configuration: Configuration, isEncrypted: Bool, _ logger: Logger
+    ) throws -> RegistryStore.Settings {
+        var settings = RegistryStore.Settings(
+            root: try ServeOptions.folder(ServeOptions.value(data, "DATA") ?? ServeOptions.defaultFolder))
+        settings.grace = try ServeOptions.duration(grace, "gc-grace") ?? settings.grace
+        settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
+        settings.watches = configuration.upkeep.watches
+        settings.database = try configuration.database ?? ServeOptions.database()
+        settings.database?.note = { logger.warning("\($0)") }
+        settings.bucket = configuration.storage?.s3
+        settings.quotas = configuration.quotas ?? settings.quotas
+        if isEncrypted { settings.scheme = "https" }
+        return settings
+    }
+
     private func serve() async throws {
         var logger = Logger(label: "docker-registry")
         logger.logLevel = debug ? .debug : .info
         let (host, port) = try ServeOptions.address(ServeOptions.value(address, "ADDR") ?? ":5000")
-        var settings = RegistryStore.Settings(
-            root: try ServeOptions.folder(ServeOptions.value(data, "DATA") ?? ServeOptions.defaultFolder))
-        settings.grace = try ServeOptions.duration(self.grace, "gc-grace") ?? settings.grace
-        settings.uploadExpiry = try ServeOptions.duration(uploadExpiry, "upload-expiry") ?? settings.uploadExpiry
-        let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
-        var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
-        // Nobody changes anything then, rules neither.
-        if access.policy().isReadOnly { configuration.upkeep.retention = [] }
-        settings.watches = configuration.upkeep.watches
-        settings.database = try configuration.database ?? ServeOptions.database()
-        settings.database?.note = { [logger] in logger.warning("\($0)") }
-        settings.bucket = configuration.storage?.s3
-        // Before anything is touched: a registry that cannot listen leaves all as it is.
+        let configuration = try configuration()
         let tls = try access.tls()
-        if tls != nil { settings.scheme = "https" }
+        let settings = try settings(configuration, isEncrypted: tls != nil, logger)
+        let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
+        // Before anything is touched: a registry that cannot listen leaves all as it is.
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
-        settings.quotas = configuration.quotas ?? settings.quotas
         let auditLog = try access.auditLog(logger)
-        let store = try await BlockingPool.shared.run { [settings] () throws in try RegistryStore(settings) }
+        let store = try await BlockingPool.shared.run { () throws in try RegistryStore(settings) }
         try await store.countQuotas()
         try await store.openBucket()
         let upkeep = Upkeep(store, configuration.upkeep, logger: logger)

@@ -33,7 +33,9 @@ struct `kept answers` {
         Case(
             testDescription: "an alias of nothing", flags: 0x8180,
             answers: [.init(type: 5, data: [1, 0x62, 0])], isKept: false),
-        Case(testDescription: "not implemented", flags: 0x8184, answers: [.init()], isKept: false),
+        Case(
+            testDescription: "a question that the server does not take (NOTIMP)", flags: 0x8184, answers: [.init()],
+            isKept: false),
     ]
 
     @Test(arguments: cases) func `an answer is kept when it says so`(_ one: Case) async throws {

@@ -11,7 +11,7 @@ struct LayoutTests {
         "OCI": [], "Kernel": ["CLinux"], "Ring": ["Kernel", "CLinux"], "Netlink": ["Kernel", "CLinux"],
         "LayerFS": ["OCI", "Kernel", "Ring", "CLinux", "CCodecs", "CInflate"],
         "Isolation": ["OCI", "Kernel", "CLinux", "CSeccomp"],
-        "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["Kernel"], "DNS": ["Kernel"], "HTTP": [],
+        "Volumes": ["Kernel", "Ring", "CLinux"], "VolumeDrivers": ["OCI", "Kernel"], "DNS": ["Kernel"], "HTTP": [],
         "Registry": ["OCI", "Kernel", "CLinux"], "ServerProcess": ["Kernel", "CLinux"],
         "RegistryPages": ["OCI"],
         "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLinux", "CLibpq"],

@@ -209,11 +209,11 @@ enum Volumes {
 
 extension JSON {
     /// What a volume's driver says about it, with sorted names.
-    init(_ status: [String: DriverValue]) {
+    init(_ status: [String: JSONValue]) {
         self = .object(status.sorted { $0.key < $1.key }.map { ($0.key, JSON($0.value)) })
     }
 
-    private init(_ value: DriverValue) {
+    private init(_ value: JSONValue) {
         self =
             switch value {
             case .null: .null

@@ -10,8 +10,8 @@ final class FlagSet {
     private(set) var flags: [FlagSlot] = []
     private(set) var arguments: [ArgumentSlot] = []
 
-    /// Where properties add themselves. The program parses one command line on one thread, before anything else runs.
-    nonisolated(unsafe) static var current: FlagSet?
+    /// Where properties add themselves.
+    nonisolated(unsafe) static var current: FlagSet?  // one command line is parsed, on one thread, before all else
 
     /// What a command line asked for.
     enum Outcome {

@@ -61,8 +61,7 @@ enum SignalPipe {
         SIGTTOU, SIGCONT,
     ]
 
-    // Written once by `open` before any handler is set; then only read.
-    nonisolated(unsafe) private static var writeEnd: CInt = -1
+    nonisolated(unsafe) private static var writeEnd: CInt = -1  // written before any handler is set
 
     /// Catches the signals worth forwarding (or just `only`) and gives the descriptor their numbers can be read from.
     static func open(only: [CInt]? = nil) throws(CLIError) -> Descriptor {
