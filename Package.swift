@@ -82,6 +82,9 @@ let package = Package(
         module("RegistryStore", ["S3", "OCI", "Kernel", "CLinux", "CLibpq", crypto, nio, grdb]),
         module("RegistryMirror", ["RegistryStore", "Registry", "OCI", "Kernel", nio, log]),
         module(
+            "RegistryEngine",
+            ["RegistryStore", "OCI", nio, nioHTTP1, .product(name: "AsyncHTTPClient", package: "async-http-client")]),
+        module(
             "RegistryUpkeep",
             [
                 "RegistryStore", "Registry", "OCI", "Kernel", crypto, nio, nioHTTP1, log,
@@ -90,9 +93,8 @@ let package = Package(
         module(
             "RegistryServer",
             [
-                "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI",
-                "Kernel",
-                "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log,
+                "RegistryPages", "RegistryMirror", "RegistryEngine", "RegistryUpkeep", "Registry", "RegistryStore",
+                "HTTP", "OCI", "Kernel", "CCrypt", crypto, cryptoExtras, x509, asn1, nio, log,
             ]),
         module(
             "Registry",
@@ -137,9 +139,8 @@ let package = Package(
         .executableTarget(
             name: "docker-registry",
             dependencies: [
-                "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel",
-                "ServerProcess", log, nio,
-                nioHTTP1,
+                "RegistryServer", "RegistryMirror", "RegistryEngine", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI",
+                "Kernel", "ServerProcess", log, nio, nioHTTP1,
                 .product(name: "AsyncHTTPClient", package: "async-http-client"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],

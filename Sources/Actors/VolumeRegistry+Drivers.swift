@@ -2,7 +2,7 @@ import Glibc
 import Kernel
 import Logging
 package import OCI
-package import VolumeDrivers
+import VolumeDrivers
 import Volumes
 
 /// A volume as clients see it.

@@ -68,6 +68,10 @@ enum Endpoints {
         .init(.post, "/images/{name:.*}/push", Images.push),
         .init(.delete, "/images/{name:.*}", lasting(Images.remove)),
         .init(.get, "/distribution/{name:.*}/json", Images.distribution, since: APIVersion(1, 30)),
+        // Beyond Docker's: see ARCHITECTURE.md.
+        .init(.get, "/content", Content.list),
+        .init(.get, "/content/{name:.*}/manifests/{reference}", Content.manifest),
+        .init(.get, "/content/{name:.*}/blobs/{digest}", Content.blob),
     ]
 
     static let volumes: [Endpoint] = [

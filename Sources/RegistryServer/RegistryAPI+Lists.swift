@@ -24,6 +24,12 @@ struct Paging: Sendable, Hashable {
         count = Int(min(typed, Int64(Self.countMax)))
     }
 
+    /// A page of a list that is sorted and here as a whole.
+    func page(of all: [String]) -> RegistryStore.Page<String> {
+        let rest = all.drop { name in last.map { name <= $0 } ?? false }
+        return RegistryStore.Page(Array(rest), countMax: count)
+    }
+
     /// The `Link` of the next page (RFC 8288).
     ///
     /// - Parameters:
@@ -54,8 +60,12 @@ extension RegistryAPI {
 
     func catalog(_ call: Call) async throws -> Response {
         let paging = try Paging(call.request.query)
-        let page = try await store.repositories(
-            after: paging.last, countMax: paging.count, access.visibility(call.caller))
+        return try catalogAnswer(
+            paging,
+            try await store.repositories(after: paging.last, countMax: paging.count, access.visibility(call.caller)))
+    }
+
+    func catalogAnswer(_ paging: Paging, _ page: RegistryStore.Page<String>) throws -> Response {
         var response = try Self.json(200, Catalog(repositories: page.items))
         if page.hasMore, let last = page.items.last {
             response.headers.add("Link", paging.link("/v2/_catalog", after: last))
@@ -71,8 +81,12 @@ extension RegistryAPI {
     func tags(_ call: Call) async throws -> Response {
         let name = try call.repository()
         let paging = try Paging(call.request.query)
-        let page = try await store.tags(in: name, after: paging.last, countMax: paging.count)
-        var response = try Self.json(200, TagList(name: name.description, tags: page.items))
+        return try tagsAnswer(
+            name.description, paging, try await store.tags(in: name, after: paging.last, countMax: paging.count))
+    }
+
+    func tagsAnswer(_ name: String, _ paging: Paging, _ page: RegistryStore.Page<String>) throws -> Response {
+        var response = try Self.json(200, TagList(name: name, tags: page.items))
         if page.hasMore, let last = page.items.last {
             response.headers.add("Link", paging.link("/v2/\(name)/tags/list", after: last))
         }
@@ -92,6 +106,15 @@ extension RegistryAPI {
         let manifests: [Item]
     }
 
+    /// What nothing refers to.
+    static func noReferrers() throws -> Response { try referrers([]) }
+
+    private static func referrers(_ items: [ReferrerList.Item]) throws -> Response {
+        var response = try json(200, ReferrerList(manifests: items))
+        response.headers = ["Content-Type": MediaType.ociIndex]
+        return response
+    }
+
     func referrers(_ call: Call) async throws -> Response {
         let (name, digest) = (try call.repository(), try call.digest())
         let paging = try Paging(call.request.query)
@@ -104,8 +127,7 @@ extension RegistryAPI {
                 artifactType: referrer.artifactType,
                 annotations: referrer.annotations.isEmpty ? nil : referrer.annotations)
         }
-        var response = try Self.json(200, ReferrerList(manifests: items))
-        response.headers = ["Content-Type": MediaType.ociIndex]
+        var response = try Self.referrers(items)
         if type != nil { response.headers.add("OCI-Filters-Applied", "artifactType") }
         if page.hasMore, let last = page.items.last {
             let rest = type.map { "&artifactType=\(Paging.escaped($0))" } ?? ""

@@ -10,15 +10,23 @@ extension RegistryAPI {
         return manifestAnswer(call, try await store.manifest(reference, in: name), reference, of: name)
     }
 
+    /// An answer that counts as a pull.
     func manifestAnswer(
         _ call: Call, _ manifest: StoredManifest, _ reference: ManifestName, of name: RepositoryName
     ) -> Response {
+        let response = manifestAnswer(call, manifest)
+        if response.status == 200, call.request.method == .get {
+            store.notePull(manifest, reference, from: name) { call.origin }
+        }
+        return response
+    }
+
+    func manifestAnswer(_ call: Call, _ manifest: StoredManifest) -> Response {
         let tag = "\"\(manifest.digest)\""
         let headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
-        if call.request.method == .get { store.notePull(manifest, reference, from: name) { call.origin } }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
 

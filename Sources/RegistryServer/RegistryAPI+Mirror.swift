@@ -2,6 +2,7 @@ import HTTP
 import NIOCore
 import OCI
 import Registry
+import RegistryEngine
 import RegistryMirror
 import RegistryStore
 
@@ -10,8 +11,9 @@ import RegistryStore
 extension RegistryAPI {
     /// A route with the name that its repository has here.
     func named(_ route: DistributionRoute, _ request: Request) -> DistributionRoute {
-        guard let mirrors else { return route }
         var route = route
+        if engine != nil { route.name = EngineImages.localName(route.name, namespace: request.query["ns"]) }
+        guard let mirrors else { return route }
         route.name = mirrors.localName(
             route.name, host: request.headers["host"], namespace: request.query["ns"])
         return route

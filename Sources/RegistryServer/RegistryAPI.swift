@@ -5,6 +5,7 @@ import Kernel
 package import Logging
 import NIOCore
 import OCI
+package import RegistryEngine
 package import RegistryMirror
 package import RegistryStore
 package import RegistryUpkeep
@@ -21,6 +22,8 @@ package struct RegistryAPI: Sendable {
     package var searchSettings = SearchSettings()
     /// Registries that this one is a copy of; nil where there are none.
     package var mirrors: Mirrors?
+    /// Whose images are served, instead of what is pushed; nil for none.
+    package var engine: EngineImages?
     /// nil where the registry does nothing by itself.
     let upkeep: Upkeep?
 
@@ -183,6 +186,7 @@ package struct RegistryAPI: Sendable {
             return response
         }
         let call = Call(request: request, route: route, caller: caller)
+        if let engine, let served = try await served(call, by: engine) { return served }
         if let mirrored = try await mirrored(call) { return mirrored }
         return try await handler(self, call)
     }

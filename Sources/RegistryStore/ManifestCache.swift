@@ -70,4 +70,10 @@ package struct StoredManifest: Sendable, Hashable {
     package let digest: Digest
     package let mediaType: String
     package let body: [UInt8]
+
+    package init(digest: Digest, mediaType: String, body: [UInt8]) {
+        self.digest = digest
+        self.mediaType = mediaType
+        self.body = body
+    }
 }

@@ -124,7 +124,8 @@ extension RegistryStore {
         /// Whether others come after them.
         package let hasMore: Bool
 
-        init(_ items: [Item], countMax: Int) {
+        /// - Parameter items: of the page, and one more where there is one.
+        package init(_ items: [Item], countMax: Int) {
             self.items = Array(items.prefix(countMax))
             hasMore = items.count > countMax
         }

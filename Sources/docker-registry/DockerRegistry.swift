@@ -3,6 +3,7 @@ import Glibc
 import HTTP
 import Kernel
 import Logging
+import RegistryEngine
 import RegistryMirror
 import RegistryServer
 import RegistryStore
@@ -45,12 +46,18 @@ struct Serve: AsyncParsableCommand {
     var uploadExpiry: String?
     @Option(name: .customLong("config"), help: "File with everything that has no option of its own (JSON)")
     var configurationFile: String?
+    @Flag(
+        name: .customLong("from-engine"),
+        help: "Serve the images of the engine at DOCKER_HOST (unix:///var/run/docker.sock by default), and take none")
+    var isFromEngine = false
     @OptionGroup var access: AccessOptions
     @Flag(name: [.customShort("D"), .customLong("debug")], help: "Log more")
     var debug = false
 
     /// A fleet's clients keep theirs open between pulls.
     private static let connectionsMax = 16_384
+    /// Bytes of one read from a socket: a hundred pushes at once hold three of them each.
+    private static let readBytesMax = 64 << 10
     /// How long requests under way may go on after SIGTERM.
     private static let grace = Duration.seconds(5)
 
@@ -65,7 +72,17 @@ struct Serve: AsyncParsableCommand {
         var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         // Nobody changes anything then, rules neither.
         if access.policy().isReadOnly { configuration.upkeep.retention = [] }
+        guard !isFromEngine || configuration.mirrors == nil else {
+            throw ServeOptions.Failure("--from-engine and mirrors do not go together: let two registries serve them")
+        }
         return configuration
+    }
+
+    /// nil where what is pushed is served.
+    private func engine() throws -> EngineImages? {
+        guard isFromEngine || ServeOptions.value(nil, "FROM_ENGINE") == "true" else { return nil }
+        let host = getenv("DOCKER_HOST").map { String(cString: $0) } ?? ""
+        return try EngineImages(host.isEmpty ? EngineImages.defaultAddress : host)
     }
 
     private func settings(
@@ -93,6 +110,7 @@ struct Serve: AsyncParsableCommand {
         let settings = try settings(configuration, isEncrypted: tls != nil, logger)
         let interval = try ServeOptions.duration(self.interval, "gc-interval") ?? .seconds(600)
         // Before anything is touched: a registry that cannot listen leaves all as it is.
+        let engine = try engine()
         let authenticator = try access.authenticator(configuration.tokens, logger)
         let socket = try ListeningSocket.tcp(host: host, port: port, tls: tls)
         let auditLog = try access.auditLog(logger)
@@ -107,10 +125,11 @@ struct Serve: AsyncParsableCommand {
             try Mirrors($0, store: store, folder: settings.root, logger: logger)
         }
         api.mirrors = mirrors
+        api.engine = engine
         api.auditLog = auditLog
-        let server = HTTPServer(
-            [socket], service: api.service,
-            limits: Limits(descriptors: ProcessSettings.descriptors.hard, connections: Self.connectionsMax))
+        var limits = Limits(descriptors: ProcessSettings.descriptors.hard, connections: Self.connectionsMax)
+        limits.readBytesMax = Self.readBytesMax
+        let server = HTTPServer([socket], service: api.service, limits: limits)
         // After the store: who has that has the folder, and the socket of before is nobody's.
         let admin = HTTPServer(
             [try ListeningSocket.unix(AdminClient.socket(in: settings.root), mode: 0o600)],
@@ -135,6 +154,7 @@ struct Serve: AsyncParsableCommand {
             try await group.next()
             group.cancelAll()
         }
+        await engine?.close()
         await auditLog?.finish()
     }
 }

@@ -16,14 +16,15 @@ struct LayoutTests {
         "RegistryPages": ["OCI"],
         "S3": ["OCI", "Kernel"], "RegistryStore": ["S3", "OCI", "Kernel", "CLinux", "CLibpq"],
         "RegistryMirror": ["RegistryStore", "Registry", "OCI", "Kernel"],
+        "RegistryEngine": ["RegistryStore", "OCI"],
         "RegistryUpkeep": ["RegistryStore", "Registry", "OCI", "Kernel"],
         "RegistryServer": [
-            "RegistryPages", "RegistryMirror", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP", "OCI", "Kernel",
-            "CCrypt",
+            "RegistryPages", "RegistryMirror", "RegistryEngine", "RegistryUpkeep", "Registry", "RegistryStore", "HTTP",
+            "OCI", "Kernel", "CCrypt",
         ],
         "docker-registry": [
-            "RegistryServer", "RegistryMirror", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI", "Kernel",
-            "ServerProcess",
+            "RegistryServer", "RegistryMirror", "RegistryEngine", "RegistryStore", "RegistryUpkeep", "HTTP", "OCI",
+            "Kernel", "ServerProcess",
         ],
         "Actors": [
             "Isolation", "LayerFS", "Volumes", "VolumeDrivers", "Registry", "Netlink", "DNS", "Ring", "Kernel", "OCI",

@@ -157,6 +157,27 @@ package actor ImageStore {
         }
     }
 
+    /// An image, and what it is called in one repository.
+    struct NamedImage: Sendable {
+        let record: ImageRecord
+        var tags: [String] = []
+        var digests: [Digest] = []
+    }
+
+    /// Images by the `domain/path` of the repositories that they have a name in.
+    func repositories() async throws -> [String: [NamedImage]] {
+        try await load()
+        var found: [String: [Digest: NamedImage]] = [:]
+        for (name, id) in tags.merging(repoDigests, uniquingKeysWith: { first, _ in first }) {
+            guard let record = images[id], let reference = try? Reference(name) else { continue }
+            var image = found[reference.name]?[id] ?? NamedImage(record: record)
+            if let tag = reference.tag { image.tags.append(tag) }
+            if let digest = reference.digest { image.digests.append(digest) }
+            found[reference.name, default: [:]][id] = image
+        }
+        return found.mapValues { Array($0.values) }
+    }
+
     package func history(_ name: String) async throws -> [HistoryItem] {
         try await load()
         let record = try record(name)
@@ -203,13 +224,16 @@ package actor ImageStore {
             Reference(domain: $0.domain, path: $0.path, tag: nil, digest: $0.digest).description
         }
         let layerRecords = records
+        var record = record
+        if let earlier = images[record.id] { record.adopt(earlier) }
+        let whole = record
         try await database.write { transaction in
             for layer in layerRecords { try transaction.put(.layers, layer.diffID.description, layer) }
-            try transaction.put(.images, record.id.description, record)
-            for name in tagNames { try transaction.setName(.tags, name, image: record.id) }
-            for name in digestNames { try transaction.setName(.repoDigests, name, image: record.id) }
+            try transaction.put(.images, whole.id.description, whole)
+            for name in tagNames { try transaction.setName(.tags, name, image: whole.id) }
+            for name in digestNames { try transaction.setName(.repoDigests, name, image: whole.id) }
         }
-        images[record.id] = record
+        images[whole.id] = whole
         for name in tagNames { tags[name] = record.id }
         for name in digestNames { repoDigests[name] = record.id }
     }

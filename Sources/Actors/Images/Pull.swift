@@ -242,7 +242,10 @@ struct PullJob: Sendable {
         let record = ImageRecord(
             id: image.manifest.config.digest, manifestDigest: image.digest, manifestMediaType: image.mediaType,
             manifestBytes: Data(image.manifestBytes), config: config, configBytes: Data(configBytes),
-            layers: image.manifest.layers, size: size, storedAt: Timestamp.now().seconds)
+            layers: image.manifest.layers, size: size, storedAt: Timestamp.now().seconds,
+            indexes: image.index.map {
+                [StoredDocument(digest: $0.digest, mediaType: $0.mediaType, bytes: Data($0.bytes))]
+            })
         let named = Reference(domain: reference.domain, path: reference.path, tag: nil, digest: image.referenceDigest)
         let isTagged = reference.digest == nil
         try await store.commit(record, tags: isTagged ? [reference] : [], digests: [named])

@@ -141,6 +141,26 @@ package struct ImageRecord: Sendable, Codable, Hashable {
     package var size: Int64
     /// Seconds since 1970 at which the store got it.
     package var storedAt: Int64
+    /// The indexes that the image was chosen from, as they were served, newest first: what its names at registries mean.
+    package var indexes: [StoredDocument]?
+
+    /// Indexes of one image that are kept.
+    private static let indexesMax = 8
+
+    /// Keeps what an earlier record of this image has beside its own.
+    mutating func adopt(_ earlier: ImageRecord) {
+        let own = indexes ?? []
+        let others = (earlier.indexes ?? []).filter { other in !own.contains { $0.digest == other.digest } }
+        let all = (own + others).prefix(Self.indexesMax)
+        indexes = all.isEmpty ? nil : Array(all)
+    }
+}
+
+/// A document of a registry's, byte by byte.
+package struct StoredDocument: Sendable, Codable, Hashable {
+    package var digest: Digest
+    package var mediaType: String
+    package var bytes: Data
 }
 
 /// One volume.

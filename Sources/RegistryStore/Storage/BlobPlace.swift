@@ -20,3 +20,10 @@ package struct StoredBlob: Sendable, Hashable {
     package let size: Int64
     package let place: BlobPlace
 }
+
+extension StoredBlob {
+    /// A blob that another program keeps in a file.
+    package init(digest: Digest, size: Int64, file: String) {
+        self.init(digest: digest, size: size, place: .file(file))
+    }
+}
