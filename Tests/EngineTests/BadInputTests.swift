@@ -76,11 +76,15 @@ final class BadInputTests {
         let need = needs[row.pattern] ?? ("", "")
         var path = row.pattern
         while let open = path.firstIndex(of: "{"), let close = path.firstIndex(of: "}") {
-            let isName = path[open...close].contains("name") || path[open...close].contains("id")
-            path.replaceSubrange(open...close, with: isName ? name : "enable")
+            let parameter = path[open...close]
+            let isName = parameter.contains("name") || parameter.contains("id")
+            path.replaceSubrange(
+                open...close, with: isName ? name : parameter == "{digest}" ? Self.unknownDigest : "enable")
         }
         batch.add(row.method.description, path + need.query, body: need.body)
     }
+
+    private static let unknownDigest = "sha256:" + String(repeating: "0", count: 64)
 
     /// Docker's words for what is not there, by the first part of the path.
     private static func words(_ row: Endpoint, _ name: String) -> String {
@@ -91,6 +95,8 @@ final class BadInputTests {
         case "images": "No such image: \(name):latest"
         case "volumes": "get \(name): no such volume"
         case "networks": "network \(name) not found"
+        case "content" where row.pattern.contains("blobs"): "blob unknown: docker.io/library/\(name)@\(unknownDigest)"
+        case "content": "manifest unknown: docker.io/library/\(name):enable"
         default: "plugin \"\(name)\" not found"
         }
     }

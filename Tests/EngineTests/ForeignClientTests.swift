@@ -62,7 +62,8 @@ import Testing
             refused + files
                 + ["PUT /volumes/{name}", "POST /volumes/{name}/clone", "POST /volumes/{name}/rename"]
                 + ["POST /volumes/import", "POST /volumes/{name}/snapshot", "GET /volumes/{name}/export"]
-                + ["POST /volumes/{name}/backup", "POST /volumes/restore"])
+                + ["POST /volumes/{name}/backup", "POST /volumes/restore"]
+                + Endpoints.all.filter { $0.pattern.hasPrefix("/content") }.map { "\($0.method) \($0.pattern)" })
     }
 
     private static let stockClient: String? = ["/usr/local/bin/docker", "/usr/bin/docker"].first { path in
