@@ -24,6 +24,8 @@ struct DaemonFile: Decodable {
     var registryMirrors: [String]?
     /// Ours: servers by the domain whose layers they have.
     var layerMirrors: [String: [String]]?
+    /// Ours: where hosts.toml is looked for first.
+    var registryHosts: String?
     var insecureRegistries: [String]?
     var maxConcurrentDownloads: Int?
     var maxConcurrentUploads: Int?
@@ -56,6 +58,7 @@ struct DaemonFile: Decodable {
         case cgroupParent = "cgroup-parent"
         case registryMirrors = "registry-mirrors"
         case layerMirrors = "layer-mirrors"
+        case registryHosts = "registry-hosts"
         case insecureRegistries = "insecure-registries"
         case maxConcurrentDownloads = "max-concurrent-downloads"
         case maxConcurrentUploads = "max-concurrent-uploads"

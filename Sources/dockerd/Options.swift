@@ -29,6 +29,10 @@ struct Options: ParsableArguments {
     var cgroupParent: String?
     @Option(name: .customLong("registry-mirror"), help: "Preferred registry mirror of Docker Hub (repeatable)")
     var registryMirrors: [String] = []
+    @Option(
+        name: .customLong("registry-hosts"),
+        help: "Directory of HOST/hosts.toml, read before /etc/docker/certs.d")
+    var registryHosts: String?
     @Option(name: .customLong("insecure-registry"), help: "Registry to reach without verified TLS (repeatable)")
     var insecureRegistries: [String] = []
     @Option(name: .customLong("max-concurrent-downloads"), help: "Layers downloaded at once")
@@ -54,13 +58,17 @@ struct Options: ParsableArguments {
     /// - Throws: `DaemonFailure` with what to change.
     func resolve() throws -> Resolved {
         let file = try DaemonFile.read(configFile ?? Self.configFileDefault, isDefault: configFile == nil)
-        let registry: RegistryConfiguration
+        var registry: RegistryConfiguration
         do throws(RegistryError) {
             registry = try RegistryConfiguration(
                 mirrors: registryMirrors + (file.registryMirrors ?? []), sources: file.layerMirrors ?? [:],
                 insecureRegistries: insecureRegistries + (file.insecureRegistries ?? []),
                 userAgent: "docker/\(Engine.version) (linux)")
         } catch { throw DaemonFailure("\(error)") }
+        if let directory = registryHosts ?? file.registryHosts {
+            registry.hostDirectories.append(try Self.absolute(directory))
+        }
+        registry.hostDirectories.append(registry.certificateDirectory)
         var engine = EngineConfiguration(registry: registry)
         engine.dataRoot = try Self.absolute(dataRoot ?? file.dataRoot ?? engine.dataRoot)
         engine.execRoot = try Self.absolute(execRoot ?? file.execRoot ?? engine.execRoot)

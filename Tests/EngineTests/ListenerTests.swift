@@ -35,7 +35,7 @@ struct ListenerTests {
         issue stranger other
         """
 
-    private static func makeCertificates(_ folder: Folder) throws {
+    static func makeCertificates(_ folder: Folder) throws {
         let made = try Lab.run("/bin/sh", ["-c", certificates, "sh", folder.path])
         guard made.code == 0 else { throw LabFailure("openssl: \(made.err)") }
     }

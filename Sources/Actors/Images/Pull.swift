@@ -204,7 +204,7 @@ struct PullJob: Sendable {
         _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles,
         _ progress: LayerProgress
     ) async throws -> LayerRecord {
-        let endpoints = try store.client.configuration.endpoints(
+        let endpoints = try await store.client.endpoints(
             for: request.reference.domain, after: image.endpoint)
         for endpoint in endpoints.dropLast() {
             do { return try await fetch(descriptor, diffID, from: endpoint, into: files, progress) } catch {

@@ -108,9 +108,11 @@ final class Authorizer: Sendable {
         if access.scopes.isEmpty, let scope = challenge.parameters["scope"], !access.wantsIdentityToken {
             access.scopes = [scope]
         }
-        let verifies = !(access.endpoint.isInsecure && realm.host == access.endpoint.host)
+        let isOwn = realm.host == access.endpoint.host
         let (request, location) = tokenRequest(realm, challenge.parameters["service"], access)
-        let reply = try await transport.send(request, to: location, verifies: verifies)
+        let reply = try await transport.send(
+            request, to: location, verifies: !(access.endpoint.isInsecure && isOwn),
+            settings: isOwn ? access.endpoint.settings : nil)
         let body = try await reply.collect(bytesMax: configuration.limits.tokenBytesMax)
         guard reply.status == 200 else {
             throw WireErrors.error(

@@ -215,7 +215,7 @@ extension RegistryClient {
             throw RegistryError(
                 .tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
         }
-        let endpoints = try configuration.endpoints(for: reference.domain, after: endpoint)
+        let endpoints = try await endpoints(for: reference.domain, after: endpoint)
         return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
             try await within(self.configuration.patience.exchange, "\(endpoint)") { () throws(RegistryError) in
                 var bytes: [UInt8] = []

@@ -15,7 +15,7 @@ extension RegistryClient {
     /// - Parameter serverAddress: `host[:port]`, a URL of it, or Docker Hub's `https://index.docker.io/v1/`; empty means Hub.
     /// - Throws: `RegistryError` (`unauthorized`) when they are refused.
     package func checkAuth(serverAddress: String, credentials: Credentials) async throws(RegistryError) -> Login {
-        let endpoint = try configuration.origin(of: Self.domain(serverAddress))
+        let endpoint = try await ownEndpoint(of: Self.domain(serverAddress))
         var access = Access(endpoint, [], credentials)
         access.wantsIdentityToken = credentials.identityToken.isEmpty
         let request = access

@@ -15,7 +15,7 @@ extension RegistryClient {
     /// Makes sure that the repository has a blob: by looking, by mounting it from another repository, by uploading it.
     ///
     /// - Parameters:
-    ///   - reference: the repository, at its own registry; mirrors are for pulling.
+    ///   - reference: the repository, at its own registry or where hosts.toml says that pushes go.
     ///   - source: exactly the bytes of `descriptor`.
     ///   - candidates: repository paths of the same registry that may have it; the first is tried.
     ///   - progress: bytes that were handed to the connection so far.
@@ -28,7 +28,7 @@ extension RegistryClient {
             throw RegistryError(
                 .invalid, "blob \(descriptor.digest) has \(source.byteCount) bytes to push, not \(descriptor.size)")
         }
-        let endpoint = try configuration.origin(of: reference.domain)
+        let endpoint = try await pushEndpoint(for: reference.domain)
         let other = candidates.first { $0 != reference.path }
         let scopes = [Access.push(reference.path)] + (other.map { [Access.pull($0)] } ?? [])
         let upload = Upload(
@@ -43,7 +43,7 @@ extension RegistryClient {
     package func exists(
         _ descriptor: Descriptor, in reference: Reference, credentials: Credentials? = nil
     ) async throws(RegistryError) -> Bool {
-        let endpoint = try configuration.origin(of: reference.domain)
+        let endpoint = try await pushEndpoint(for: reference.domain)
         return try await exists(descriptor, reference, Access(endpoint, [Access.pull(reference.path)], credentials))
     }
 
@@ -71,7 +71,7 @@ extension RegistryClient {
         manifest bytes: [UInt8], mediaType: String, as reference: Reference, credentials: Credentials? = nil
     ) async throws(RegistryError) -> Digest {
         let reference = reference.tagged
-        let endpoint = try configuration.origin(of: reference.domain)
+        let endpoint = try await pushEndpoint(for: reference.domain)
         let digest = Digest.of(bytes, reference.digest?.algorithm ?? .sha256)
         if let wanted = reference.digest, wanted != digest {
             throw RegistryError.digestMismatch("manifest", wanted.description)

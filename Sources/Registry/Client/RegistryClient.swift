@@ -143,7 +143,8 @@ package final class RegistryClient: Sendable {
         }
         let isOwn = location.host == endpoint.host && location.port == (endpoint.port ?? location.scheme.defaultPort)
         let verifies = isOwn ? !endpoint.isInsecure : !configuration.isInsecure(location.authority)
-        return try await transport.send(request, to: location, verifies: verifies)
+        return try await transport.send(
+            request, to: location, verifies: verifies, settings: isOwn ? endpoint.settings : nil)
     }
 
     /// True for the endpoint's own host and port, in the open only where the endpoint is insecure.

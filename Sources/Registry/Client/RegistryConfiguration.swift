@@ -9,6 +9,12 @@ package struct RegistryConfiguration: Sendable {
     private let insecureNetworks: [CIDR]
     /// Holds `<host[:port]>/{*.crt,*.cert,*.key}`: extra roots and client certificates.
     package var certificateDirectory: String
+    /// Where hosts.toml is looked for, by the folder of a registry, in this order; empty reads none. Each operation reads it anew.
+    package var hostDirectories: [String] = []
+    /// Where certificates of hosts are.
+    var certificateDirectories: [String] {
+        [certificateDirectory] + hostDirectories.filter { $0 != certificateDirectory }
+    }
     package var userAgent: String
     package var limits = Limits()
     package var patience = Patience()
@@ -94,12 +100,12 @@ package struct RegistryConfiguration: Sendable {
         self.certificateDirectory = certificateDirectory
         self.userAgent = userAgent
         self.mirrors = [:]
-        var hub: [RegistryEndpoint] = []
-        for mirror in mirrors { hub.append(try endpoint(mirror: mirror)) }
-        if !hub.isEmpty { self.mirrors[Reference.defaultDomain] = hub }
         for (domain, urls) in sources {
             _ = try origin(of: domain)
             for url in urls { self.mirrors[domain, default: []].append(try endpoint(source: url)) }
+        }
+        for mirror in mirrors {
+            self.mirrors[Reference.defaultDomain, default: []].append(try endpoint(mirror: mirror))
         }
     }
 
@@ -178,17 +184,27 @@ package struct RegistryConfiguration: Sendable {
     }
 
     /// Where to pull from `domain`, in the order to try: its mirrors, then the registry itself.
-    package func endpoints(for domain: String) throws(RegistryError) -> [RegistryEndpoint] {
-        (mirrors[domain] ?? []) + [try origin(of: domain)]
+    ///
+    /// - Parameter hosts: what its hosts.toml says: its hosts take the place of `registry-mirrors`, as in Docker, and its
+    ///   server that of the registry.
+    func endpoints(for domain: String, hosts: RegistryHosts? = nil) throws(RegistryError) -> [RegistryEndpoint] {
+        let mirrors = mirrors[domain] ?? []
+        guard let hosts else { return mirrors + [try origin(of: domain)] }
+        let named = try endpoints(hosts, for: domain)
+        return mirrors.filter { named.count == 1 || !$0.resolvesTags } + named
     }
 
-    /// Where to fetch what a digest names, in the order to try: servers that are trusted with nothing, then the one that has
-    /// told of the digest, then the others.
-    package func endpoints(for domain: String, after teller: RegistryEndpoint) throws(RegistryError)
-        -> [RegistryEndpoint]
-    {
-        let all = try endpoints(for: domain)
-        return all.filter { !$0.resolvesTags } + [teller] + all.filter { $0.resolvesTags && $0 != teller }
+    /// Where to fetch what a digest names, in the order to try. Those that were asked in vain what a tag names, before the one
+    /// that told it, are asked last.
+    func endpoints(
+        for domain: String, hosts: RegistryHosts? = nil, after teller: RegistryEndpoint
+    ) throws(RegistryError) -> [RegistryEndpoint] {
+        var all = try endpoints(for: domain, hosts: hosts)
+        if !all.contains(teller) { all.insert(teller, at: 0) }
+        let before = all.prefix { $0 != teller }
+        let sorted =
+            before.filter { !$0.resolvesTags } + all.dropFirst(before.count) + before.filter { $0.resolvesTags }
+        return sorted.filter { $0.serves(.pull) }
     }
 
     private static let hubHost = "registry-1.docker.io"
@@ -209,20 +225,24 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
     let namePrefix: String
     /// It is asked what a tag names. Others serve only what a digest names.
     package let resolvesTags: Bool
+    /// Of a host that hosts.toml names.
+    var settings: HostSettings?
 
     init(
         host: String, port: Int?, scheme: Location.Scheme?, isInsecure: Bool, isMirror: Bool, namePrefix: String = "",
-        resolvesTags: Bool = true
+        resolvesTags: Bool = true, settings: HostSettings? = nil
     ) {
         (self.host, self.port, self.scheme, self.isInsecure) = (host, port, scheme, isInsecure)
-        (self.isMirror, self.namePrefix, self.resolvesTags) = (isMirror, namePrefix, resolvesTags)
+        (self.isMirror, self.namePrefix, self.settings) = (isMirror, namePrefix, settings)
+        self.resolvesTags = resolvesTags && settings?.capabilities.contains(.resolve) != false
     }
 
     /// What it calls a repository.
     func name(of repository: String) -> String { namePrefix + repository }
 
-    func location(_ scheme: Location.Scheme, _ target: String) -> Location {
-        Location(scheme: scheme, host: host, port: port, target: target)
+    /// Where `path` of the protocol is.
+    func location(_ scheme: Location.Scheme, _ path: String) -> Location {
+        Location(scheme: scheme, host: host, port: port, target: settings?.target(of: path) ?? path)
     }
 
     /// Schemes to try, in order. A secure endpoint has one: a failure of TLS never falls back.
@@ -238,7 +258,8 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
     }
 
     package var description: String {
-        let path = namePrefix.isEmpty ? "" : "/\(namePrefix.dropLast())"
+        let root = settings.map { $0.root.hasSuffix("/v2") ? String($0.root.dropLast(3)) : $0.root } ?? ""
+        let path = namePrefix.isEmpty ? root : "/\(namePrefix.dropLast())"
         return "\((scheme ?? .https).rawValue)://\(authority)\(path)"
     }
 }

@@ -33,10 +33,26 @@ extension RegistryClient {
         _ reference: Reference, platform: Platform, credentials: Credentials? = nil
     ) async throws(RegistryError) -> ResolvedImage {
         let reference = reference.tagged
-        let endpoints = try configuration.endpoints(for: reference.domain)
-            .filter { $0.resolvesTags || reference.digest != nil }
+        let endpoints = try await endpoints(for: reference.domain, reference.digest == nil ? .resolve : .pull)
         return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
-            try await self.resolve(reference, platform, at: endpoint, credentials)
+            guard endpoint.serves(.pull) else {
+                return try await self.resolve(reference, platform, asTold: endpoint, credentials)
+            }
+            return try await self.resolve(reference, platform, at: endpoint, credentials)
+        }
+    }
+
+    /// The same where `teller` tells the digest alone, and others serve what it names.
+    private func resolve(
+        _ reference: Reference, _ platform: Platform, asTold teller: RegistryEndpoint, _ credentials: Credentials?
+    ) async throws(RegistryError) -> ResolvedImage {
+        guard let digest = try await digest(of: reference, from: teller, credentials: credentials) else {
+            throw RegistryError(.malformed, "\(teller) does not tell the digest of \(reference.familiar)")
+        }
+        let told = Reference(domain: reference.domain, path: reference.path, tag: reference.tag, digest: digest)
+        let endpoints = try await endpoints(for: reference.domain, after: teller)
+        return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
+            try await self.resolve(told, platform, at: endpoint, credentials)
         }
     }
 

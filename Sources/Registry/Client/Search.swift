@@ -45,7 +45,7 @@ extension RegistryClient {
                 .invalid, "invalid repository name: repository name (\(term)) should not have a scheme")
         }
         let (host, words) = Self.searched(term)
-        let endpoint = try configuration.origin(of: host ?? Self.hubIndex)
+        let endpoint = try await ownEndpoint(of: host ?? Self.hubIndex)
         let (_, body) = try await exchange(
             Request(), to: .path(Routes.search(words, limit: limit, withTags: withTags)),
             Access(endpoint, [], credentials), bytesMax: configuration.limits.searchBytesMax)
@@ -77,7 +77,7 @@ extension RegistryClient {
 
     /// The first page of a repository's tags.
     private func firstTags(of reference: Reference, _ credentials: Credentials?) async throws -> [String] {
-        let endpoint = try configuration.origin(of: reference.domain)
+        let endpoint = try await ownEndpoint(of: reference.domain)
         let name = endpoint.name(of: reference.path)
         let (_, body) = try await exchange(
             Request(), to: .path(Routes.tags(name) + "?n=\(Self.listedTagsMax)"),

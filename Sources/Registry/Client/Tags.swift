@@ -7,7 +7,7 @@ extension RegistryClient {
     /// - Throws: `RegistryError`: `tooLarge` beyond the limits, `malformed` for pages that lead elsewhere or in a circle.
     package func tags(of reference: Reference, credentials: Credentials? = nil) async throws(RegistryError) -> [String]
     {
-        let endpoints = try configuration.endpoints(for: reference.domain).filter(\.resolvesTags)
+        let endpoints = try await endpoints(for: reference.domain, .resolve)
         return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
             let name = endpoint.name(of: reference.path)
             let access = Access(endpoint, [Access.pull(name)], credentials)

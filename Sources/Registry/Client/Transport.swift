@@ -62,29 +62,46 @@ struct Reply: Sendable {
 /// Sends single requests: connections, trust, time-outs and the meaning of low-level failures. Knows nothing of registries.
 final class Transport: Sendable {
     private let configuration: RegistryConfiguration
-    private let downloads: HTTPClient
-    /// Waits longer for replies, else the same.
-    private let uploads: HTTPClient
+    /// One for each way to wait; nil after the end. As many as a `dial_timeout` has whole seconds at most, twice.
+    private let clients = Mutex<[Waits: HTTPClient]?>([:])
     private let trust = Mutex<[Trust: TLSConfiguration]>([:])
 
     /// What a TLS configuration depends on.
     private struct Trust: Hashable {
         let authority: String
         let verifies: Bool
+        let host: HostTrust?
     }
 
-    init(_ configuration: RegistryConfiguration) {
-        self.configuration = configuration
-        downloads = Self.client(configuration, read: configuration.patience.idle)
-        uploads = Self.client(configuration, read: configuration.patience.uploadReply)
+    /// What a client does not change from request to request.
+    private struct Waits: Hashable {
+        /// Waits longer for replies.
+        let isUpload: Bool
+        let connectSeconds: Int64?
     }
 
-    private static func client(_ configuration: RegistryConfiguration, read: Duration) -> HTTPClient {
+    init(_ configuration: RegistryConfiguration) { self.configuration = configuration }
+
+    private func client(_ waits: Waits) throws(RegistryError) -> HTTPClient {
+        let client = clients.withLock { clients -> HTTPClient? in
+            if let known = clients?[waits] { return known }
+            guard clients != nil else { return nil }
+            let made = makeClient(waits)
+            clients?[waits] = made
+            return made
+        }
+        guard let client else { throw .cancelled }
+        return client
+    }
+
+    private func makeClient(_ waits: Waits) -> HTTPClient {
+        let patience = configuration.patience
         var options = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: .init(
-                connect: TimeAmount(configuration.patience.connect), read: TimeAmount(read),
-                write: TimeAmount(configuration.patience.idle)),
+                connect: waits.connectSeconds.map { .seconds($0) } ?? TimeAmount(patience.connect),
+                read: TimeAmount(waits.isUpload ? patience.uploadReply : patience.idle),
+                write: TimeAmount(patience.idle)),
             decompression: .disabled)
         options.httpVersion = .http1Only
         options.connectionPool.retryConnectionEstablishment = false
@@ -99,29 +116,43 @@ final class Transport: Sendable {
 
     /// Closes all connections; requests under way fail.
     func close() async {
-        // Both only fail when they were closed before.
-        try? await downloads.shutdown()
-        try? await uploads.shutdown()
+        let all = clients.withLock { clients in
+            defer { clients = nil }
+            return clients.map { Array($0.values) } ?? []
+        }
+        // They only fail when they were closed before.
+        for client in all { try? await client.shutdown() }
     }
 
     /// Sends one request and waits for the head of the reply. Follows nothing, repeats nothing.
     ///
-    /// - Parameter verifies: false accepts any certificate (an insecure registry).
-    func send(_ request: Request, to location: Location, verifies: Bool) async throws(RegistryError) -> Reply {
+    /// - Parameters:
+    ///   - verifies: false accepts any certificate (an insecure registry).
+    ///   - settings: of the host at `location`. A header of the request itself comes before one of theirs.
+    func send(
+        _ request: Request, to location: Location, verifies: Bool, settings: HostSettings? = nil
+    ) async throws(RegistryError) -> Reply {
         var wire = HTTPClientRequest(url: location.description)
         wire.method = request.method
         wire.headers = request.headers
-        wire.headers.replaceOrAdd(name: "user-agent", value: configuration.userAgent)
+        for header in settings?.headers ?? [] where !request.headers.contains(name: header.name) {
+            wire.headers.add(name: header.name, value: header.value)
+        }
+        if !wire.headers.contains(name: "user-agent") {
+            wire.headers.add(name: "user-agent", value: configuration.userAgent)
+        }
         wire.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
         wire.body = request.body
         if location.scheme == .https {
-            wire.tlsConfiguration = try await tls(authority: location.authority, verifies: verifies)
+            wire.tlsConfiguration = try await tls(
+                Trust(authority: location.authority, verifies: verifies, host: settings?.trust))
         }
         let patience = configuration.patience
         let deadline = request.isUpload ? NIODeadline.distantFuture : .now() + TimeAmount(patience.exchange)
         let response: HTTPClientResponse
+        let client = try client(Waits(isUpload: request.isUpload, connectSeconds: settings?.connectSeconds))
         do {
-            response = try await (request.isUpload ? uploads : downloads).execute(wire, deadline: deadline)
+            response = try await client.execute(wire, deadline: deadline)
         } catch {
             throw RegistryError.transport(error, request.goMethod, location)
         }
@@ -136,23 +167,38 @@ final class Transport: Sendable {
             location: location)
     }
 
-    private func tls(authority: String, verifies: Bool) async throws(RegistryError) -> TLSConfiguration {
-        let key = Trust(authority: authority, verifies: verifies)
+    private func tls(_ key: Trust) async throws(RegistryError) -> TLSConfiguration {
         if let known = trust.withLock({ $0[key] }) { return known }
-        let directory = "\(configuration.certificateDirectory)/\(authority)"
-        let made = try await BlockingPool.shared.run { () throws(RegistryError) -> TLSConfiguration in
-            try Self.makeTLS(directory: directory, verifies: verifies)
+        let names = RegistryHosts.folderNames(key.authority)
+        let directories = configuration.certificateDirectories.flatMap { directory in
+            names.map { "\(directory)/\($0)" }
         }
-        trust.withLock { $0[key] = made }
+        let made = try await BlockingPool.shared.run { () throws(RegistryError) -> TLSConfiguration in
+            var tls = TLSConfiguration.makeClientConfiguration()
+            tls.minimumTLSVersion = .tlsv12
+            tls.certificateVerification = key.verifies ? .fullVerification : .none
+            for directory in directories { try Self.add(directory, to: &tls) }
+            if let host = key.host { Self.add(host, to: &tls) }
+            return tls
+        }
+        trust.withLock { known in
+            // Files of a host that have changed since make another key.
+            if key.host != nil { known = known.filter { $0.key.authority != key.authority || $0.key.host == nil } }
+            known[key] = made
+        }
         return made
     }
 
+    private static func add(_ host: HostTrust, to tls: inout TLSConfiguration) {
+        if !host.authorities.isEmpty { tls.additionalTrustRoots.append(.certificates(host.authorities)) }
+        guard let key = host.key else { return }
+        tls.certificateChain = host.certificates.map { .certificate($0) }
+        tls.privateKey = .privateKey(key)
+    }
+
     /// Adds what `/etc/docker/certs.d/<host>/` holds: `*.crt` are roots, `*.cert` with `*.key` of the same name a client's.
-    private static func makeTLS(directory: String, verifies: Bool) throws(RegistryError) -> TLSConfiguration {
-        var tls = TLSConfiguration.makeClientConfiguration()
-        tls.minimumTLSVersion = .tlsv12
-        tls.certificateVerification = verifies ? .fullVerification : .none
-        guard Files.exists(directory) else { return tls }
+    private static func add(_ directory: String, to tls: inout TLSConfiguration) throws(RegistryError) {
+        guard Files.exists(directory) else { return }
         do {
             let names = try Files.list(directory).sorted()
             for name in names where name.hasSuffix(".crt") {
@@ -178,6 +224,5 @@ final class Transport: Sendable {
                 .invalid, "cannot read the certificates in \(directory)", remedy: "they must be PEM files", cause: error
             )
         }
-        return tls
     }
 }
