@@ -1,3 +1,5 @@
+import OCI
+
 /// What a prune may remove: the filters of `docker … prune --filter`, which narrow it. One that is not known is refused:
 /// a slip of the pen must not remove what it should have kept.
 struct PruneFilter {

@@ -177,7 +177,8 @@ struct HostsFile: Sendable, Hashable {
     private static func dialTimeout(_ value: TOMLValue) throws(TOMLError) -> Duration? {
         let text = try text(value, "dial_timeout")
         if text.isEmpty { return nil }
-        guard let time = GoDuration.parse(text), time > .zero, time <= dialTimeoutMax else {
+        guard let time = GoDuration.nanoseconds(text).map(Duration.nanoseconds), time > .zero, time <= dialTimeoutMax
+        else {
             throw TOMLError(
                 value.line, "dial_timeout \(TOMLError.quoted(text)) is no time", remedy: "give 500ms, 1s, up to 60s")
         }
