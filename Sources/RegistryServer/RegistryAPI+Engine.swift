@@ -17,14 +17,19 @@ extension RegistryAPI {
             return manifestAnswer(call, try await engine.manifest(name, of: call.route.name))
         case .blob where isReading: return try await blob(call, of: engine)
         case .referrers where isReading: return try Self.noReferrers()
-        case .tags, .manifest, .blob, .referrers, .uploads, .upload, .repository:
+        case .base, .health, .metrics, .token, .tokenKeys, .login, .indexPing: return nil
+        case .tags, .manifest, .blob, .referrers, .uploads, .upload:
             var response = refused(
                 Refusal(
                     .unsupported, 405,
-                    "this registry serves the images of an engine: push to the registry that they are to be pulled from"))
+                    "this registry serves the images of an engine: push to the registry that they are to be pulled from"
+                ))
             response.headers.add("Allow", "GET, HEAD")
             return response
-        default: return nil
+        // Searches and pages.
+        default:
+            throw Refusal(
+                .unsupported, 404, "this registry serves an engine's images, without an index: /v2/_catalog lists them")
         }
     }
 

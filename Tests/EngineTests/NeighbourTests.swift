@@ -97,6 +97,13 @@ import Testing
         #expect(try neighbour.get("/v2/\(name)/blobs/uploads/", "-X", "POST").status == 405)
         #expect(try neighbour.get("/v2/\(name)/manifests/latest", "-X", "DELETE").status == 405)
 
+        for path in ["/", "/v1/search?q=box", "/api/v1/search?q=box"] {
+            let answer = try neighbour.get(path)
+            #expect(answer.status == 404 && answer.body.contains("without an index"), "\(path): \(answer)")
+        }
+        let searched = try lab.docker("search", "\(neighbour.address)/box")
+        #expect(searched.code == 1 && searched.err.contains("without an index"), "\(searched.err)")
+
         try lab.docker("rmi", "-f", [image])
         #expect(try neighbour.get(blob).status == 404, "it is not here any more")
         #expect(lab.endDaemon() != nil)
