@@ -99,12 +99,14 @@ import Testing
         #expect(try own.served().filter(isLayer).isEmpty)
     }
 
-    @Test func `a beginning that a liar left is thrown away whole`() throws {
+    @Test(arguments: ["auto", "never"]) func `a beginning that a liar left is thrown away whole`(_ keepBlobs: String)
+        throws
+    {
         let good = try FaultyRegistry()
         try redirect([good])
         // Wrong in its middle, and cut behind it: the archive's end alone tells.
         try mirror.obey([#"{"path": "\#(layer.digest)", "flip": true, "cut": 20000000}"#])
-        let lab = try Lab()
+        let lab = try Lab(configuration: #"{"keep-blobs": "\#(keepBlobs)"}"#)
         let pulled = try lab.docker("pull", own.image("good-large"))
         #expect(pulled.code == 0, "\(pulled.err)")
         #expect(try blobs(mirror).count == 1)

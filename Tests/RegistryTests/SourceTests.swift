@@ -343,4 +343,22 @@ private func gets(_ server: FaultyServer) -> Int { server.asked.filter { $0.head
         #expect(try await resolve("file:///etc, u:p@h, /x, ,h/UP,h?x=1,h#x,a b:x") == [])
         #expect(try await resolve((0..<1000).map { "h\($0)" }.joined(separator: ",")).count == 16)
     }
+
+    @Test func `are none that a registry could not redirect to`() async throws {
+        let client = RegistryClient(try impatient())
+        let endpoint = RegistryEndpoint(
+            host: "registry.example", port: nil, scheme: .https, isInsecure: false, isMirror: false)
+        let own = endpoint.location(.https, "/v2/a/manifests/1")
+        let headers = [
+            "http://plain.example, 127.0.0.1, localhost:5000, [::1]:5000",
+            "169.254.169.254, registry.example/other, m.example",
+        ]
+        #expect(client.announced(headers, from: own, endpoint).map(\.description) == ["https://m.example"])
+        // Neither who serves by redirect nor who is trusted with nothing is heard.
+        let elsewhere = try #require(Location("https://cdn.example/manifest"))
+        #expect(client.announced(headers, from: elsewhere, endpoint).isEmpty)
+        let source = try client.configuration.endpoint(source: "https://registry.example")
+        #expect(client.announced(headers, from: own, source).isEmpty)
+        await client.close()
+    }
 }

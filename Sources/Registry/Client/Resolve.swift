@@ -133,23 +133,25 @@ extension RegistryClient {
         }
         return ResolvedImage.Document(
             bytes: bytes, digest: digest ?? Digest.of(bytes, .sha256), mediaType: type,
-            sources: announced(reply, access.endpoint)
+            sources: announced(reply.headers[SourceHeaders.endpoints], from: reply.location, access.endpoint)
         ).withTypeOfItsOwn()
     }
 
     /// The servers that a registry announces: at most ``RegistryConfiguration/Limits/sourcesMax``, of those only where it could
     /// redirect to.
-    private func announced(_ reply: Reply, _ endpoint: RegistryEndpoint) -> [RegistryEndpoint] {
-        guard endpoint.resolvesTags, endpoint.isAt(reply.location) else { return [] }
+    func announced(
+        _ headers: [String], from sender: Location, _ endpoint: RegistryEndpoint
+    ) -> [RegistryEndpoint] {
+        guard endpoint.resolvesTags, endpoint.isAt(sender) else { return [] }
         var found: [RegistryEndpoint] = []
-        let entries = reply.headers[SourceHeaders.endpoints].joined(separator: ",").split(separator: ",")
+        let entries = headers.joined(separator: ",").split(separator: ",")
         for entry in entries.prefix(configuration.limits.sourcesMax) {
             let text = entry.filter { $0 != " " && $0 != "\t" }
             let url = text.contains("://") ? text : "https://" + text
             // What is no address is nobody's.
             guard let source = try? configuration.endpoint(source: url), let location = Location(source.origin),
                 !endpoint.isAt(location), !found.contains(source),
-                (try? checkRedirect(from: reply.location, to: location, endpoint)) != nil
+                (try? checkRedirect(from: sender, to: location, endpoint)) != nil
             else { continue }
             found.append(source)
         }
