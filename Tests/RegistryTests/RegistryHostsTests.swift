@@ -201,7 +201,7 @@ private func pull(
         let image = try await pull(folder.configuration(), own.authority) { text in notices.withLock { $0.append(text) }
         }
         #expect(liar.asked.count == 1 && liar.asked[0].target.contains("/blobs/"))
-        #expect(notices.withLock { $0.contains { $0.contains(liar.authority) && $0.contains("verification failed") } })
+        #expect(notices.withLock { $0.contains { $0.contains(liar.authority) && $0.contains("do not match") } })
         // By digest it is asked for everything.
         try await pull(folder.configuration(), own.authority, suffix: "@\(image.digest)")
         #expect(liar.asked.contains { $0.target.contains("/manifests/") })

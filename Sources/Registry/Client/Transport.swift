@@ -13,6 +13,10 @@ struct Request: Sendable {
     var body: HTTPClientRequest.Body?
     /// Takes as long as its body takes; waits longer for the reply.
     var isUpload = false
+    /// A redirect that leads away from the registry is the reply.
+    var staysAtEndpoint = false
+    /// There are others to ask, so that it is not waited for as long.
+    var isToSource = false
 }
 
 /// A reply whose body is still to be read.
@@ -62,7 +66,7 @@ struct Reply: Sendable {
 /// Sends single requests: connections, trust, time-outs and the meaning of low-level failures. Knows nothing of registries.
 final class Transport: Sendable {
     private let configuration: RegistryConfiguration
-    /// One for each way to wait; nil after the end. As many as a `dial_timeout` has whole seconds at most, twice.
+    /// One for each way to wait; nil after the end. As many as a `dial_timeout` has whole seconds at most, for each purpose.
     private let clients = Mutex<[Waits: HTTPClient]?>([:])
     private let trust = Mutex<[Trust: TLSConfiguration]>([:])
 
@@ -75,8 +79,14 @@ final class Transport: Sendable {
 
     /// What a client does not change from request to request.
     private struct Waits: Hashable {
-        /// Waits longer for replies.
-        let isUpload: Bool
+        enum Purpose {
+            case download
+            /// Waits longer for replies.
+            case upload
+            /// Waits less: another one may have the bytes.
+            case source
+        }
+        let purpose: Purpose
         let connectSeconds: Int64?
     }
 
@@ -96,11 +106,17 @@ final class Transport: Sendable {
 
     private func makeClient(_ waits: Waits) -> HTTPClient {
         let patience = configuration.patience
+        let read =
+            switch waits.purpose {
+            case .download: patience.idle
+            case .upload: patience.uploadReply
+            case .source: patience.sourceIdle
+            }
         var options = HTTPClient.Configuration(
             redirectConfiguration: .disallow,
             timeout: .init(
                 connect: waits.connectSeconds.map { .seconds($0) } ?? TimeAmount(patience.connect),
-                read: TimeAmount(waits.isUpload ? patience.uploadReply : patience.idle),
+                read: TimeAmount(read),
                 write: TimeAmount(patience.idle)),
             decompression: .disabled)
         options.httpVersion = .http1Only
@@ -148,9 +164,13 @@ final class Transport: Sendable {
                 Trust(authority: location.authority, verifies: verifies, host: settings?.trust))
         }
         let patience = configuration.patience
-        let deadline = request.isUpload ? NIODeadline.distantFuture : .now() + TimeAmount(patience.exchange)
+        let (purpose, limit): (Waits.Purpose, Duration?) =
+            if request.isUpload { (.upload, nil) } else if request.isToSource { (.source, patience.sourceIdle) } else {
+                (.download, patience.exchange)
+            }
+        let deadline = limit.map { NIODeadline.now() + TimeAmount($0) } ?? .distantFuture
         let response: HTTPClientResponse
-        let client = try client(Waits(isUpload: request.isUpload, connectSeconds: settings?.connectSeconds))
+        let client = try client(Waits(purpose: purpose, connectSeconds: settings?.connectSeconds))
         do {
             response = try await client.execute(wire, deadline: deadline)
         } catch {
