@@ -31,6 +31,8 @@ final class Upstream: Sendable {
     static func plan(_ name: String, _ settings: MirrorSettings) throws -> Plan {
         _ = try RepositoryName(name + "/name")
         var configuration = try RegistryConfiguration()
+        // It may send clients here: that would be asking oneself.
+        configuration.preference = Preference.direct
         // A client waits behind each of these.
         configuration.patience.connect = .seconds(5)
         configuration.patience.exchange = .seconds(30)

@@ -14,9 +14,10 @@ extension RegistryAPI {
         _ call: Call, _ manifest: StoredManifest, _ reference: ManifestName, of name: RepositoryName
     ) -> Response {
         let tag = "\"\(manifest.digest)\""
-        let headers: Headers = [
+        var headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
+        if let servers = advertised(in: name) { headers.add("X-Docker-Endpoints", servers) }
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
         if call.request.method == .get { store.notePull(manifest, reference, from: name) { call.origin } }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))

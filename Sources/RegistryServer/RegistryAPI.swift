@@ -19,6 +19,8 @@ package struct RegistryAPI: Sendable {
     package var auditLog: AuditLog?
     let metrics = Metrics()
     package var searchSettings = SearchSettings()
+    /// Servers that have blobs, too.
+    package var redirects = RedirectRules()
     /// Registries that this one is a copy of; nil where there are none.
     package var mirrors: Mirrors?
     /// nil where the registry does nothing by itself.

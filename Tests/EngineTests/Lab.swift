@@ -76,7 +76,7 @@ final class Lab: Sendable {
     }
 
     /// A port on loopback that nobody has, below those that the kernel gives to whoever asks for any.
-    private static func freePort() throws -> Int {
+    static func freePort() throws -> Int {
         for _ in 0..<100 {
             let port = Int.random(in: 10_000..<32_000)
             let descriptor = socket(AF_INET, Int32(SOCK_STREAM.rawValue), 0)

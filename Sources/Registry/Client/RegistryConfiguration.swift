@@ -10,6 +10,8 @@ package struct RegistryConfiguration: Sendable {
     /// Holds `<host[:port]>/{*.crt,*.cert,*.key}`: extra roots and client certificates.
     package var certificateDirectory: String
     package var userAgent: String
+    /// A ``Preference`` that goes with every request; nil for none.
+    package var preference: String?
     package var limits = Limits()
     package var patience = Patience()
 
