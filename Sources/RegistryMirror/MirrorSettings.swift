@@ -18,6 +18,8 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
     package var stale = Staleness.always
     /// Manifests that nobody asks for go after this.
     package var keep = Duration.seconds(30 * 86400)
+    /// How long a blob may make no progress before those who wait for it are let go.
+    package var stall = Duration.seconds(120)
     /// Names by which clients reach this mirror as if it were the registry (the `Host` of their requests).
     package var hosts: [String] = []
     /// Its TLS is not verified.
@@ -29,7 +31,7 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
     private static let blobBytesUsual: Int64 = 128 << 30
 
     private static let known: Set<String> = [
-        "url", "username", "password", "ttl", "stale", "keep", "hosts", "insecure", "max-blob-bytes",
+        "url", "username", "password", "ttl", "stale", "keep", "hosts", "insecure", "max-blob-bytes", "stall",
     ]
 
     package init(url: String) { self.url = url }
@@ -41,6 +43,10 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
         password = try members.decodeIfPresent(String.self, forKey: "password") ?? password
         ttl = try Self.span(members, "ttl") ?? ttl
         keep = try Self.span(members, "keep") ?? keep
+        stall = try Self.span(members, "stall") ?? stall
+        guard stall > .zero else {
+            throw DecodingError.dataCorruptedError(forKey: "stall", in: members, debugDescription: "want 1s at least")
+        }
         hosts = try members.decodeIfPresent([String].self, forKey: "hosts") ?? hosts
         isInsecure = try members.decodeIfPresent(Bool.self, forKey: "insecure") ?? isInsecure
         blobBytesMax = try members.decodeIfPresent(Int64.self, forKey: "max-blob-bytes") ?? blobBytesMax

@@ -83,20 +83,10 @@ extension Mirrors {
     private func download(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async throws {
         let (path, algorithm) = (spool.path(digest), digest.algorithm)
         let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
-        let stream: BlobStream
+        let size: Int64
         do {
-            stream = try await begin(digest, repository, at: file)
-            let size = stream.descriptor.size
-            guard size <= repository.upstream.settings.blobBytesMax else {
-                throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
-            }
-            flight.advance(file, size: size, to: file.count)
-            for try await chunk in stream {
-                try await file.append(chunk.buffer)
-                flight.advance(file, size: size, to: file.count)
-            }
-            guard file.digest == digest else {
-                throw RegistryError(.digestMismatch, "\(repository.upstream.endpoint) has sent \(file.digest)")
+            size = try await whileAdvancing(flight, digest, repository) {
+                try await self.receive(flight, digest, repository, at: file)
             }
             // It is right: who follows may have the rest while it is being made durable.
             flight.set(.flowing(file, size: size, available: size))
@@ -107,10 +97,52 @@ extension Mirrors {
             throw error
         }
         do {
-            try await store.keepBlob(digest, size: stream.descriptor.size, from: path, in: blobs.names(digest))
+            try await store.keepBlob(digest, size: size, from: path, in: blobs.names(digest))
         } catch {
             file.remove()
             throw error
+        }
+    }
+
+    /// - Returns: bytes of the blob, which are in the file and have its digest.
+    private func receive(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile
+    ) async throws -> Int64 {
+        let stream = try await begin(digest, repository, at: file)
+        let size = stream.descriptor.size
+        guard size <= repository.upstream.settings.blobBytesMax else {
+            throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
+        }
+        flight.advance(file, size: size, to: file.count)
+        for try await chunk in stream {
+            try await file.append(chunk.buffer)
+            flight.advance(file, size: size, to: file.count)
+        }
+        guard file.digest == digest else {
+            throw RegistryError(.digestMismatch, "\(repository.upstream.endpoint) has sent \(file.digest)")
+        }
+        return size
+    }
+
+    /// Ends `body`, and with it all who follow, when too little comes for the time that the registry's settings give.
+    private func whileAdvancing(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository,
+        _ body: @escaping @Sendable () async throws -> Int64
+    ) async throws -> Int64 {
+        let upstream = repository.upstream
+        return try await withThrowingTaskGroup(of: Int64?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await body() }
+            group.addTask {
+                try await flight.stall(upstream.settings.stall)
+                return nil
+            }
+            guard let size = try await group.next() ?? nil else {
+                throw RegistryError(
+                    .timeout,
+                    "\(upstream.endpoint) has sent next to nothing of \(digest) for \(upstream.settings.stall)")
+            }
+            return size
         }
     }
 

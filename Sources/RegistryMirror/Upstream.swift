@@ -19,6 +19,9 @@ final class Upstream: Sendable {
     /// How long a registry that did not answer is left alone by those who have another answer.
     private static let silencePause = Duration.seconds(10)
 
+    /// Longest wait that is believed: a registry that asks for years is asked again.
+    private static let retryAfterMax = Duration.seconds(3600)
+
     /// How it is reached: what has to be right before anything is opened.
     struct Plan: Sendable {
         let name: String
@@ -67,7 +70,9 @@ final class Upstream: Sendable {
             silence.withLock { $0 = nil }
             return value
         } catch {
-            if error.isOutage { silence.withLock { $0 = (.now + (error.retryAfter ?? Self.silencePause), error) } }
+            if error.isOutage {
+                silence.withLock { $0 = (.now + min(error.retryAfter ?? Self.silencePause, Self.retryAfterMax), error) }
+            }
             throw error
         }
     }
@@ -91,7 +96,10 @@ final class Upstream: Sendable {
                 ? Refusal(.blobUnknown, 404, "blob unknown to \(name): \(what)")
                 : Refusal(.manifestUnknown, 404, "manifest unknown to \(name): \(what)")
         case .unauthorized, .denied: Refusal(.denied, 403, "\(name) does not give this: it may not exist there")
-        case .rateLimited: Refusal(.tooManyRequests, 429, "\(name) asks to wait: too many requests")
+        case .rateLimited:
+            Refusal(
+                .tooManyRequests, 429, "\(name) asks to wait: too many requests",
+                retryAfter: error.retryAfter.map { min($0, Self.retryAfterMax) })
         case .timeout: Refusal(.unknown, 504, "\(name) does not answer: the mirror's log says more")
         case .digestMismatch: Refusal(.unknown, 502, "\(name) has sent other bytes than \(what): nothing is kept")
         case .tooLarge: Refusal(.sizeInvalid, 502, "\(name) has sent more than it may for \(what)")

@@ -247,7 +247,9 @@ package struct RegistryAPI: Sendable {
     func refused(_ refusal: Refusal) -> Response {
         let body = WireErrors(errors: [.init(code: refusal.code.rawValue, message: refusal.message)])
         // Two strings always encode.
-        return (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
+        var response = (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
+        if let pause = refusal.retryAfter { response.headers.add("Retry-After", "\(pause.components.seconds)") }
+        return response
     }
 
     func refusal(_ error: any Error) -> Refusal {

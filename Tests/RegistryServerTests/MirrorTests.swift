@@ -196,6 +196,71 @@ import Testing
         #expect(mirror.registry.log.contains("always/team/app:latest is served as it was"))
     }
 
+    @Test func `how long a registry wants to be left alone is told`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        for (asked, told) in [("60", "60"), ("9223372036854775807", "3600")] {
+            origin.replace { _, answer in
+                answer.reply(429, ["Retry-After: \(asked)"])
+                return true
+            }
+            for path in ["manifests/latest", "blobs/\(blob)", "tags/list"] {
+                let reply = try mirror.get("up.example/team/app/" + path)
+                // What is known of tags is told instead.
+                guard reply.status != 404 else { continue }
+                #expect(reply.status == 429 && reply.headers["retry-after"] == told, "\(path) \(reply.status)")
+            }
+        }
+    }
+
+    @Test(arguments: ["a silent", "a dripping"])
+    func `who follows a blob that does not advance is let go, and the next one gets it`(_ kind: String) throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        origin.replace { asked, answer in
+            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(Self.layer[..<1_000_000]))
+            var place = 1_000_000
+            while gate.wait(timeout: .now() + 0.1) == .timedOut {
+                if kind == "a dripping" { answer.send([Self.layer[place]]) }
+                place += 1
+            }
+            return true
+        }
+        defer { gate.signal() }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"stall\":\"2s\"}}")
+        let path = "up.example/team/app/blobs/\(blob)"
+        let began = Date()
+        let got = try mirror.raw(path)
+        #expect(got.count > 900_000 && got.count < Self.layer.count)
+        #expect(Date().timeIntervalSince(began) < 15)
+        #expect(mirror.registry.log.contains("next to nothing"))
+        // It goes on where it was.
+        #expect(try mirror.get(path).body == Self.layer)
+        #expect(origin.server.asked.last?.headers["range"]?.hasPrefix("bytes=") == true)
+    }
+
+    @Test func `skopeo pulls through a mirror`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let origin = try RegistryLab()
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"http://\(origin.address)\"}}")
+        func skopeo(_ arguments: String...) throws {
+            let done = try RegistryLab.run("/usr/bin/skopeo", ["copy", "-q"] + arguments)
+            #expect(done.status == 0, "\(done.err)")
+        }
+        let layout = try TokenTests.layout(folder)
+        try skopeo("--dest-tls-verify=false", "oci:\(layout)", "docker://\(origin.address)/a/b:1")
+        let image = "docker://\(mirror.registry.address)/up.example/a/b:1"
+        try skopeo("--src-tls-verify=false", image, "dir:\(folder)/first")
+        origin.crash()
+        try skopeo("--src-tls-verify=false", image, "dir:\(folder)/second")
+        #expect(mirror.registry.blobFiles.sorted() == origin.blobFiles.sorted())
+    }
+
     @Test func `a tag that is gone there is gone here`() throws {
         let origin = try Origin()
         let digest = origin.image(Self.layer)
@@ -261,6 +326,7 @@ import Testing
             ("{\"UP\":{\"url\":\"http://x\"}}", "invalid repository name"),
             ("{\"up.example\":{\"url\":\"http://x\",\"tll\":\"5m\"}}", "unknown key \"tll\""),
             ("{\"up.example\":{\"url\":\"http://x\",\"ttl\":\"5\"}}", "want a number and s, m, h or d"),
+            ("{\"up.example\":{\"url\":\"http://x\",\"stall\":\"0s\"}}", "stall: want 1s at least"),
         ] {
             do {
                 _ = try MirrorLab(text)
