@@ -22,10 +22,13 @@ extension RegistryStore {
         let document = try ManifestDocument(parsing: body, contentType: mediaType)
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
         let now = Self.now
+        let told = await told(by: document, in: name)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)
-            try change.addManifest(manifest, document, to: repository, now: now, isMirrored: true)
+            try change.addManifest(
+                manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme, isMirrored: true)
+            try change.describeLater(indexesOf: digest, in: repository)
             try change.noteMirrored(digest, in: repository, now: now)
             guard let tag else { return }
             try change.setTag(tag, to: digest, in: repository, now: now)
