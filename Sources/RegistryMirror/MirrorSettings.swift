@@ -1,5 +1,6 @@
 import OCI
 import Registry
+import RegistryStore
 
 /// A registry that is mirrored, as the configuration file's `mirrors` has it.
 package struct MirrorSettings: Sendable, Hashable, Decodable {
@@ -24,6 +25,8 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
     package var hosts: [String] = []
     /// Its TLS is not verified.
     package var isInsecure = false
+    /// Of all that is kept; nil for any number.
+    package var bytesMax: Int64?
     /// A larger blob is not fetched.
     package var blobBytesMax = blobBytesUsual
 
@@ -31,7 +34,8 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
     private static let blobBytesUsual: Int64 = 128 << 30
 
     private static let known: Set<String> = [
-        "url", "username", "password", "ttl", "stale", "keep", "hosts", "insecure", "max-blob-bytes", "stall",
+        "url", "username", "password", "ttl", "stale", "keep", "hosts", "insecure", "max-blob-bytes", "max-bytes",
+        "stall",
     ]
 
     package init(url: String) { self.url = url }
@@ -50,6 +54,7 @@ package struct MirrorSettings: Sendable, Hashable, Decodable {
         hosts = try members.decodeIfPresent([String].self, forKey: "hosts") ?? hosts
         isInsecure = try members.decodeIfPresent(Bool.self, forKey: "insecure") ?? isInsecure
         blobBytesMax = try members.decodeIfPresent(Int64.self, forKey: "max-blob-bytes") ?? blobBytesMax
+        bytesMax = try members.decodeIfPresent(ByteAmount.self, forKey: "max-bytes")?.bytes
         if members.contains("stale") {
             if let isAlways = try? members.decode(Bool.self, forKey: "stale") {
                 stale = isAlways ? .always : .never

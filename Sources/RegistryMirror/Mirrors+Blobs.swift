@@ -102,6 +102,7 @@ extension Mirrors {
             file.remove()
             throw error
         }
+        noteKept(size, of: repository.upstream)
     }
 
     /// - Returns: bytes of the blob, which are in the file and have its digest.

@@ -13,6 +13,7 @@ final class Upstream: Sendable {
     let credentials: Credentials?
     /// Its own repositories have one part, and are called by two.
     let isHub: Bool
+    let room = Mutex(MirrorRoom())
     /// Set while it has not answered lately: who can be served otherwise does not wait for it.
     private let silence = Mutex<(until: ContinuousClock.Instant, error: RegistryError)?>(nil)
 

@@ -287,11 +287,54 @@ import Testing
         // The manifest names it: the grace of blobs is not what it has.
         for _ in 0..<5 {
             #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
-            #expect(mirror.registry.blobFiles == [blob.hex])
+            // The bytes are sent while they are made durable.
+            #expect(soon { mirror.registry.blobFiles == [blob.hex] })
             usleep(500_000)
         }
         #expect(soon(60) { mirror.registry.blobFiles == [] })
         #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+    }
+
+    @Test(.onBothIndexes) func `a mirror that may have so much keeps what was asked for last`() throws {
+        let origin = try Origin()
+        let layers = ["a", "b", "c"].enumerated().map { (tag: $1, bytes: noise(100_000, UInt64($0) + 20)) }
+        for layer in layers { origin.image(layer.bytes, tag: layer.tag) }
+        // The same bytes are the same bytes.
+        origin.image(layers[0].bytes, tag: "d", of: "team/other")
+        let mirror = try MirrorLab(
+            "{\"up\":{\"url\":\"\(origin.url)\",\"max-bytes\":\"250KB\"},\"up/team/other\":{\"url\":\"\(origin.url)\"}}",
+            ["--gc-grace", "1h", "--gc-interval", "1h"])
+        func pull(_ name: String, _ tag: String, _ layer: [UInt8]) throws {
+            #expect(try mirror.get("up/\(name)/manifests/\(tag)").status == 200)
+            let digest = StreamHash.digest(of: layer, .sha256)
+            #expect(try mirror.get("up/\(name)/blobs/\(digest)").body == layer)
+            // When it was asked for is known by the second.
+            usleep(1_100_000)
+        }
+        func hex(_ layer: Int) -> String { StreamHash.digest(of: layers[layer].bytes, .sha256).hex }
+        for layer in layers.prefix(2) { try pull("team/app", layer.tag, layer.bytes) }
+        try pull("team/other", "d", layers[0].bytes)
+        #expect(try mirror.get("up/team/app/manifests/a").status == 200)
+        usleep(1_100_000)
+        #expect(mirror.registry.blobFiles.sorted() == [hex(0), hex(1)].sorted())
+        try pull("team/app", "c", layers[2].bytes)
+        #expect(soon { mirror.registry.blobFiles.sorted() == [hex(0), hex(2)].sorted() })
+        #expect(mirror.registry.log.contains("1 manifests of up were removed"))
+        // It comes again when it is wanted again.
+        try pull("team/app", "b", layers[1].bytes)
+        #expect(soon { mirror.registry.blobFiles.sorted() == [hex(1), hex(2)].sorted() })
+    }
+
+    @Test func `a mirror without room gives all the same`() throws {
+        let origin = try Origin()
+        origin.image(Self.layer)
+        let blob = StreamHash.digest(of: Self.layer, .sha256)
+        let mirror = try MirrorLab("{\"up\":{\"url\":\"\(origin.url)\",\"max-bytes\":\"1KB\"}}")
+        for _ in 0..<3 {
+            #expect(try mirror.get("up/team/app/manifests/latest").status == 200)
+            #expect(try mirror.get("up/team/app/blobs/\(blob)").body == Self.layer)
+        }
+        #expect(soon { mirror.registry.blobFiles == [] })
     }
 
     @Test func `lists are those of the registry`() throws {

@@ -60,26 +60,29 @@ extension Change {
             [.integer(repository), .text(manifest)])
     }
 
-    func expireMirrored(_ name: String, before oldest: Int64, countMax: Int, now: Int64) throws -> Int {
-        // "/" is followed by "0": names between the two are those below `name`.
+    func expireMirrored(_ names: MirroredNames, before oldest: Int64, countMax: Int, now: Int64) throws -> Int {
+        let (condition, arguments) = names.condition
         let found = try connection.rows(
             """
             SELECT repositories.id, repositories.name, mirror_manifests.digest FROM mirror_manifests
             JOIN repositories ON repositories.id = mirror_manifests.repository
-            WHERE used < ? AND repositories.name > ? AND repositories.name < ? LIMIT ?
-            """, [.integer(oldest), .text(name + "/"), .text(name + "0"), .integer(Int64(countMax))])
-        for row in found {
-            let (repository, digest) = (try row.integer("id"), try Digest(try row.text("digest")))
-            effects.touch(try RepositoryName(try row.text("name")))
-            let key: [SQLValue] = [.integer(repository), .text(digest.description)]
-            try connection.execute(
-                """
-                DELETE FROM mirror_tags WHERE repository = ? AND name IN
-                (SELECT name FROM tags WHERE repository = ? AND digest = ?)
-                """, [.integer(repository)] + key)
-            _ = try removeManifest(digest, from: repository, now: now)
-            try connection.execute("DELETE FROM mirror_manifests WHERE repository = ? AND digest = ?", key)
-        }
+            WHERE used < ? AND \(condition) LIMIT ?
+            """, [.integer(oldest)] + arguments + [.integer(Int64(countMax))])
+        for row in found { try removeMirrored(row, now: now) }
         return found.count
+    }
+
+    /// - Parameter row: `id` and `name` of the repository, and the manifest's `digest`.
+    func removeMirrored(_ row: SQLRow, now: Int64) throws {
+        let (repository, digest) = (try row.integer("id"), try Digest(try row.text("digest")))
+        effects.touch(try RepositoryName(try row.text("name")))
+        let key: [SQLValue] = [.integer(repository), .text(digest.description)]
+        try connection.execute(
+            """
+            DELETE FROM mirror_tags WHERE repository = ? AND name IN
+            (SELECT name FROM tags WHERE repository = ? AND digest = ?)
+            """, [.integer(repository)] + key)
+        _ = try removeManifest(digest, from: repository, now: now)
+        try connection.execute("DELETE FROM mirror_manifests WHERE repository = ? AND digest = ?", key)
     }
 }
