@@ -133,7 +133,8 @@ import Testing
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }
         let world = try World(
-            #"[{"to":["MIRROR"],"advertise":true}]"#, ["--htpasswd", try AccessTests.passwordFile(folder)])
+            #"[{"to":["MIRROR"],"advertise":true}]"#,
+            ["--htpasswd", try AccessTests.passwordFile(folder), "--audit", folder + "/audit"])
         let lab = world.registry
         let user = [AccessTests.basic("user:secret")]
         let blob = noise(100)
@@ -149,6 +150,15 @@ import Testing
         }
         let allowed = try lab.ask("GET", "/v2/team/app/blobs/\(digest)", user)
         #expect(allowed.status == 307 && !allowed.text.contains("secret"))
+        // What was had elsewhere is written down as what was had here.
+        #expect(
+            soon {
+                let audit = (try? String(contentsOfFile: folder + "/audit", encoding: .utf8)) ?? ""
+                return audit.split(separator: "\n").contains { line in
+                    ["\"action\":\"pull\"", "\"status\":307", "\"user\":\"user\"", "\"digest\":\"\(digest)\""]
+                        .allSatisfy(line.contains)
+                }
+            })
         // A blob of another repository is none of this one.
         #expect(try lab.ask("GET", "/v2/team/web/blobs/\(digest)", user).status == 404)
     }
