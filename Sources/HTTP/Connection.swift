@@ -106,9 +106,7 @@ struct Connection: Sendable {
         extra += Self.connectionFields(head, closes: closes)
         var bytes = ResponseHead.bytes(response.status, headers: response.headers, extra: extra)
         if hasBody && head?.method != .head { bytes.writeImmutableBuffer(body) }
-        transport.setDeadline(limits.answerTimeout)
-        try await transport.write(bytes)
-        transport.clearDeadline()
+        try await transport.writeInTime(bytes)
     }
 
     private static func connectionFields(_ head: RequestHead?, closes: Bool) -> [(String, String)] {

@@ -23,7 +23,8 @@ package struct Response: Sendable {
     }
 }
 
-/// Writes a streamed body; a write returns when the client's socket has room for more.
+/// Writes a streamed body; a write returns when the client's socket has room for more. Where the length is known, a client that
+/// takes nothing for ``Limits/answerTimeout`` is cut off.
 package struct ResponseWriter: Sendable {
     enum Framing: Sendable {
         case chunked
@@ -43,7 +44,8 @@ package struct ResponseWriter: Sendable {
         guard bytes.readableBytes > 0 else { return }
         switch framing {
         case .discard: return
-        case .plain, .untilClose: try await transport.write(bytes)
+        case .plain: try await transport.writeInTime(bytes)
+        case .untilClose: try await transport.write(bytes)
         case .chunked:
             var chunk = ByteBuffer()
             chunk.reserveCapacity(bytes.readableBytes + 16)

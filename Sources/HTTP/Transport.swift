@@ -237,6 +237,13 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         }
     }
 
+    /// The same for a client that has to take it within ``Limits/answerTimeout``.
+    func writeInTime(_ bytes: ByteBuffer) async throws {
+        setDeadline(limits.answerTimeout)
+        try await write(bytes)
+        clearDeadline()
+    }
+
     private func startWrite(_ bytes: ByteBuffer, _ continuation: CheckedContinuation<Void, any Error>) {
         if isCancelled { return continuation.resume(throwing: CancellationError()) }
         if isClosed { return continuation.resume(throwing: ConnectionClosed()) }

@@ -17,10 +17,15 @@ final class BlobFlight: Sendable {
     /// Bytes that are held back. A blob that is not larger is sent when it is known to be right.
     static let heldBytes: Int64 = 64 << 10
 
+    /// Fewer bytes than this are no progress: a registry that drips cannot hold a flight for ever.
+    static let progressBytes: Int64 = 64 << 10
+
     private struct State {
         var phase = Phase.opening
         /// What clients follow in; they hold the one that they began with.
         var file: SpoolFile?
+        /// Bytes of the file.
+        var arrived: Int64 = 0
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var waiterCount = 0
     }
@@ -40,13 +45,25 @@ final class BlobFlight: Sendable {
     /// What has arrived is wrong and comes anew, into another file. Who follows in the first one has bytes that must not be gone on
     /// with, and fails.
     func beginAgain() {
-        state.withLock { $0.file = nil }
+        state.withLock { ($0.file, $0.arrived) = (nil, 0) }
         set(.opening)
     }
 
     /// What has arrived can be had, but for what is held back.
     func advance(_ file: SpoolFile, size: Int64, to count: Int64) {
+        state.withLock { $0.arrived = count }
         set(.flowing(file, size: size, available: max(0, min(count, size - Self.heldBytes))))
+    }
+
+    /// Returns when no progress was made for so long.
+    func stall(_ limit: Duration) async throws {
+        var mark: Int64 = 0
+        while true {
+            try await Task.sleep(for: limit)
+            let arrived = state.withLock { $0.arrived }
+            guard arrived - mark >= Self.progressBytes else { return }
+            mark = arrived
+        }
     }
 
     /// How a client gets the blob.

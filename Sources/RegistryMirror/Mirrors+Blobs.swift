@@ -87,11 +87,12 @@ extension Mirrors {
         let sources = SourceLedger(upstream.client.configuration.limits) { [logger] text in
             logger.warning("\(repository.name): \(text)")
         }
+        let (path, algorithm) = (spool.path(digest), digest.algorithm)
         while true {
-            var hadBeginning = false
-            do { return try await receive(flight, digest, repository, sources, &hadBeginning) } catch {
+            let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
+            do { return try await download(flight, digest, repository, into: file, sources) } catch {
                 guard (error as? RegistryError)?.isOfWrongBytes == true else { throw error }
-                if hadBeginning {
+                if file.keptCount > 0 {
                     sources.forget(digest)
                 } else {
                     guard sources.disprove(digest, goingOnWith: upstream.endpoint) else { throw error }
@@ -101,27 +102,14 @@ extension Mirrors {
         }
     }
 
-    private func receive(
-        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, _ sources: SourceLedger,
-        _ hadBeginning: inout Bool
+    private func download(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, into file: SpoolFile,
+        _ sources: SourceLedger
     ) async throws {
-        let (path, algorithm) = (spool.path(digest), digest.algorithm)
-        let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
-        let stream: BlobStream
+        let size: Int64
         do {
-            stream = try await begin(digest, repository, at: file, sources)
-            hadBeginning = file.count > 0
-            let size = stream.descriptor.size
-            guard size <= repository.upstream.settings.blobBytesMax else {
-                throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
-            }
-            flight.advance(file, size: size, to: file.count)
-            for try await chunk in stream {
-                try await file.append(chunk.buffer)
-                flight.advance(file, size: size, to: file.count)
-            }
-            guard file.digest == digest else {
-                throw RegistryError(.digestMismatch, "\(repository.upstream.endpoint) has sent \(file.digest)")
+            size = try await whileAdvancing(flight, digest, repository) {
+                try await self.receive(flight, digest, repository, at: file, sources)
             }
             // It is right: who follows may have the rest while it is being made durable.
             flight.set(.flowing(file, size: size, available: size))
@@ -132,10 +120,54 @@ extension Mirrors {
             throw error
         }
         do {
-            try await store.keepBlob(digest, size: stream.descriptor.size, from: path, in: blobs.names(digest))
+            try await store.keepBlob(digest, size: size, from: file.path, in: blobs.names(digest))
         } catch {
             file.remove()
             throw error
+        }
+        noteKept(size, of: repository.upstream)
+    }
+
+    /// - Returns: bytes of the blob, which are in the file and have its digest.
+    private func receive(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile,
+        _ sources: SourceLedger
+    ) async throws -> Int64 {
+        let stream = try await begin(digest, repository, at: file, sources)
+        let size = stream.descriptor.size
+        guard size <= repository.upstream.settings.blobBytesMax else {
+            throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
+        }
+        flight.advance(file, size: size, to: file.count)
+        for try await chunk in stream {
+            try await file.append(chunk.buffer)
+            flight.advance(file, size: size, to: file.count)
+        }
+        guard file.digest == digest else {
+            throw RegistryError(.digestMismatch, "\(repository.upstream.endpoint) has sent \(file.digest)")
+        }
+        return size
+    }
+
+    /// Ends `body`, and with it all who follow, when too little comes for the time that the registry's settings give.
+    private func whileAdvancing(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository,
+        _ body: @escaping @Sendable () async throws -> Int64
+    ) async throws -> Int64 {
+        let upstream = repository.upstream
+        return try await withThrowingTaskGroup(of: Int64?.self) { group in
+            defer { group.cancelAll() }
+            group.addTask { try await body() }
+            group.addTask {
+                try await flight.stall(upstream.settings.stall)
+                return nil
+            }
+            guard let size = try await group.next() ?? nil else {
+                throw RegistryError(
+                    .timeout,
+                    "\(upstream.endpoint) has sent next to nothing of \(digest) for \(upstream.settings.stall)")
+            }
+            return size
         }
     }
 

@@ -18,6 +18,8 @@ package final class Mirrors: Sendable {
     private let upstreams: [String: Upstream]
     /// Upstreams by the `Host` of requests.
     private let hosts: [String: String]
+    /// By the names of registries.
+    let shrinking = Flights<String, Void>()
     private let manifests = Flights<Key, StoredManifest>()
     private let times = Mutex(Times())
 
@@ -234,7 +236,10 @@ package final class Mirrors: Sendable {
     /// Remembers that somebody wants a manifest, now and then: each costs a sync.
     private func noteUse(_ digest: Digest, _ repository: MirroredRepository) {
         let key = Key(repository: repository.name, name: .digest(digest))
-        let interval = min(86400, repository.upstream.settings.keep.components.seconds / 8)
+        let settings = repository.upstream.settings
+        // What was asked for longest ago has to be known better where it may have to go.
+        let longest: Int64 = settings.bytesMax == nil ? 86400 : 600
+        let interval = min(longest, settings.keep.components.seconds / 8)
         let now = Self.now
         let isDue = times.withLock { times in
             if let used = times.used[key], now - used < interval { return false }
@@ -281,15 +286,18 @@ package final class Mirrors: Sendable {
 
     // MARK: Upkeep
 
-    /// Removes what nobody has asked for in the time that its registry's settings give, and what is left of downloads that nobody
+    func names(of upstream: Upstream) -> MirroredNames { MirroredNames(upstream.name, among: upstreams.keys) }
+
+    /// Removes what nobody has asked for in the time that its registry's settings give, what is too much, and what is left of downloads that nobody
     /// has gone on with.
     ///
-    /// - Returns: manifests that were removed.
+    /// - Returns: manifests that nobody has asked for.
     package func expire() async throws -> Int {
         var count = 0
         for upstream in upstreams.values {
             let oldest = Self.now - upstream.settings.keep.components.seconds
-            count += try await store.expireMirrored(upstream.name, before: oldest)
+            count += try await store.expireMirrored(names(of: upstream), before: oldest)
+            try await makeRoom(in: upstream)
         }
         let underWay = await blobs.underWay
         let spool = spool

@@ -13,11 +13,15 @@ final class Upstream: Sendable {
     let credentials: Credentials?
     /// Its own repositories have one part, and are called by two.
     let isHub: Bool
+    let room = Mutex(MirrorRoom())
     /// Set while it has not answered lately: who can be served otherwise does not wait for it.
     private let silence = Mutex<(until: ContinuousClock.Instant, error: RegistryError)?>(nil)
 
     /// How long a registry that did not answer is left alone by those who have another answer.
     private static let silencePause = Duration.seconds(10)
+
+    /// Longest wait that is believed: a registry that asks for years is asked again.
+    private static let retryAfterMax = Duration.seconds(3600)
 
     /// How it is reached: what has to be right before anything is opened.
     struct Plan: Sendable {
@@ -31,6 +35,8 @@ final class Upstream: Sendable {
     static func plan(_ name: String, _ settings: MirrorSettings) throws -> Plan {
         _ = try RepositoryName(name + "/name")
         var configuration = try RegistryConfiguration()
+        // It may send clients here: that would be asking oneself.
+        configuration.preference = Preference.direct
         // A client waits behind each of these.
         configuration.patience.connect = .seconds(5)
         configuration.patience.exchange = .seconds(30)
@@ -65,7 +71,9 @@ final class Upstream: Sendable {
             silence.withLock { $0 = nil }
             return value
         } catch {
-            if error.isOutage { silence.withLock { $0 = (.now + (error.retryAfter ?? Self.silencePause), error) } }
+            if error.isOutage {
+                silence.withLock { $0 = (.now + min(error.retryAfter ?? Self.silencePause, Self.retryAfterMax), error) }
+            }
             throw error
         }
     }
@@ -89,7 +97,10 @@ final class Upstream: Sendable {
                 ? Refusal(.blobUnknown, 404, "blob unknown to \(name): \(what)")
                 : Refusal(.manifestUnknown, 404, "manifest unknown to \(name): \(what)")
         case .unauthorized, .denied: Refusal(.denied, 403, "\(name) does not give this: it may not exist there")
-        case .rateLimited: Refusal(.tooManyRequests, 429, "\(name) asks to wait: too many requests")
+        case .rateLimited:
+            Refusal(
+                .tooManyRequests, 429, "\(name) asks to wait: too many requests",
+                retryAfter: error.retryAfter.map { min($0, Self.retryAfterMax) })
         case .timeout: Refusal(.unknown, 504, "\(name) does not answer: the mirror's log says more")
         case .digestMismatch: Refusal(.unknown, 502, "\(name) has sent other bytes than \(what): nothing is kept")
         case .tooLarge: Refusal(.sizeInvalid, 502, "\(name) has sent more than it may for \(what)")

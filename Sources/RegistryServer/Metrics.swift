@@ -19,6 +19,8 @@ final class Metrics: Sendable {
 
     private let sums = Mutex<[Key: Sum]>([:])
     private let bytes = Atomic<Int>(0)
+    /// By server, which the configuration bounds.
+    private let redirects = Mutex<[String: Int]>([:])
 
     func count(_ route: DistributionRoute.Kind?, _ method: Method, _ status: Int, _ duration: Duration) {
         let name = method.description
@@ -34,6 +36,9 @@ final class Metrics: Sendable {
 
     /// Bytes of blobs that were begun to be sent.
     func sends(_ count: Int) { bytes.wrappingAdd(count, ordering: .relaxed) }
+
+    /// A client was sent to a server for a blob.
+    func redirects(to server: String) { redirects.withLock { $0[server, default: 0] += 1 } }
 
     var text: String {
         let sorted = sums.withLock { $0 }.sorted {
@@ -51,7 +56,11 @@ final class Metrics: Sendable {
             + [
                 "# TYPE docker_registry_blob_bytes_total counter",
                 "docker_registry_blob_bytes_total \(bytes.load(ordering: .relaxed))",
+                "# TYPE docker_registry_blob_redirects_total counter",
             ]
+            + redirects.withLock { $0 }.sorted { $0.key < $1.key }.map { server, count in
+                "docker_registry_blob_redirects_total{server=\"\(server)\"} \(count)"
+            }
         return all.joined(separator: "\n") + "\n"
     }
 }

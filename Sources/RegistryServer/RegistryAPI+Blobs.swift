@@ -2,6 +2,7 @@ import HTTP
 import Kernel
 import NIOCore
 import OCI
+import Registry
 import RegistryStore
 
 extension RegistryAPI {
@@ -10,9 +11,7 @@ extension RegistryAPI {
         let blob = try await store.blob(digest, in: name)
         var (response, range) = blobHead(call.request, digest, size: blob.size)
         guard let range else { return response }
-        if let location = store.redirect(for: blob) {
-            return Response(307, headers: ["Location": location, "Docker-Content-Digest": digest.description])
-        }
+        if let elsewhere = redirected(call.request, digest, blob, in: name) { return elsewhere }
         try await fill(&response, with: blob, range)
         return response
     }
@@ -50,6 +49,7 @@ extension RegistryAPI {
             response.headers.add("Content-Length", "\(size)")
             return (response, nil)
         }
+        if Self.wantsDirect(request) { response.headers.add("Preference-Applied", Preference.direct) }
         var range = 0..<size
         // A range of other content than this is not asked for.
         if request.headers["if-range"].map({ $0 == tag }) ?? true {

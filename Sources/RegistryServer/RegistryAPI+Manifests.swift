@@ -23,9 +23,10 @@ extension RegistryAPI {
 
     func manifestAnswer(_ call: Call, _ manifest: StoredManifest) -> Response {
         let tag = "\"\(manifest.digest)\""
-        let headers: Headers = [
+        var headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
+        if let servers = advertised(in: name) { headers.add("X-Docker-Endpoints", servers) }
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }

@@ -58,33 +58,41 @@ extension RegistryAPI {
     /// Bytes of a blob that is arriving that are read at once.
     private static let followedBytes: Int64 = 256 << 10
 
+    /// How often a blob is had that has gone again before it was read: where a mirror has little room.
+    private static let fetchesMax = 3
+
     private func mirroredBlob(
         _ call: Call, _ mirrors: Mirrors, _ repository: MirroredRepository
     ) async throws -> Response {
-        do { return try await getBlob(call) } catch let error as Refusal where error.code == .blobUnknown {}
         let digest = try call.digest()
-        guard call.request.method != .head else {
-            let size = try await mirrors.blobSize(digest, of: repository)
-            return blobHead(call.request, digest, size: size).0
-        }
-        switch try await mirrors.blob(digest, of: repository) {
-        case .stored: return try await getBlob(call)
-        case .following(let blob):
-            var (response, range) = blobHead(call.request, digest, size: blob.size)
-            guard let range else { return response }
-            response.headers.add("Content-Length", "\(range.upperBound - range.lowerBound)")
-            metrics.sends(range.count)
-            response.body = .stream { writer in
-                var offset = range.lowerBound
-                while offset < range.upperBound {
-                    let countMax = Int(min(Self.followedBytes, range.upperBound - offset))
-                    let bytes = try await blob.read(at: offset, countMax: countMax)
-                    try await writer.write(bytes)
-                    offset += Int64(bytes.readableBytes)
-                }
+        for _ in 0...Self.fetchesMax {
+            do { return try await getBlob(call) } catch let error as Refusal where error.code == .blobUnknown {}
+            guard call.request.method != .head else {
+                let size = try await mirrors.blobSize(digest, of: repository)
+                return blobHead(call.request, digest, size: size).0
             }
-            return response
+            if case .following(let blob) = try await mirrors.blob(digest, of: repository) {
+                return following(blob, call.request, digest)
+            }
         }
+        throw Refusal(.unknown, 503, "the mirror has no room for \(digest): try again later")
+    }
+
+    private func following(_ blob: FollowedBlob, _ request: Request, _ digest: Digest) -> Response {
+        var (response, range) = blobHead(request, digest, size: blob.size)
+        guard let range else { return response }
+        response.headers.add("Content-Length", "\(range.upperBound - range.lowerBound)")
+        metrics.sends(range.count)
+        response.body = .stream { writer in
+            var offset = range.lowerBound
+            while offset < range.upperBound {
+                let countMax = Int(min(Self.followedBytes, range.upperBound - offset))
+                let bytes = try await blob.read(at: offset, countMax: countMax)
+                try await writer.write(bytes)
+                offset += Int64(bytes.readableBytes)
+            }
+        }
+        return response
     }
 
     // MARK: Lists

@@ -20,6 +20,8 @@ package struct RegistryAPI: Sendable {
     package var auditLog: AuditLog?
     let metrics = Metrics()
     package var searchSettings = SearchSettings()
+    /// Servers that have blobs, too.
+    package var redirects = RedirectRules()
     /// Registries that this one is a copy of; nil where there are none.
     package var mirrors: Mirrors?
     /// Whose images are served, instead of what is pushed; nil for none.
@@ -249,7 +251,9 @@ package struct RegistryAPI: Sendable {
     func refused(_ refusal: Refusal) -> Response {
         let body = WireErrors(errors: [.init(code: refusal.code.rawValue, message: refusal.message)])
         // Two strings always encode.
-        return (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
+        var response = (try? Self.json(refusal.status, body)) ?? Response(refusal.status)
+        if let pause = refusal.retryAfter { response.headers.add("Retry-After", "\(pause.components.seconds)") }
+        return response
     }
 
     func refusal(_ error: any Error) -> Refusal {

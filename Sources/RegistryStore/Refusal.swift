@@ -27,8 +27,11 @@ package struct Refusal: Error, Sendable, Hashable, CustomStringConvertible {
     package let code: Code
     package let status: Int
     package let message: String
+    /// When to ask again, where somebody has said so; whole seconds.
+    package let retryAfter: Duration?
 
-    package init(_ code: Code, _ status: Int, _ message: String) {
+    package init(_ code: Code, _ status: Int, _ message: String, retryAfter: Duration? = nil) {
+        self.retryAfter = retryAfter
         self.code = code
         self.status = status
         self.message = message

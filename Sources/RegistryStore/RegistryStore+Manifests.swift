@@ -29,7 +29,7 @@ extension RegistryStore {
         }
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
         let (now, settings) = (Self.now, settings)
-        let told = await told(by: document)
+        let told = await told(by: document, in: name)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)

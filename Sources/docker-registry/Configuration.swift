@@ -9,7 +9,7 @@ import RegistryUpkeep
 /// What `--config` says: the parts of the registry that options would not be enough for. An object of JSON, with the keys below.
 struct Configuration: Decodable, Sendable {
     private static let known: Set<String> = Upkeep.Rules.keys.union([
-        "database", "search", "tokens", "mirrors", "quotas", "storage",
+        "database", "search", "tokens", "mirrors", "quotas", "storage", "redirects",
     ])
     private static let bytesMax = 1 << 20
 
@@ -20,6 +20,8 @@ struct Configuration: Decodable, Sendable {
     var tokens: TokenSettings?
     /// Registries that this one is a copy of, by what the names of their repositories begin with here.
     private(set) var mirrors: [String: MirrorSettings]?
+    /// Servers that have blobs, too, and are trusted with nothing.
+    private(set) var redirects: RedirectRules?
     var quotas: Quotas?
     /// What the registry does by itself.
     var upkeep = Upkeep.Rules()
@@ -32,6 +34,7 @@ struct Configuration: Decodable, Sendable {
         tokens = try members.decodeIfPresent(TokenSettings.self, forKey: "tokens")
         database = try members.decodeIfPresent(PostgresSettings.self, forKey: "database")
         mirrors = try members.decodeIfPresent([String: MirrorSettings].self, forKey: "mirrors")
+        redirects = try members.decodeIfPresent(RedirectRules.self, forKey: "redirects")
         quotas = try members.decodeIfPresent(Quotas.self, forKey: "quotas")
         storage = try members.decodeIfPresent(StorageConfiguration.self, forKey: "storage")
         upkeep = try Upkeep.Rules(members)

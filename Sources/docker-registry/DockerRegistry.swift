@@ -121,6 +121,7 @@ struct Serve: AsyncParsableCommand {
         var api = RegistryAPI(
             store, access: access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
+        api.redirects = configuration.redirects ?? api.redirects
         let mirrors = try configuration.mirrors.map {
             try Mirrors($0, store: store, folder: settings.root, logger: logger)
         }

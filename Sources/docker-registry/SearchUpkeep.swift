@@ -3,7 +3,7 @@ import RegistryStore
 
 /// Keeps up what searches are answered from, beside the requests.
 struct SearchUpkeep: Sendable {
-    /// How late a pull is counted.
+    /// How late a pull is counted, and found what a mirrored configuration tells.
     private static let interval = Duration.seconds(5)
 
     let store: RegistryStore
@@ -11,13 +11,19 @@ struct SearchUpkeep: Sendable {
 
     /// Runs until it is cancelled. What fails is tried again.
     func run() async {
-        do {
-            let count = try await store.describeOld()
-            if count > 0 { logger.info("\(count) repositories are found by searches now") }
-        } catch { logger.error("repositories of before are not found by searches until the next start: \(error)") }
-        while (try? await Task.sleep(for: Self.interval)) != nil { await writePulls() }
+        repeat {
+            await describe()
+            await writePulls()
+        } while (try? await Task.sleep(for: Self.interval)) != nil
         // Those of the last seconds.
         await writePulls()
+    }
+
+    private func describe() async {
+        do {
+            let count = try await store.describeOverdue()
+            if count > 0 { logger.debug("\(count) repositories are found by what was not known of them") }
+        } catch { logger.error("what repositories are found by is not up to date: \(error)") }
     }
 
     private func writePulls() async {

@@ -44,6 +44,49 @@ import Testing
         try check(try docker("pull", "\(lab.registry)/stock:1"), "pull")
     }
 
+    /// skopeo(1) between registries without TLS.
+    private func copy(_ source: String, _ target: String) throws {
+        let plain = ["--src-tls-verify=false", "--dest-tls-verify=false"]
+        try check(
+            try Lab.run("/usr/bin/skopeo", ["copy", "-q"] + plain + ["docker://" + source, "docker://" + target]),
+            "\(source) to \(target)")
+    }
+
+    @Test(.enabled(if: hasStockClient, "Docker's own client is not installed"))
+    func `Docker's own client pulls what a registry has others send`() throws {
+        let lab = try Lab(usesOwnRegistry: true)
+        try lab.makeImage()
+        let registry = try SecondRegistry(
+            "{\"redirects\":[{\"to\":[\"http://\(lab.registry)\"]}]}", port: try Lab.freePort(), beside: lab)
+        let image = registry.address + "/box"
+        try copy(lab.registry + "/box", image)
+        let pulled = try Lab.run(Self.stock, ["pull", image], environment: lab.environment)
+        try check(pulled, "pull")
+        #expect(try lab.docker("run", "--rm", ["--network", "none", image, "cat", "/seed/sub/file"]).text == "seeded")
+        // Two layers and the configuration.
+        #expect(try registry.count("docker_registry_blob_redirects_total{") == 3)
+        #expect(try registry.count("docker_registry_blob_bytes_total ") == 0)
+    }
+
+    @Test(.enabled(if: hasStockClient, "Docker's own client is not installed"))
+    func `Docker's own client pulls by a mirror of Docker Hub`() throws {
+        let port = try Lab.freePort()
+        let lab = try Lab(
+            configuration: "{\"registry-mirrors\":[\"http://127.0.0.1:\(port)\"]}", usesOwnRegistry: true)
+        try lab.makeImage()
+        try copy(lab.registry + "/box", lab.registry + "/library/box")
+        let hub = "{\"url\":\"http://\(lab.registry)\",\"hosts\":[\"127.0.0.1\"]}"
+        let mirror = try SecondRegistry("{\"mirrors\":{\"docker.io\":\(hub)}}", port: port, beside: lab)
+        for _ in 0..<2 {
+            try check(try Lab.run(Self.stock, ["pull", "box"], environment: lab.environment), "pull")
+            let ran = try lab.docker("run", "--rm", ["--network", "none", "box", "cat", "/seed/sub/file"])
+            #expect(ran.text == "seeded", "\(ran.err)")
+            try check(try lab.docker("rmi", "-f", ["box"]), "rmi")
+        }
+        #expect(mirror.blobFiles.count == 3)
+        #expect(try mirror.get("/v2/_catalog").out.contains("docker.io/library/box"))
+    }
+
     @Test func `skopeo copies, lists and deletes, one image and a whole index`() throws {
         let lab = try Lab(usesOwnRegistry: true)
         try lab.makeImage()

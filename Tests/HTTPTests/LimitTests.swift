@@ -23,6 +23,12 @@ struct LimitTests {
                     try await writer.write(ByteBuffer(string: "begun"))
                     try await Task.sleep(for: .seconds(60))
                 })
+        case "/known":
+            // More than the kernel takes for a client.
+            let part = ByteBuffer(repeating: 0x78, count: 256 << 10)
+            return Response(
+                headers: ["Content-Length": "\(part.readableBytes * 256)"],
+                body: .stream { writer in for _ in 0..<256 { try await writer.write(part) } })
         case "/stream":
             var count = 0
             for try await part in request.body { count += part.readableBytes }
@@ -75,6 +81,22 @@ struct LimitTests {
             #expect(silent.isEmpty && kept.isEmpty)
             #expect(busy.hasSuffix("begun, goes on"), "\(busy)")
         }
+    }
+
+    @Test func `a client that takes nothing of an answer of known length is cut off`() async throws {
+        let limits = Self.limits { $0.answerTimeout = .milliseconds(300) }
+        let notes = Mutex<[ServerLimit]>([])
+        try await withServer(limits: limits, noteLimit: { note in notes.withLock { $0.append(note) } }, Self.respond) {
+            path, _ in
+            let count = try await blocking {
+                let client = try RawClient(path)
+                client.send(get("/known"))
+                usleep(1_500_000)
+                return client.receive().utf8.count
+            }
+            #expect(count > 0 && count < 32 << 20)
+        }
+        #expect(notes.withLock { $0 } == [.time])
     }
 
     @Test(arguments: ["/body", "/stream"])

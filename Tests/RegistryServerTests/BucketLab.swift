@@ -99,16 +99,19 @@ final class BucketLab: Sendable {
 
     /// A registry whose blobs are in the bucket.
     ///
-    /// - Parameter database: of the index; nil for one of its own.
+    /// - Parameters:
+    ///   - database: of the index; nil for one of its own.
+    ///   - rules: JSON of the configuration's `redirects`.
     func registry(
-        _ options: [String] = [], port: UInt16? = nil, database: PostgresServer.Database? = nil,
+        _ options: [String] = [], port: UInt16? = nil, database: PostgresServer.Database? = nil, rules: String = "[]",
         _ change: (inout S3Configuration) -> Void = { _ in }
     ) throws -> RegistryLab {
         var configuration = configuration(port: port)
         change(&configuration)
         let file = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
         files.withLock { $0.append(file) }
-        try JSONEncoder().encode(["storage": ["s3": configuration]]).write(to: URL(filePath: file))
+        let storage = String(decoding: try JSONEncoder().encode(["s3": configuration]), as: UTF8.self)
+        try Data("{\"storage\":\(storage),\"redirects\":\(rules)}".utf8).write(to: URL(filePath: file))
         return try RegistryLab(["--config", file] + options, database: database)
     }
 

@@ -196,6 +196,71 @@ import Testing
         #expect(mirror.registry.log.contains("always/team/app:latest is served as it was"))
     }
 
+    @Test func `how long a registry wants to be left alone is told`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        for (asked, told) in [("60", "60"), ("9223372036854775807", "3600")] {
+            origin.replace { _, answer in
+                answer.reply(429, ["Retry-After: \(asked)"])
+                return true
+            }
+            for path in ["manifests/latest", "blobs/\(blob)", "tags/list"] {
+                let reply = try mirror.get("up.example/team/app/" + path)
+                // What is known of tags is told instead.
+                guard reply.status != 404 else { continue }
+                #expect(reply.status == 429 && reply.headers["retry-after"] == told, "\(path) \(reply.status)")
+            }
+        }
+    }
+
+    @Test(arguments: ["a silent", "a dripping"])
+    func `who follows a blob that does not advance is let go, and the next one gets it`(_ kind: String) throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        origin.replace { asked, answer in
+            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(Self.layer[..<1_000_000]))
+            var place = 1_000_000
+            while gate.wait(timeout: .now() + 0.1) == .timedOut {
+                if kind == "a dripping" { answer.send([Self.layer[place]]) }
+                place += 1
+            }
+            return true
+        }
+        defer { gate.signal() }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"stall\":\"2s\"}}")
+        let path = "up.example/team/app/blobs/\(blob)"
+        let began = Date()
+        let got = try mirror.raw(path)
+        #expect(got.count > 900_000 && got.count < Self.layer.count)
+        #expect(Date().timeIntervalSince(began) < 15)
+        #expect(mirror.registry.log.contains("next to nothing"))
+        // It goes on where it was.
+        #expect(try mirror.get(path).body == Self.layer)
+        #expect(origin.server.asked.last?.headers["range"]?.hasPrefix("bytes=") == true)
+    }
+
+    @Test func `skopeo pulls through a mirror`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let origin = try RegistryLab()
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"http://\(origin.address)\"}}")
+        func skopeo(_ arguments: String...) throws {
+            let done = try RegistryLab.run("/usr/bin/skopeo", ["copy", "-q"] + arguments)
+            #expect(done.status == 0, "\(done.err)")
+        }
+        let layout = try TokenTests.layout(folder)
+        try skopeo("--dest-tls-verify=false", "oci:\(layout)", "docker://\(origin.address)/a/b:1")
+        let image = "docker://\(mirror.registry.address)/up.example/a/b:1"
+        try skopeo("--src-tls-verify=false", image, "dir:\(folder)/first")
+        origin.crash()
+        try skopeo("--src-tls-verify=false", image, "dir:\(folder)/second")
+        #expect(mirror.registry.blobFiles.sorted() == origin.blobFiles.sorted())
+    }
+
     @Test func `a tag that is gone there is gone here`() throws {
         let origin = try Origin()
         let digest = origin.image(Self.layer)
@@ -222,11 +287,54 @@ import Testing
         // The manifest names it: the grace of blobs is not what it has.
         for _ in 0..<5 {
             #expect(try mirror.get("up.example/team/app/manifests/latest").status == 200)
-            #expect(mirror.registry.blobFiles == [blob.hex])
+            // The bytes are sent while they are made durable.
+            #expect(soon { mirror.registry.blobFiles == [blob.hex] })
             usleep(500_000)
         }
         #expect(soon(60) { mirror.registry.blobFiles == [] })
         #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+    }
+
+    @Test(.onBothIndexes) func `a mirror that may have so much keeps what was asked for last`() throws {
+        let origin = try Origin()
+        let layers = ["a", "b", "c"].enumerated().map { (tag: $1, bytes: noise(100_000, UInt64($0) + 20)) }
+        for layer in layers { origin.image(layer.bytes, tag: layer.tag) }
+        // The same bytes are the same bytes.
+        origin.image(layers[0].bytes, tag: "d", of: "team/other")
+        let mirror = try MirrorLab(
+            "{\"up\":{\"url\":\"\(origin.url)\",\"max-bytes\":\"250KB\"},\"up/team/other\":{\"url\":\"\(origin.url)\"}}",
+            ["--gc-grace", "1h", "--gc-interval", "1h"])
+        func pull(_ name: String, _ tag: String, _ layer: [UInt8]) throws {
+            #expect(try mirror.get("up/\(name)/manifests/\(tag)").status == 200)
+            let digest = StreamHash.digest(of: layer, .sha256)
+            #expect(try mirror.get("up/\(name)/blobs/\(digest)").body == layer)
+            // When it was asked for is known by the second.
+            usleep(1_100_000)
+        }
+        func hex(_ layer: Int) -> String { StreamHash.digest(of: layers[layer].bytes, .sha256).hex }
+        for layer in layers.prefix(2) { try pull("team/app", layer.tag, layer.bytes) }
+        try pull("team/other", "d", layers[0].bytes)
+        #expect(try mirror.get("up/team/app/manifests/a").status == 200)
+        usleep(1_100_000)
+        #expect(mirror.registry.blobFiles.sorted() == [hex(0), hex(1)].sorted())
+        try pull("team/app", "c", layers[2].bytes)
+        #expect(soon { mirror.registry.blobFiles.sorted() == [hex(0), hex(2)].sorted() })
+        #expect(mirror.registry.log.contains("1 manifests of up were removed"))
+        // It comes again when it is wanted again.
+        try pull("team/app", "b", layers[1].bytes)
+        #expect(soon { mirror.registry.blobFiles.sorted() == [hex(1), hex(2)].sorted() })
+    }
+
+    @Test func `a mirror without room gives all the same`() throws {
+        let origin = try Origin()
+        origin.image(Self.layer)
+        let blob = StreamHash.digest(of: Self.layer, .sha256)
+        let mirror = try MirrorLab("{\"up\":{\"url\":\"\(origin.url)\",\"max-bytes\":\"1KB\"}}")
+        for _ in 0..<3 {
+            #expect(try mirror.get("up/team/app/manifests/latest").status == 200)
+            #expect(try mirror.get("up/team/app/blobs/\(blob)").body == Self.layer)
+        }
+        #expect(soon { mirror.registry.blobFiles == [] })
     }
 
     @Test func `lists are those of the registry`() throws {
@@ -261,6 +369,7 @@ import Testing
             ("{\"UP\":{\"url\":\"http://x\"}}", "invalid repository name"),
             ("{\"up.example\":{\"url\":\"http://x\",\"tll\":\"5m\"}}", "unknown key \"tll\""),
             ("{\"up.example\":{\"url\":\"http://x\",\"ttl\":\"5\"}}", "want a number and s, m, h or d"),
+            ("{\"up.example\":{\"url\":\"http://x\",\"stall\":\"0s\"}}", "stall: want 1s at least"),
         ] {
             do {
                 _ = try MirrorLab(text)

@@ -109,8 +109,13 @@ final class RegistryLab: Sendable {
         let status: Int
         /// By names in lower case.
         let headers: [String: String]
+        /// All of them, in the order that they came.
+        let fields: [(name: String, value: String)]
         let body: [UInt8]
         var text: String { String(decoding: body, as: UTF8.self) }
+
+        /// - Parameter name: in lower case.
+        func values(_ name: String) -> [String] { fields.filter { $0.name == name }.map(\.value) }
 
         /// The code of the first error in the body.
         var code: String? {
@@ -155,11 +160,11 @@ final class RegistryLab: Sendable {
         let count = end.upperBound
         let text = String(decoding: bytes[..<end.lowerBound], as: UTF8.self)
         let lines = text.components(separatedBy: "\r\n")
-        var headers: [String: String] = [:]
-        for line in lines.dropFirst() {
+        let fields = lines.dropFirst().map { line in
             let parts = line.split(separator: ":", maxSplits: 1).map { $0.trimmingCharacters(in: .whitespaces) }
-            headers[parts[0].lowercased()] = parts.count > 1 ? parts[1] : ""
+            return (name: parts[0].lowercased(), value: parts.count > 1 ? parts[1] : "")
         }
+        let headers = Dictionary(fields.map { ($0.name, $0.value) }) { $1 }
         guard let status = lines[0].split(separator: " ").dropFirst().first.flatMap({ Int($0) }) else {
             throw LabFailure("no status: \(lines[0])")
         }
@@ -167,7 +172,7 @@ final class RegistryLab: Sendable {
         if !isHead, let length = headers["content-length"].flatMap({ Int($0) }), length != body.count {
             throw LabFailure("\(status): \(body.count) bytes of \(length)")
         }
-        return Reply(status: status, headers: headers, body: body)
+        return Reply(status: status, headers: headers, fields: fields, body: body)
     }
 
     // MARK: Content

@@ -2,6 +2,7 @@ import Foundation
 import HTTP
 import OCI
 import RegistryStore
+import TestServers
 import Testing
 
 @testable import RegistryServer
@@ -112,10 +113,42 @@ import Testing
     func `every route for everybody`(isReadOnly: Bool) throws {
         let world = try World(isReadOnly ? ["--read-only"] : [])
         defer { world.end() }
+        try Self.check(
+            world, names: isReadOnly ? ["team"] : ["public/below", "publicity", "team", "team/app", "teams"],
+            isReadOnly: isReadOnly)
+        #expect(world.lab.blobFiles == [])
+    }
+
+    @Test func `every route of mirrored repositories for everybody`() throws {
+        let origin = try FaultyServer { _, answer in answer.reply(404) }
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let mirror = "{\"url\":\"http://\(origin.authority)\"}"
+        try "{\"mirrors\":{\"team\":\(mirror),\"public\":\(mirror)}}".write(
+            toFile: folder + "/config", atomically: true, encoding: .utf8)
+        let world = try World(["--config", folder + "/config"])
+        defer { world.end() }
+        try Self.check(world, names: ["public/below", "team/app"], isReadOnly: false)
+        #expect(world.lab.blobFiles == [] && !origin.asked.isEmpty)
+        #expect(origin.asked.allSatisfy { ["GET", "HEAD"].contains($0.method) && $0.headers["authorization"] == nil })
+        // Who may not pull causes no request to the registry.
+        let count = origin.asked.count
+        for client in Client.allCases where client.rights(in: "team/app")?.contains(.pull) != true {
+            for path in ["manifests/x", "blobs/\(AccessTests.digest)", "tags/list", "referrers/\(AccessTests.digest)"] {
+                let reply = try world.lab.ask("GET", "/v2/team/app/\(path)", world.headers(client))
+                #expect(Self.outcome(reply) != .answer)
+            }
+        }
+        #expect(origin.asked.count == count)
+    }
+
+    /// Asks every row of the table for each of some repositories, for everybody.
+    private static func check(_ world: World, names: [String], isReadOnly: Bool) throws {
+        // Wrong passwords are slow to check, and wrong everywhere.
+        let slow = names.first { $0.hasPrefix("team") }
         for endpoint in RegistryAPI.endpoints {
-            for name in isReadOnly ? ["team"] : ["public/below", "publicity", "team", "team/app", "teams"] {
-                // Wrong passwords are slow to check, and wrong everywhere.
-                for client in Client.allCases where name == "team" || client.rights(in: name) != nil {
+            for name in names {
+                for client in Client.allCases where name == slow || client.rights(in: name) != nil {
                     let method = endpoint.method.description
                     let reply = try world.lab.ask(
                         method, AccessTests.path(endpoint.kind, in: name), world.headers(client))
@@ -132,7 +165,6 @@ import Testing
                 }
             }
         }
-        #expect(world.lab.blobFiles == [])
     }
 
     // MARK: The table without a server

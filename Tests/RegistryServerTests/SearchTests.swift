@@ -160,6 +160,81 @@ import Testing
         #expect(try pulls() == counted)
     }
 
+    /// A mirror of a registry with an index of images whose configurations are `configs`, by platform.
+    private static func mirrored(_ configs: [String: [UInt8]]) throws -> (MirrorLab, RegistryLab, members: [Digest]) {
+        let origin = try RegistryLab()
+        var members: [Digest] = []
+        var items: [String] = []
+        for (platform, config) in configs.sorted(by: { $0.key < $1.key }) {
+            let digest = try origin.push(config, to: "app")
+            let manifest = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociManifest)","layers":[],\
+                "config":{"mediaType":"\(MediaType.ociConfig)","digest":"\(digest)","size":\(config.count)}}
+                """.utf8)
+            members.append(StreamHash.digest(of: manifest, .sha256))
+            #expect(try origin.put(manifest, platform, in: "app").status == 201)
+            items.append(
+                """
+                {"mediaType":"\(MediaType.ociManifest)","digest":"\(members[members.count - 1])",\
+                "size":\(manifest.count),"platform":{"architecture":"\(platform)","os":"linux"}}
+                """)
+        }
+        let index = Array(
+            """
+            {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[\(items.joined(separator: ","))]}
+            """.utf8)
+        #expect(try origin.put(index, "latest", in: "app", type: MediaType.ociIndex).status == 201)
+        return (try MirrorLab("{\"up\":{\"url\":\"http://\(origin.address)\"}}"), origin, members)
+    }
+
+    private static func config(_ platform: String, _ text: String) -> [UInt8] {
+        Array(
+            """
+            {"architecture":"\(platform)","os":"linux","config":{"Labels":{"org.opencontainers.image.description":"\(text)"}}}
+            """.utf8)
+    }
+
+    @Test func `a mirrored image tells what its configuration does when that has come`() throws {
+        let config = Self.config("amd64", "flibber for many machines")
+        let (mirror, origin, members) = try Self.mirrored(["amd64": config, "arm64": Self.config("arm64", "the other")])
+        let lab = mirror.registry
+        func pulls() throws -> [Int] {
+            let tags = try lab.ask("GET", "/api/v1/repositories/up/app/tags").json["items"] as? [[String: Any]] ?? []
+            return tags.compactMap { $0["pulls"] as? Int }
+        }
+        for _ in 0..<2 { #expect(try mirror.get("up/app/manifests/latest").status == 200) }
+        #expect(try mirror.get("up/app/manifests/\(members[0])").status == 200)
+        #expect(try soon { try pulls() == [2] })
+        #expect(try found(lab, "flibber") == [])
+        let blob = StreamHash.digest(of: config, .sha256)
+        #expect(try mirror.get("up/app/blobs/\(blob)").body == config)
+        #expect(try soon { try found(lab, "flibber") == ["up/app"] })
+        let detail = try lab.ask("GET", "/api/v1/repositories/up/app").json
+        #expect(detail["description"] as? String == "flibber for many machines")
+        #expect(detail["platforms"] as? [String] == ["linux/amd64", "linux/arm64"])
+        #expect(try pulls() == [2])
+        withExtendedLifetime(origin) {}
+    }
+
+    @Test func `a mirrored image does not tell of a configuration that is another repository's`() throws {
+        let config = Self.config("amd64", "zanzibar")
+        let (mirror, origin, members) = try Self.mirrored(["amd64": config])
+        let lab = mirror.registry
+        let blob = try lab.push(config, to: "private/app")
+        #expect(try mirror.get("up/app/manifests/latest").status == 200)
+        #expect(try mirror.get("up/app/manifests/\(members[0])").status == 200)
+        lab.crash()
+        try lab.start()
+        #expect(try lab.ask("GET", "/v1/repositories/up/app/images").text == "[]")
+        sleep(6)
+        #expect(try found(lab, "zanzibar") == [])
+        // Its registry has it there, too.
+        #expect(try mirror.get("up/app/blobs/\(blob)").body == config)
+        #expect(try soon { try found(lab, "zanzibar") == ["up/app"] })
+        withExtendedLifetime(origin) {}
+    }
+
     @Test func `pages go on where the one before has ended, in every order`() throws {
         let lab = try RegistryLab()
         let all = (0..<23).map { "r\($0 / 10)/app\($0 % 10)" }

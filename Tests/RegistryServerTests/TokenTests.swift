@@ -216,7 +216,7 @@ import Testing
     }
 
     /// An image of one layer, as files.
-    private static func layout(_ folder: String) throws -> String {
+    static func layout(_ folder: String) throws -> String {
         let root = folder + "/layout"
         try FileManager.default.createDirectory(atPath: root + "/blobs/sha256", withIntermediateDirectories: true)
         func put(_ bytes: [UInt8], _ type: String) throws -> String {

@@ -16,6 +16,8 @@ package struct RegistryConfiguration: Sendable {
         [certificateDirectory] + hostDirectories.filter { $0 != certificateDirectory }
     }
     package var userAgent: String
+    /// A ``Preference`` that goes with every request; nil for none.
+    package var preference: String?
     package var limits = Limits()
     package var patience = Patience()
 

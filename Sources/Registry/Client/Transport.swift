@@ -158,6 +158,7 @@ final class Transport: Sendable {
             wire.headers.add(name: "user-agent", value: configuration.userAgent)
         }
         wire.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
+        if let preference = configuration.preference { wire.headers.replaceOrAdd(name: "prefer", value: preference) }
         wire.body = request.body
         if location.scheme == .https {
             wire.tlsConfiguration = try await tls(

@@ -75,7 +75,7 @@ extension RegistryStore {
             return try await legacyImages(of: main.digest, in: name)
         }
         guard let blob = document.blobs.first,
-            let config = await smallBlob(blob, bytesMax: ManifestFacts.configBytesMax)
+            let config = await smallBlob(blob, in: name, bytesMax: ManifestFacts.configBytesMax)
         else { return [] }
         let images = LegacyImage.chain(document, config: config)
         legacy.put(images, of: digest, in: name)

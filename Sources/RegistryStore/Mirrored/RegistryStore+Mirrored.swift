@@ -22,10 +22,13 @@ extension RegistryStore {
         let document = try ManifestDocument(parsing: body, contentType: mediaType)
         let manifest = StoredManifest(digest: digest, mediaType: document.mediaType, body: body)
         let now = Self.now
+        let told = await told(by: document, in: name)
         try await writer.change { change in
             change.effects.touch(name)
             let repository = try change.repository(name)
-            try change.addManifest(manifest, document, to: repository, now: now, isMirrored: true)
+            try change.addManifest(
+                manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme, isMirrored: true)
+            try change.describeLater(indexesOf: digest, in: repository)
             try change.noteMirrored(digest, in: repository, now: now)
             guard let tag else { return }
             try change.setTag(tag, to: digest, in: repository, now: now)
@@ -122,17 +125,16 @@ extension RegistryStore {
     /// Manifests of one transaction: pushes go on in between.
     private static let expiredAtOnce = 200
 
-    /// Removes manifests of the registry that is mirrored as `name` which nobody has asked for since `oldest`, in seconds since
-    /// 1970. Their blobs become garbage.
+    /// Removes manifests of a mirror which nobody has asked for since `oldest`, in seconds since 1970. Their blobs become garbage.
     ///
     /// - Returns: how many.
     @discardableResult
-    package nonisolated func expireMirrored(_ name: String, before oldest: Int64) async throws -> Int {
+    package nonisolated func expireMirrored(_ names: MirroredNames, before oldest: Int64) async throws -> Int {
         var total = 0
         while true {
             let now = Self.now
             let count = try await writer.change {
-                try $0.expireMirrored(name, before: oldest, countMax: Self.expiredAtOnce, now: now)
+                try $0.expireMirrored(names, before: oldest, countMax: Self.expiredAtOnce, now: now)
             }
             total += count
             if count < Self.expiredAtOnce { return total }

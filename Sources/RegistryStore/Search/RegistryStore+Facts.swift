@@ -9,16 +9,17 @@ extension RegistryStore {
         let readme: String?
     }
 
-    /// Reads what a manifest names, which may not be there yet: what cannot be read tells nothing.
-    nonisolated func told(by document: ManifestDocument) async -> Told {
+    /// Reads what a manifest names, as far as its repository has it: a manifest that came before its blobs may name those of
+    /// others, too. What cannot be read tells nothing.
+    nonisolated func told(by document: ManifestDocument, in name: RepositoryName) async -> Told {
         var config: [UInt8]?
         let types = [MediaType.ociConfig, MediaType.dockerConfig]
         if let blob = document.blobs.first, document.manifests.isEmpty, types.contains(blob.mediaType) {
-            config = await smallBlob(blob, bytesMax: ManifestFacts.configBytesMax)
+            config = await smallBlob(blob, in: name, bytesMax: ManifestFacts.configBytesMax)
         }
         var readme: String?
         if let blob = ReadmeArtifact.blob(of: document),
-            let bytes = await smallBlob(blob, bytesMax: ManifestFacts.readmeBytesMax)
+            let bytes = await smallBlob(blob, in: name, bytesMax: ManifestFacts.readmeBytesMax)
         {
             readme = ManifestFacts.cleaned(
                 String(decoding: bytes, as: UTF8.self), bytesMax: ManifestFacts.readmeBytesMax)
@@ -26,20 +27,10 @@ extension RegistryStore {
         return Told(facts: ManifestFacts(document, config: config), readme: readme)
     }
 
-    /// All bytes of a blob that a manifest names; nil for one that is larger, that is not there, or that cannot be read.
-    nonisolated func smallBlob(_ blob: Descriptor, bytesMax: Int) async -> [UInt8]? {
-        guard blob.size > 0, blob.size <= Int64(bytesMax) else { return nil }
-        let folder = folder
-        // Whose it is does not matter yet: a manifest that names what its repository does not have is refused.
-        let stored = try? await index.read { connection in
-            try connection.row("SELECT size, object FROM blobs WHERE digest = ?", [.text(blob.digest.description)]).map
-            {
-                StoredBlob(
-                    digest: blob.digest, size: try $0.integer("size"),
-                    place: BlobPlace(try $0.optionalText("object"), blob.digest, folder))
-            }
-        }
-        guard let stored else { return nil }
+    /// All bytes of a blob of a repository; nil for one that is larger, that is not there, or that cannot be read.
+    nonisolated func smallBlob(_ blob: Descriptor, in name: RepositoryName, bytesMax: Int) async -> [UInt8]? {
+        guard blob.size > 0, blob.size <= Int64(bytesMax), let stored = try? await self.blob(blob.digest, in: name)
+        else { return nil }
         return try? await bytes(of: stored, bytesMax: bytesMax)
     }
 
@@ -67,13 +58,14 @@ extension RegistryStore {
         }
     }
 
-    // MARK: Manifests of before
+    // MARK: Manifests that came before
 
-    /// Works out what manifests tell that were pushed before the index kept it, one repository after another.
+    /// Works out what manifests tell that were pushed before the index kept it, or came before what they name; one repository
+    /// after another.
     ///
     /// - Returns: of how many repositories.
     @discardableResult
-    package nonisolated func describeOld() async throws -> Int {
+    package nonisolated func describeOverdue() async throws -> Int {
         var count = 0
         while let repository = try await index.read({ connection in
             try connection.row("SELECT repository FROM undescribed LIMIT 1", [])?.integer("repository")
@@ -88,6 +80,11 @@ extension RegistryStore {
     private static let describedAtOnce: Int64 = 200
 
     private nonisolated func describe(_ repository: Int64) async throws {
+        let name = try await index.read { connection in
+            try connection.row("SELECT name FROM repositories WHERE id = ?", [.integer(repository)]).map {
+                try RepositoryName(try $0.text("name"))
+            }
+        }
         while true {
             // One more than is described: the last step has to know that it is.
             let found = try await index.read { connection in
@@ -99,18 +96,19 @@ extension RegistryStore {
                     """,
                     [.integer(repository)] + MediaType.indexes.map { .text($0) } + [.integer(Self.describedAtOnce + 1)]
                 ).map { row in
-                    OldManifest(
+                    OverdueManifest(
                         digest: try Digest(try row.text("digest")), mediaType: try row.optionalText("media_type"),
                         body: try row.bytes("body"))
                 }
             }
             let (manifests, isLast) = (found.prefix(Int(Self.describedAtOnce)), found.count <= Self.describedAtOnce)
-            var described: [(manifest: OldManifest, document: ManifestDocument, told: Told)] = []
+            var described: [(manifest: OverdueManifest, document: ManifestDocument, told: Told)] = []
             for manifest in manifests {
                 // Deleted since, or one that would not be taken today.
-                guard let document = try? ManifestDocument(parsing: manifest.body, contentType: manifest.mediaType)
+                guard let name,
+                    let document = try? ManifestDocument(parsing: manifest.body, contentType: manifest.mediaType)
                 else { continue }
-                described.append((manifest, document, await told(by: document)))
+                described.append((manifest, document, await told(by: document, in: name)))
             }
             let now = Self.now
             try await writer.change { [described] change in
@@ -129,7 +127,7 @@ extension RegistryStore {
         }
     }
 
-    private struct OldManifest: Sendable {
+    private struct OverdueManifest: Sendable {
         let digest: Digest
         let mediaType: String?
         let body: [UInt8]
@@ -142,8 +140,13 @@ extension Change {
     ) throws {
         // Deleted since it was read.
         guard try hasManifest(digest, in: repository) else { return }
+        let key: [SQLValue] = [.integer(repository), .text(digest.description)]
+        let pulls = try connection.row("SELECT pulls FROM facts WHERE repository = ? AND digest = ?", key)?.integer(
+            "pulls")
         try removeFacts(of: digest, in: repository)
         try addFacts(told.facts, readme: told.readme, of: digest, document, in: repository, now: now)
+        try connection.execute(
+            "UPDATE facts SET pulls = ? WHERE repository = ? AND digest = ?", [.integer(pulls ?? 0)] + key)
     }
 
     /// Counts the words of all tags anew.

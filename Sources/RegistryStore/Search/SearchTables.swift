@@ -5,7 +5,8 @@
 /// - `profiles`: a row for each repository that has a manifest. `place` is its row in the full-text index `words`: the more
 ///   it is pulled, the higher (``Profile/place(_:pulls:)``), so that reading that index from its end gives what is popular first.
 /// - `tag_words`: in how many tags of a repository a word is.
-/// - `undescribed`: manifests of before there were these tables (``RegistryStore/describeOld()``).
+/// - `undescribed`: manifests of before there were these tables, or before the index had what they name
+///   (``RegistryStore/describeOverdue()``).
 /// - `vocabulary` and `spellings`: words of names, and what they become without one of their letters.
 enum SearchTables {
     static let step = Schema.Step(
