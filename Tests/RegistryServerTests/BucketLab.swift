@@ -106,10 +106,16 @@ final class BucketLab: Sendable {
     ) throws -> RegistryLab {
         var configuration = configuration(port: port)
         change(&configuration)
-        let file = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
-        files.withLock { $0.append(file) }
-        try JSONEncoder().encode(["storage": ["s3": configuration]]).write(to: URL(filePath: file))
+        let file = try file(["storage": ["s3": configuration]])
         return try RegistryLab(["--config", file] + options, database: database)
+    }
+
+    /// A file of JSON that goes with the bucket.
+    func file(_ value: some Encodable) throws -> String {
+        let path = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
+        files.withLock { $0.append(path) }
+        try JSONEncoder().encode(value).write(to: URL(filePath: path))
+        return path
     }
 
     func withClient<Value>(_ body: (S3Client) async throws -> Value) async throws -> Value {

@@ -12,12 +12,18 @@ package struct Quarantined: Sendable, Hashable, Codable {
 }
 
 extension RegistryStore {
+    static let isSound = "damaged = 0"
+
     /// Blobs in the order of their digests, those that are damaged excepted.
-    package nonisolated func blobs(after last: String, countMax: Int) async throws -> [StoredBlob] {
+    ///
+    /// - Parameter condition: SQL.
+    package nonisolated func blobs(
+        after last: String, countMax: Int, where condition: String = isSound
+    ) async throws -> [StoredBlob] {
         let folder = folder
         return try await index.read { connection in
             try connection.rows(
-                "SELECT digest, size, object FROM blobs WHERE digest > ? AND damaged = 0 ORDER BY digest LIMIT ?",
+                "SELECT digest, size, object FROM blobs WHERE digest > ? AND \(condition) ORDER BY digest LIMIT ?",
                 [.text(last), .integer(Int64(countMax))]
             ).map { row in
                 let digest = try Digest(try row.text("digest"))
