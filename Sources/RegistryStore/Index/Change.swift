@@ -103,6 +103,8 @@ struct Change {
         }
         guard !isKnown else {
             // Damaged, and healed by this push.
+            let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
+            if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
             try connection.execute(
                 "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
             return

@@ -38,22 +38,21 @@ extension RegistryStore {
     ///
     /// - Parameter rate: bytes a second.
     package nonisolated func condition(of blob: StoredBlob, rate: Int64) async throws -> BlobCondition {
-        guard case .file(let path) = blob.place else { return .skipped }
-        return try await BlobReader().condition(of: path, blob, rate: rate)
+        switch blob.place {
+        case .file(let path): return try await BlobReader().condition(of: path, blob, rate: rate)
+        case .object(let key): return try await bucket.use?.storage.condition(of: blob, key, rate: rate) ?? .skipped
+        }
     }
 
-    /// Sets a damaged blob aside: its file goes to `quarantine`, the blob is unknown to everybody until somebody pushes it again.
+    /// Sets a damaged blob aside: its file goes to `quarantine`, its object stays where it is until the blob is healed or
+    /// removed. The blob is unknown to everybody until somebody pushes it again.
     ///
     /// - Returns: false when it has changed since it was read: it was removed, or pushed anew.
     package nonisolated func quarantine(_ blob: StoredBlob, _ damage: BlobDamage) async throws -> Bool {
-        guard case .file(let path) = blob.place else { return false }
         let now = Self.now
         return try await writer.change { change in
-            let isSound = try change.connection.isAny(
-                "SELECT 1 AS found FROM blobs WHERE digest = ? AND damaged = 0 AND object IS NULL",
-                [.text(blob.digest.description)])
-            guard isSound, FileIdentity(path) == damage.file else { return false }
-            if damage.file != nil {
+            guard try change.isStill(blob, damage) else { return false }
+            if case .file(let path) = blob.place, damage.file != nil {
                 let target = change.folder.quarantined(blob.digest)
                 try Files.makeDirectories(change.folder.quarantine)
                 try checked("rename", target) { rename(path, target) }
@@ -81,6 +80,17 @@ extension RegistryStore {
 }
 
 extension Change {
+    /// Whether a blob is where it was read, and that is as it was then: no other bytes ever have an object's key.
+    fileprivate func isStill(_ blob: StoredBlob, _ damage: BlobDamage) throws -> Bool {
+        let row = try connection.row(
+            "SELECT object FROM blobs WHERE digest = ? AND \(RegistryStore.isSound)", [.text(blob.digest.description)])
+        guard let row, BlobPlace(try row.optionalText("object"), blob.digest, folder) == blob.place else {
+            return false
+        }
+        guard case .file(let path) = blob.place else { return true }
+        return FileIdentity(path) == damage.file
+    }
+
     /// Whether a blob's bytes are what they should be; true for one that is not known.
     func isSound(_ digest: Digest) throws -> Bool {
         try !connection.isAny(
