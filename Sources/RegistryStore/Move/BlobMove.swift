@@ -182,19 +182,19 @@ extension RegistryStore {
         guard isInDatabase || !isMoving.withLock({ $0 }) else {
             throw Refusal(.unsupported, 409, "the index is on its way to a database: move the blobs when it is there")
         }
-        let use = try await bucket(wanted)
         let names = try await BlockingPool.shared.run { [folder] () throws(SystemError) in
             try StorageNames(folder, wanted)
         }
-        // Changes that have not seen the bucket are before this one.
-        try await writer.change { try names.rename(names.folder, to: names.both, $0.connection) }
+        let use = try await bucket(wanted, names)
         let moved = try await BlobMove(store: self, use: use, progress: progress).run()
         try await writer.change { try names.rename(names.both, to: names.bucket, $0.connection) }
         return moved
     }
 
-    /// The bucket that blobs are moved to, which takes what is new from now on.
-    private nonisolated func bucket(_ wanted: S3Configuration) async throws -> CurrentBucket.Use {
+    /// The bucket that blobs are moved to, which takes what is new when this returns.
+    private nonisolated func bucket(
+        _ wanted: S3Configuration, _ names: StorageNames
+    ) async throws -> CurrentBucket.Use {
         if let use = bucket.use {
             guard use.storage.client.configuration.identity == wanted.identity else {
                 throw Refusal(
@@ -203,11 +203,17 @@ extension RegistryStore {
             return use
         }
         let use = try makeUse(wanted)
-        do throws(S3Error) { try await use.storage.check() } catch {
+        do {
+            try await use.storage.check()
+            // Before any row names an object: who starts again is let in with the bucket then.
+            try await writer.change { try names.rename(names.folder, to: names.both, $0.connection) }
+        } catch {
             await use.storage.client.close()
             throw error
         }
         bucket.begin(use)
+        // Changes that have not seen it are before this one.
+        try await writer.change { _ in }
         return use
     }
 }

@@ -106,6 +106,11 @@ extension PostgresIndex {
             guard !storages.contains(where: { owner.hasPrefix($0 + "+") }) else {
                 throw StoreFailure("some blobs are in a bucket: say in which one, by \"storage\" of --config")
             }
+            guard !storages.contains(where: { $0.hasPrefix(owner + "+") }) else {
+                throw StoreFailure(
+                    "the blobs are in the data folder: start the registry without \"storage\", and move them by "
+                        + "`docker registry move --storage`")
+            }
             throw StoreFailure(
                 "the database is the index of other blobs: give this registry the data folder or the bucket that it was "
                     + "made with, or a database of its own")

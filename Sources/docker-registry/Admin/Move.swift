@@ -44,7 +44,7 @@ struct MoveCommand: AsyncParsableCommand {
             if let progress = line.progress { StandardError.write("\(progress.table): \(progress.rows) rows\n") }
             last = line
         }
-        try Self.check(last)
+        try Self.check(last, "not moved")
         print(
             """
             Moved. Start the registry with DOCKER_REGISTRY_DATABASE_URL, or "database" in its configuration, from now on; \
@@ -65,14 +65,14 @@ struct MoveCommand: AsyncParsableCommand {
             try view.show(line)
             last = line
         }
-        try Self.check(last)
+        try Self.check(last, "not all is moved, and goes on when the command is given again")
         StandardError.write(
             "Moved. Start the registry with \"storage\": … in its configuration, as \(file) has it, from now on.\n")
     }
 
-    private static func check(_ last: AdminAPI.MoveLine?) throws {
+    private static func check(_ last: AdminAPI.MoveLine?, _ failure: String) throws {
         guard last?.isMoved == true else {
-            throw AdminClient.Failure(description: "not moved: \(last?.error ?? "the registry has ended")")
+            throw AdminClient.Failure(description: "\(failure): \(last?.error ?? "the registry has ended")")
         }
     }
 }
