@@ -91,7 +91,7 @@ package actor RegistryStore {
         to repository: RepositoryName, algorithm: Digest.Algorithm = .sha256
     ) async throws -> String {
         try await requireAnyRoom(in: repository)
-        if let use = bucket.use { return try await use.uploads.begin(repository, algorithm) }
+        if let use = bucket.target { return try await use.uploads.begin(repository, algorithm) }
         return try await folderUploads.begin(repository, algorithm)
     }
 
@@ -130,7 +130,7 @@ package actor RegistryStore {
             guard try await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
             let (size, name, now) = (await upload.count, upload.repository, Self.now)
             let quotas = settings.quotas
-            try await keep(digest, at: place) { change, place in
+            try await keep(digest, size: size, at: place) { change, place in
                 try change.requireRoom(for: digest, size: size, in: name, quotas)
                 try uploads.claim(upload, change)
                 let repository = try change.repository(name)

@@ -1,4 +1,5 @@
 import Foundation
+import NIOCore
 import OCI
 import RegistryStore
 import S3
@@ -213,6 +214,62 @@ struct BlobMoveTests {
         let done = try move(other, port: way.port)
         #expect(done.status == 0 && other.blobFiles == [], "\(done)")
         try check(other, stored)
+    }
+
+    @Test func `blobs move back to files while there are pushes, and a killed move goes on`()
+        async throws
+    {
+        let lab = try RegistryLab()
+        let early = try lab.operate(["move", "--storage", "files"])
+        #expect(early.status == 1 && early.err.contains("no blob is in a bucket"), "\(early)")
+        var stored = try Self.push(40, to: lab, "a")
+        #expect(try move(lab).status == 0)
+        stored.append(try Self.pushLarge(to: lab, "large"))
+        let damaged = try lab.push(Array("damaged".utf8), to: "a")
+        guard lab.database == nil else {
+            let done = try lab.operate(["move", "--storage", "files"])
+            return #expect(done.status == 1 && done.err.contains("others may have the bucket"), "\(done)")
+        }
+        for key in try await bucket.objects() {
+            try await bucket.withClient { client in
+                if try await client.size(key) == 7 { try await client.put(key, ByteBuffer(string: "DAMAGED")) }
+            }
+        }
+        let begun = try #require(try lab.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        let blob = try BucketTests.blob(6_000_000)
+        #expect(try lab.ask("PATCH", begun, [], Array(blob[..<5_500_000])).status == 202)
+        let process = Process()
+        process.executableURL = URL(filePath: RegistryLab.binaries + "/docker")
+        process.arguments = ["registry", "move", "--storage", "files", "--data", lab.directory + "/data"]
+        (process.standardOutput, process.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        try process.run()
+        #expect(soon(30) { lab.blobFiles.count > 10 })
+        lab.crash()
+        process.waitUntilExit()
+        #expect(throws: LabFailure.self) { try lab.start() }
+        try lab.start(try settings())
+        try check(lab, stored)
+        let storm = PostgresTests.Storm()
+        let clients = storm.begin(lab)
+        #expect(storm.has(5))
+        let done = try lab.operate(["move", "--storage", "files"])
+        #expect(done.status == 0 && done.out.contains("\"damaged\":1"), "\(done)")
+        #expect(storm.has(storm.count + 5))
+        storm.isOver.store(true, ordering: .relaxed)
+        #expect(soon(90) { clients.allSatisfy(\.isFinished) })
+        #expect(storm.strange.withLock { $0 } == [])
+        // An upload that began in the bucket ends in the folder.
+        let digest = StreamHash.digest(of: blob, .sha256)
+        #expect(try lab.ask("PUT", begun + "?digest=\(digest)", [], Array(blob[5_500_000...])).status == 201)
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(damaged)").status == 404)
+        try lab.push(Array("damaged".utf8), to: "a")
+        #expect(lab.uploadFiles == [])
+        // What the crash has left in the bucket is needed by nobody.
+        lab.crash()
+        try lab.start()
+        try check(lab, stored + storm.stored.withLock { $0 })
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(damaged)").body == Array("damaged".utf8))
     }
 
     @Test func `what cannot be moved to is refused, and nothing has begun`() throws {

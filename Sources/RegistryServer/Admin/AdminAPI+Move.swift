@@ -8,6 +8,7 @@ extension AdminAPI {
     static let moveEndpoints: [Route<Handler>] = [
         .init(.post, "/move/database") { try await $0.moveDatabase($1) },
         .init(.post, "/move/storage") { try await $0.moveStorage($1) },
+        .init(.post, "/move/files") { api, _ in api.moveFiles() },
     ]
 
     /// Of `POST /move/database`.
@@ -49,13 +50,25 @@ extension AdminAPI {
     /// The body is what `"storage"` of the configuration says.
     private func moveStorage(_ call: Call) async throws -> Response {
         let target = try await call.body(StorageConfiguration.self)
-        let (store, logger) = (store, api.logger)
-        return Self.lines { tell in
+        let store = store
+        return blobs("the bucket") { try await store.moveBlobs(to: target, progress: $0) }
+    }
+
+    private func moveFiles() -> Response {
+        let store = store
+        return blobs("files") { try await store.moveBlobsBack(progress: $0) }
+    }
+
+    private func blobs(
+        _ place: String,
+        _ move: @escaping @Sendable (@escaping @Sendable (BlobMove.Progress) -> Void) async throws -> BlobMove.Progress
+    ) -> Response {
+        Self.lines { [logger = api.logger] tell in
             do {
-                let moved = try await store.moveBlobs(to: target) { tell(MoveLine(blobs: $0)) }
-                logger.info("\(moved.blobs) blobs (\(moved.bytes) bytes) were moved to the bucket")
+                let moved = try await move { tell(MoveLine(blobs: $0)) }
+                logger.info("\(moved.blobs) blobs (\(moved.bytes) bytes) were moved to \(place)")
             } catch {
-                logger.error("the blobs were not all moved to the bucket: \(error)")
+                logger.error("the blobs were not all moved to \(place): \(error)")
                 throw error
             }
         }

@@ -4,11 +4,11 @@ import OCI
 import S3
 import Synchronization
 
-/// Moves blobs from files of the folder into the bucket while both are used.
+/// Moves blobs from files of the folder into the bucket, or back, while both are used.
 ///
-/// New blobs go to the bucket from its begin on, so that the files become fewer. Each is copied as an upload is, checked against
-/// its digest, and its row names the object from one transaction on, behind which the file goes; whoever has the file open
-/// goes on reading it. What ends the move at any time leaves every blob in the one place or the other, and the next goes on there.
+/// New blobs go to the other place from its begin on, so that those in the first become fewer. Each is copied as an upload is, checked against
+/// its digest, and its row names the other place from one transaction on, behind which the bytes of the first go; whoever has the
+/// file open goes on reading it. What ends the move at any time leaves every blob in the one place or the other, and the next goes on there.
 package struct BlobMove: Sendable {
     /// How far it is. A copy that comes to nothing, since its blob is removed meanwhile, counts as done.
     package struct Progress: Codable, Sendable, Hashable {
@@ -17,7 +17,7 @@ package struct BlobMove: Sendable {
         /// What there was to move when it began.
         package fileprivate(set) var blobsTotal: Int64
         package fileprivate(set) var bytesTotal: Int64
-        /// Blobs that were set aside, since their files have not their digests.
+        /// Blobs that were set aside, since their bytes have not their digests.
         package fileprivate(set) var damaged: Int64 = 0
         /// Since it began.
         package fileprivate(set) var bytesPerSecond: Int64 = 0
@@ -26,7 +26,7 @@ package struct BlobMove: Sendable {
     }
 
     /// The blob was removed, or moved, while it was copied.
-    private struct HasChanged: Error {}
+    fileprivate struct HasChanged: Error {}
 
     /// Copies at once: small blobs wait for answers, large ones for the slots that they share with uploads.
     private static let copiesMax = 4
@@ -34,11 +34,15 @@ package struct BlobMove: Sendable {
     private static let progressInterval = Duration.milliseconds(500)
 
     let store: RegistryStore
-    let use: CurrentBucket.Use
+    /// nil for files.
+    let target: CurrentBucket.Use?
     let progress: @Sendable (Progress) -> Void
 
+    /// Which blobs are not there yet, as SQL.
+    private var condition: String { target == nil ? RegistryStore.isObject : RegistryStore.isFile }
+
     func run() async throws -> Progress {
-        let tally = Tally(try await store.filesToMove())
+        let tally = Tally(try await store.count(where: condition))
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 while (try? await Task.sleep(for: Self.progressInterval)) != nil { progress(tally.progress) }
@@ -51,11 +55,12 @@ package struct BlobMove: Sendable {
         return tally.progress
     }
 
-    /// - Returns: how many files there were.
+    /// - Returns: how many blobs there were.
     private func pass(_ tally: Tally) async throws -> Int {
         try await withThrowingTaskGroup(of: Void.self) { group in
             var (last, count, running) = ("", 0, 0)
-            while case let page = try await store.blobFiles(after: last, countMax: Self.pageMax), let final = page.last
+            while case let page = try await store.blobs(after: last, countMax: Self.pageMax, where: condition),
+                let final = page.last
             {
                 last = final.digest.description
                 count += page.count
@@ -74,28 +79,24 @@ package struct BlobMove: Sendable {
     }
 
     private func move(_ blob: StoredBlob, _ tally: Tally) async throws {
-        guard case .file(let path) = blob.place else { return }
         let copied = Mutex<Int64>(0)
+        let count: @Sendable (Int) -> Void = { count in
+            copied.withLock { $0 += Int64(count) }
+            tally.add(bytes: Int64(count))
+        }
         do {
-            guard let file = try await BlobFile.open(path) else { throw SystemError("open", ENOENT, path) }
-            try await store.send(
-                file, as: blob.digest, to: use,
-                sent: { count in
-                    copied.withLock { $0 += Int64(count) }
-                    tally.add(bytes: Int64(count))
-                },
-                { change, place in
-                    guard case .object(let key) = place else { throw HasChanged() }
-                    let moved = try change.connection.execute(
-                        "UPDATE blobs SET object = ? WHERE digest = ? AND \(RegistryStore.isFile)",
-                        [.text(key), .text(blob.digest.description)])
-                    guard moved > 0 else { throw HasChanged() }
-                    change.effects.remove(blob.place)
-                })
+            switch (blob.place, target) {
+            case (.file(let path), let target?):
+                guard let file = try await BlobFile.open(path) else { throw SystemError("open", ENOENT, path) }
+                try await store.send(file, as: blob.digest, to: target, sent: count) { try $0.move(blob, to: $1) }
+            case (.object(let key), nil):
+                try await store.receive(key, as: blob.digest, size: blob.size, got: count) { try $0.move(blob, to: $1) }
+            default: break
+            }
         } catch is HasChanged {} catch {
-            guard Self.isOfFile(error), case .damaged(let damage) = try await store.condition(of: blob, rate: .max)
+            guard Self.isOfBytes(error), case .damaged(let damage) = try await store.condition(of: blob, rate: .max)
             else { throw error }
-            // A push heals it, into the bucket.
+            // A push heals it, in the other place.
             if try await store.quarantine(blob, damage) {
                 store.settings.note(
                     "blob \(blob.digest) is damaged, \(damage.reason): it is set aside until it is pushed again")
@@ -106,9 +107,10 @@ package struct BlobMove: Sendable {
         tally.add(blobs: 1)
     }
 
-    /// Whether the file may be what is wrong.
-    private static func isOfFile(_ error: any Error) -> Bool {
+    /// Whether the blob's bytes may be what is wrong.
+    private static func isOfBytes(_ error: any Error) -> Bool {
         if let error = error as? Refusal { return error.code == .digestInvalid }
+        if let error = error as? StorageFailure { return error.isOfObject }
         return (error as? SystemError).map { [ENOENT, EIO].contains($0.code) } ?? false
     }
 
@@ -141,23 +143,36 @@ package struct BlobMove: Sendable {
     }
 }
 
+extension Change {
+    /// Makes a copy of a blob's bytes the blob's, and has those of before removed.
+    ///
+    /// - Throws: ``BlobMove/HasChanged``.
+    fileprivate func move(_ blob: StoredBlob, to place: BlobPlace) throws {
+        let digest = SQLValue.text(blob.digest.description)
+        let row = try connection.row(
+            "SELECT object FROM blobs WHERE digest = ? AND \(RegistryStore.isSound)", [digest])
+        guard let row, BlobPlace(try row.optionalText("object"), blob.digest, folder) == blob.place else {
+            throw BlobMove.HasChanged()
+        }
+        let object = try takeOver(place, as: blob.digest)
+        try connection.execute("UPDATE blobs SET object = ? WHERE digest = ?", [.text(object), digest])
+        effects.remove(blob.place)
+    }
+}
+
 extension RegistryStore {
     static let isFile = "object IS NULL AND \(isSound)"
+    static let isObject = "object IS NOT NULL AND \(isSound)"
 
-    /// Sound blobs that are files of the folder.
-    fileprivate nonisolated func filesToMove() async throws -> (blobs: Int64, bytes: Int64) {
+    fileprivate nonisolated func count(where condition: String) async throws -> (blobs: Int64, bytes: Int64) {
         try await index.read { connection in
             let row = try connection.row(
                 """
                 SELECT count(*) AS count, CAST(coalesce(SUM(size), 0) AS BIGINT) AS bytes FROM blobs
-                WHERE \(Self.isFile)
+                WHERE \(condition)
                 """, [])
             return (try row?.integer("count") ?? 0, try row?.integer("bytes") ?? 0)
         }
-    }
-
-    fileprivate nonisolated func blobFiles(after last: String, countMax: Int) async throws -> [StoredBlob] {
-        try await blobs(after: last, countMax: countMax, where: Self.isFile)
     }
 
     /// Moves all blobs into a bucket. New ones go there from the moment when it has answered, whatever becomes of the rest.
@@ -172,23 +187,53 @@ extension RegistryStore {
         guard let wanted = configuration.s3 else {
             throw Refusal(.unknown, 400, "say in which bucket: \"s3\" is missing")
         }
-        let isFirst = areBlobsMoving.withLock { areMoving in
-            defer { areMoving = true }
-            return !areMoving
-        }
-        guard isFirst else { throw Refusal(.unsupported, 409, "the blobs are on their way to a bucket already") }
+        try await beginMove()
         defer { areBlobsMoving.withLock { $0 = false } }
-        let isInDatabase = try await index.read { $0.dialect == .postgres }
-        guard isInDatabase || !isMoving.withLock({ $0 }) else {
-            throw Refusal(.unsupported, 409, "the index is on its way to a database: move the blobs when it is there")
-        }
         let names = try await BlockingPool.shared.run { [folder] () throws(SystemError) in
             try StorageNames(folder, wanted)
         }
         let use = try await bucket(wanted, names)
-        let moved = try await BlobMove(store: self, use: use, progress: progress).run()
+        let moved = try await BlobMove(store: self, target: use, progress: progress).run()
         try await writer.change { try names.rename(names.both, to: names.bucket, $0.connection) }
         return moved
+    }
+
+    /// Moves all blobs back into files of the folder, where new ones go from now on until the next start.
+    ///
+    /// - Returns: what was moved.
+    /// - Throws: ``Refusal`` 409 while something moves, without a bucket, or for an index in a database: other registries may
+    ///   have the bucket, and none has this folder. Else as ``moveBlobs(to:progress:)``.
+    package nonisolated func moveBlobsBack(
+        progress: @escaping @Sendable (BlobMove.Progress) -> Void
+    ) async throws -> BlobMove.Progress {
+        guard bucket.use != nil else { throw Refusal(.unsupported, 409, "no blob is in a bucket") }
+        guard try await index.read({ $0.dialect == .sqlite }) else {
+            throw Refusal(.unsupported, 409, "the index is in a database, by which others may have the bucket, too")
+        }
+        try await beginMove()
+        defer { areBlobsMoving.withLock { $0 = false } }
+        bucket.takeNoMore()
+        // Changes that have not seen it are before this one.
+        try await writer.change { _ in }
+        return try await BlobMove(store: self, target: nil, progress: progress).run()
+    }
+
+    private nonisolated func beginMove() async throws {
+        let isFirst = areBlobsMoving.withLock { areMoving in
+            defer { areMoving = true }
+            return !areMoving
+        }
+        guard isFirst else { throw Refusal(.unsupported, 409, "the blobs are moved already") }
+        do {
+            let isInDatabase = try await index.read { $0.dialect == .postgres }
+            guard isInDatabase || !isMoving.withLock({ $0 }) else {
+                throw Refusal(
+                    .unsupported, 409, "the index is on its way to a database: move the blobs when it is there")
+            }
+        } catch {
+            areBlobsMoving.withLock { $0 = false }
+            throw error
+        }
     }
 
     /// The bucket that blobs are moved to, which takes what is new when this returns.
@@ -200,6 +245,8 @@ extension RegistryStore {
                 throw Refusal(
                     .unsupported, 409, "new blobs go to the bucket \(use.storage.client.configuration.bucket) already")
             }
+            guard !use.takesNew else { return use }
+            try await begin(.init(storage: use.storage, uploads: use.uploads))
             return use
         }
         let use = try makeUse(wanted)
@@ -211,9 +258,13 @@ extension RegistryStore {
             await use.storage.client.close()
             throw error
         }
+        try await begin(use)
+        return use
+    }
+
+    private nonisolated func begin(_ use: CurrentBucket.Use) async throws {
         bucket.begin(use)
         // Changes that have not seen it are before this one.
         try await writer.change { _ in }
-        return use
     }
 }

@@ -19,7 +19,9 @@ struct MoveCommand: AsyncParsableCommand {
     var database: String?
     @Option(
         name: .customLong("storage"),
-        help: "File with what \"storage\" of the configuration says of a bucket: {\"s3\": {…}} (JSON)")
+        help:
+            "File with what \"storage\" of the configuration says of a bucket: {\"s3\": {…}} (JSON); \"files\": back from it"
+    )
     var storage: String?
     @OptionGroup var admin: AdminOptions
 
@@ -53,11 +55,14 @@ struct MoveCommand: AsyncParsableCommand {
     }
 
     private func moveBlobs(_ file: String, _ client: AdminClient) async throws {
-        let target = try Configuration.read(file, as: StorageConfiguration.self)
+        let isBack = file == "files"
+        let target = isBack ? nil : try Configuration.read(file, as: StorageConfiguration.self)
         var last: AdminAPI.MoveLine?
         var view = MoveView()
-        try await client.lines(.POST, "/move/storage", target, as: AdminAPI.MoveLine.self) { line in
-            if last == nil, line.blobs != nil {
+        try await client.lines(
+            .POST, isBack ? "/move/files" : "/move/storage", target, as: AdminAPI.MoveLine.self
+        ) { line in
+            if !isBack, last == nil, line.blobs != nil {
                 StandardError.write(
                     "Begun: write what is in \(file) into the file of the registry's --config now, as \"storage\". "
                         + "Without it there the registry does not start any more.\n")
@@ -67,7 +72,10 @@ struct MoveCommand: AsyncParsableCommand {
         }
         try Self.check(last, "not all is moved, and goes on when the command is given again")
         StandardError.write(
-            "Moved. Start the registry with \"storage\": … in its configuration, as \(file) has it, from now on.\n")
+            isBack
+                ? "Moved. Take \"storage\" out of the registry's configuration; with it, new blobs go to the bucket again.\n"
+                : "Moved. Start the registry with \"storage\": … in its configuration, as \(file) has it, from now on.\n"
+        )
     }
 
     private static func check(_ last: AdminAPI.MoveLine?, _ failure: String) throws {

@@ -88,10 +88,13 @@ package struct StorageFailure: Error, Sendable, CustomStringConvertible {
     package let description: String
     /// There is no such object.
     let isNotFound: Bool
+    /// The bucket answers, and not with what the object should be.
+    let isOfObject: Bool
 
     init(_ error: S3Error) {
         description = "\(error)"
         isNotFound = error.isNotFound
+        isOfObject = error.isNotFound || error.kind == .malformed || error.kind == .answered(416)
     }
 }
 
@@ -100,12 +103,17 @@ final class CurrentBucket: Sendable {
     struct Use: Sendable {
         let storage: BucketStorage
         let uploads: BucketUploads
+        /// False while its blobs go back to files.
+        var takesNew = true
     }
 
     private let state = Mutex<Use?>(nil)
 
     var use: Use? { state.withLock { $0 } }
+    /// Where new blobs go; nil for files.
+    var target: Use? { use.flatMap { $0.takesNew ? $0 : nil } }
     func begin(_ use: Use) { state.withLock { $0 = use } }
+    func takeNoMore() { state.withLock { $0?.takesNew = false } }
 }
 
 /// The bytes of a blob that is an object, as they arrive. Where it is asked for as a whole, the end is only given when all of

@@ -44,7 +44,7 @@ actor BucketUploads: UploadSessions {
     }
 
     /// Of uploads that no client has begun, and none can go on with.
-    private static let copies = "copies"
+    static let copies = "copies"
 
     /// Begins an upload that one copy has from its first byte to its ``end(_:)``. What a crash leaves of it expires as others do.
     func beginCopy(_ algorithm: Digest.Algorithm) async throws -> BucketUpload {

@@ -1,35 +1,45 @@
+import Glibc
 import Kernel
 import NIOCore
 import OCI
+import S3
 
 extension RegistryStore {
-    /// There has come to be a bucket since it was looked for.
-    private struct HasBucket: Error {}
+    /// New blobs go elsewhere than when it was looked.
+    private struct HasChanged: Error {}
 
-    /// Makes bytes that are whole and durable a blob, by `body`, in the storage that new ones go to: a file that has come
-    /// otherwise than through the bucket is copied there first. Durable when this returns.
+    /// Makes bytes that are whole and durable a blob, by `body`, in the storage that new ones go to: what has come otherwise is
+    /// copied there first. Durable when this returns.
     ///
-    /// - Parameter body: gets the place that the bytes have then; the file is removed once it is durable.
+    /// - Parameter body: gets the place that the bytes have then; what they were copied from is removed once it is durable.
     /// - Throws: ``Refusal`` DIGEST_INVALID for other bytes than the digest's, ``StorageFailure``, and what `body` throws.
     nonisolated func keep(
-        _ digest: Digest, at place: BlobPlace, _ body: @escaping @Sendable (Change, BlobPlace) throws -> Void
+        _ digest: Digest, size: Int64, at place: BlobPlace,
+        _ body: @escaping @Sendable (Change, BlobPlace) throws -> Void
     ) async throws {
         let bucket = bucket
         while true {
-            if case .file(let path) = place, let use = bucket.use {
+            switch (place, bucket.target) {
+            case (.file(let path), let target?):
                 guard let file = try await BlobFile.open(path) else { throw StoreFailure("\(path) is not there") }
-                return try await send(file, as: digest, to: use) { change, object in
+                return try await send(file, as: digest, to: target) { change, object in
                     change.effects.remove(place)
                     try body(change, object)
                 }
-            }
-            do {
-                return try await writer.change { change in
-                    // Who has begun with the bucket relies on no file coming after.
-                    if case .file = place, bucket.use != nil { throw HasBucket() }
-                    try body(change, place)
+            case (.object(let key), nil):
+                return try await receive(key, as: digest, size: size) { change, file in
+                    change.effects.remove(place)
+                    try body(change, file)
                 }
-            } catch is HasBucket {}
+            default:
+                do {
+                    return try await writer.change { change in
+                        // Who has changed it relies on nothing coming after where it was before.
+                        guard place.isFile == (bucket.target == nil) else { throw HasChanged() }
+                        try body(change, place)
+                    }
+                } catch is HasChanged {}
+            }
         }
     }
 
@@ -61,5 +71,37 @@ extension RegistryStore {
             throw error
         }
         await use.uploads.end(upload.id)
+    }
+
+    /// Copies an object into a file of the folder, checked against its digest before `body`, which has to take it over.
+    ///
+    /// - Parameter got: is told of bytes that were written.
+    /// - Throws: as ``keep(_:size:at:_:)``; the file is gone then.
+    nonisolated func receive(
+        _ key: String, as digest: Digest, size: Int64, got: @Sendable (Int) -> Void = { _ in },
+        _ body: @escaping @Sendable (Change, BlobPlace) throws -> Void
+    ) async throws {
+        guard let client = bucket.use?.storage.client else {
+            throw StoreFailure("\(digest) is in a bucket, there is none")
+        }
+        // What a crash leaves of it is an upload of nobody, which the next start removes.
+        let id = UploadID.fresh()
+        let path = folder.upload(id)
+        do {
+            let name = try RepositoryName(BucketUploads.copies)
+            let file = try await BlockingPool.shared.run { () throws(SystemError) in
+                try UploadFile(id, name, path, hash: StreamHash(digest.algorithm), algorithm: digest.algorithm)
+            }
+            for try await part in try await client.read(key, 0..<size, size: size) {
+                try await file.append(part)
+                got(part.readableBytes)
+            }
+            let place = try await file.complete(as: digest)
+            try await writer.change { try body($0, place) }
+        } catch {
+            await BlockingPool.shared.run { _ = unlink(path) }
+            if let error = error as? S3Error { throw StorageFailure(error) }
+            throw error
+        }
     }
 }
