@@ -62,7 +62,27 @@ extension RegistryStore {
 
     /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StoreFailure`` for a damaged file, ``StorageFailure``.
     package nonisolated func content(of blob: StoredBlob, _ range: Range<Int64>) async throws -> Content {
-        switch blob.place {
+        do { return try await content(of: blob, at: blob.place, range) } catch let error as Refusal {
+            // Moved since it was found, or collected.
+            guard error.code == .blobUnknown, let place = try await place(of: blob.digest), place != blob.place else {
+                throw error
+            }
+            return try await content(of: blob, at: place, range)
+        }
+    }
+
+    private nonisolated func place(of digest: Digest) async throws -> BlobPlace? {
+        let folder = folder
+        return try await index.read { connection in
+            try connection.row("SELECT object FROM blobs WHERE digest = ? AND damaged = 0", [.text(digest.description)])
+                .map { BlobPlace(try $0.optionalText("object"), digest, folder) }
+        }
+    }
+
+    private nonisolated func content(
+        of blob: StoredBlob, at place: BlobPlace, _ range: Range<Int64>
+    ) async throws -> Content {
+        switch place {
         case .file(let path): return .file(try await openFile(path, of: blob))
         case .object(let key):
             guard let bucket = bucket.use?.storage else {

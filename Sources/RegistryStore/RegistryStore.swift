@@ -28,6 +28,8 @@ package actor RegistryStore {
         package var watches = Watches()
         /// That clients reach the registry by, for addresses in what others are told.
         package var scheme = "http"
+        /// Takes what the operator should know.
+        package var note: @Sendable (String) -> Void = { _ in }
         /// Tells this registry from others that share its index, and one run of it from another.
         package let instance = UploadID.fresh()
 
@@ -39,6 +41,8 @@ package actor RegistryStore {
     nonisolated let index: MovableIndex
     /// To a database, or it is there.
     nonisolated let isMoving: Mutex<Bool>
+    /// To a bucket.
+    nonisolated let areBlobsMoving = Mutex(false)
     nonisolated let cache: ManifestCache
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
@@ -87,7 +91,7 @@ package actor RegistryStore {
         to repository: RepositoryName, algorithm: Digest.Algorithm = .sha256
     ) async throws -> String {
         try await requireAnyRoom(in: repository)
-        if let use = bucket.use { return try await use.uploads.begin(repository, algorithm) }
+        if let use = bucket.target { return try await use.uploads.begin(repository, algorithm) }
         return try await folderUploads.begin(repository, algorithm)
     }
 
@@ -126,7 +130,7 @@ package actor RegistryStore {
             guard try await uploads.has(upload.id) else { throw Refusal.uploadUnknown }
             let (size, name, now) = (await upload.count, upload.repository, Self.now)
             let quotas = settings.quotas
-            try await writer.change { change in
+            try await keep(digest, size: size, at: place) { change, place in
                 try change.requireRoom(for: digest, size: size, in: name, quotas)
                 try uploads.claim(upload, change)
                 let repository = try change.repository(name)

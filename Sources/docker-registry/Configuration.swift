@@ -44,10 +44,17 @@ struct Configuration: Decodable, Sendable {
     /// - Throws: ``ServeOptions/Failure`` that says what is wrong where.
     static func read(_ path: String?) throws -> Configuration {
         guard let path else { return Configuration() }
+        return try read(path, as: Configuration.self)
+    }
+
+    /// A file of JSON, the whole configuration or a part of it.
+    ///
+    /// - Throws: ``ServeOptions/Failure`` that says what is wrong where.
+    static func read<Value: Decodable>(_ path: String, as _: Value.Type) throws -> Value {
         do {
             let bytes = try Files.read(path, bytesMax: bytesMax)
             try StrictJSON.check(bytes)
-            return try JSONDecoder().decode(Configuration.self, from: Data(bytes))
+            return try JSONDecoder().decode(Value.self, from: Data(bytes))
         } catch let error as DecodingError {
             throw ServeOptions.Failure("\(path): \(described(error))")
         } catch let error as OCIError {

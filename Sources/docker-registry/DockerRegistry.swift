@@ -96,6 +96,7 @@ struct Serve: AsyncParsableCommand {
         settings.database = try configuration.database ?? ServeOptions.database()
         settings.database?.note = { logger.warning("\($0)") }
         settings.bucket = configuration.storage?.s3
+        settings.note = { logger.error("\($0)") }
         settings.quotas = configuration.quotas ?? settings.quotas
         if isEncrypted { settings.scheme = "https" }
         return settings

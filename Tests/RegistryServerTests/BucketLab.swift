@@ -108,11 +108,19 @@ final class BucketLab: Sendable {
     ) throws -> RegistryLab {
         var configuration = configuration(port: port)
         change(&configuration)
-        let file = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
-        files.withLock { $0.append(file) }
         let storage = String(decoding: try JSONEncoder().encode(["s3": configuration]), as: UTF8.self)
-        try Data("{\"storage\":\(storage),\"redirects\":\(rules)}".utf8).write(to: URL(filePath: file))
+        let file = try file(json: Data("{\"storage\":\(storage),\"redirects\":\(rules)}".utf8))
         return try RegistryLab(["--config", file] + options, database: database)
+    }
+
+    /// A file of JSON that goes with the bucket.
+    func file(_ value: some Encodable) throws -> String { try file(json: try JSONEncoder().encode(value)) }
+
+    private func file(json: Data) throws -> String {
+        let path = FileManager.default.temporaryDirectory.path + "/bucket-\(UUID().uuidString.prefix(8)).json"
+        files.withLock { $0.append(path) }
+        try json.write(to: URL(filePath: path))
+        return path
     }
 
     func withClient<Value>(_ body: (S3Client) async throws -> Value) async throws -> Value {

@@ -4,7 +4,7 @@ import RegistryStore
 import Testing
 
 /// A repository goes at once, what it had by and by.
-@Suite struct DepartureTests {
+@Suite(.onBothIndexes) struct DepartureTests {
     @Test func `a large repository is gone at once, its name is free, and its blobs go`() async throws {
         let place = try GarbageTests.Place()
         let store = place.store

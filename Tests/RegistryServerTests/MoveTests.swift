@@ -107,6 +107,41 @@ import Testing
         try check(lab, stored)
     }
 
+    @Test(.enabled(if: BucketLab.isThere, "moto is installed by make deps"))
+    func `the index of blobs that are half in a bucket moves, and the other half after it`() throws {
+        let bucket = try BucketLab()
+        let lab = try RegistryLab()
+        let old = try lab.image("old", in: "a")
+        #expect(try lab.put(old, "old", in: "a").status == 201)
+        lab.crash()
+        let storage = ["s3": bucket.configuration()]
+        let options = ["--config", try bucket.file(["storage": storage])]
+        try lab.start(options)
+        let new = try lab.image("new", in: "a")
+        #expect(try lab.put(new, "new", in: "a").status == 201)
+        let result = try moved(lab, to: database.url)
+        #expect(result.status == 0, "\(result.text)")
+        lab.crash()
+        lab.use(database)
+        #expect(throws: LabFailure.self) { try lab.start() }
+        #expect(lab.log.contains("say in which one"), "\(lab.log)")
+        try lab.start(options)
+        let stored = [("old", old), ("new", new)].map { PostgresTests.Stored(repository: "a", tag: $0, manifest: $1) }
+        try check(lab, stored)
+        // Nobody else may join while some of the blobs are files.
+        #expect(throws: LabFailure.self) { try bucket.registry(database: database) }
+        #expect(lab.blobFiles.count == 2)
+        #expect(try lab.operate(["move", "--storage", try bucket.file(storage)]).status == 0)
+        #expect(lab.blobFiles == [])
+        let twin = try bucket.registry(database: database)
+        for lab in [lab, twin] {
+            try check(lab, stored)
+            #expect(
+                try lab.ask("GET", "/v2/a/blobs/\(StreamHash.digest(of: Array("layer old".utf8), .sha256))").status
+                    == 200)
+        }
+    }
+
     @Test func `a database that has an index, or does not answer, is not moved to`() throws {
         let other = try RegistryLab(database: database)
         #expect(try other.put(try other.image("x", in: "x"), "t", in: "x").status == 201)

@@ -5,7 +5,7 @@ import Synchronization
 import Testing
 
 /// How much a part of the registry may have.
-@Suite struct QuotaTests {
+@Suite(.onBothIndexes) struct QuotaTests {
     private static func start(_ folder: String, _ quotas: String, _ options: [String] = []) throws -> RegistryLab {
         let path = folder + "/config.json"
         try "{\"quotas\":\(quotas)}".write(toFile: path, atomically: true, encoding: .utf8)

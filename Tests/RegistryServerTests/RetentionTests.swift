@@ -6,7 +6,7 @@ import Testing
 @testable import RegistryUpkeep
 
 /// What goes by rule, and what stays whatever a rule says.
-@Suite struct RetentionTests {
+@Suite(.onBothIndexes) struct RetentionTests {
     private static let day: Int64 = 86400
     private static let now: Int64 = 1_000 * day
 

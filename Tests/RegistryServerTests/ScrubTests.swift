@@ -1,12 +1,15 @@
 import Foundation
+import NIOCore
 import OCI
 import RegistryStore
+import S3
+import Synchronization
 import Testing
 
 @testable import RegistryUpkeep
 
 /// Damage is found, is served to nobody, and is healed by a push.
-@Suite struct ScrubTests {
+@Suite(.onBothIndexes) struct ScrubTests {
     private enum Damage: CaseIterable { case flipped, cut, longer, gone }
 
     private static func damage(_ path: String, _ how: Damage) throws {
@@ -65,6 +68,65 @@ import Testing
             #expect(try lab.ask("GET", "/v2/a/blobs/\(blob.digest)").body == blob.bytes)
         }
         #expect(try !lab.operate(["scrub", "--status"]).out.contains("DAMAGED"))
+    }
+
+    @Test(.enabled(if: BucketLab.isThere, "moto is installed by make deps"))
+    func `objects are read at their rate, and what is damaged is set aside until a push`() async throws {
+        let bucket = try BucketLab()
+        let lab = try bucket.registry()
+        let big = (0..<200_000).map { UInt8(truncatingIfNeeded: $0 &* 31) }
+        let sound = try lab.push(try BucketTests.blob(9 << 20), to: "a")
+        var pushed: [(digest: Digest, bytes: [UInt8], how: Damage)] = []
+        for (number, how) in Damage.allCases.enumerated() {
+            let (bytes, known) = (big + [UInt8(number)], Set(try await bucket.objects()))
+            pushed.append((try lab.push(bytes, to: "a", number == 3 ? .sha512 : .sha256), bytes, how))
+            let key = try #require(try await bucket.objects().first { !known.contains($0) })
+            try await bucket.withClient { client in
+                switch how {
+                case .gone: try await client.remove(key)
+                case .flipped: try await client.put(key, ByteBuffer(bytes: [bytes[0] ^ 1] + bytes.dropFirst()))
+                case .cut: try await client.put(key, ByteBuffer(bytes: bytes.dropLast()))
+                case .longer: try await client.put(key, ByteBuffer(bytes: bytes + [0]))
+                }
+            }
+        }
+        #expect(try lab.operate(["scrub", "--now"]).status == 0)
+        #expect(try soon(60) { try lab.operate(["scrub", "--status"]).out.hasPrefix("Ended") })
+        let shown = try lab.operate(["scrub", "--status"]).out
+        #expect(shown.contains(": 5 blobs") && shown.contains("4 damaged"), "\(shown)\(lab.log)")
+        for blob in pushed {
+            #expect(shown.contains("\(blob.digest)"))
+            #expect(try lab.ask("GET", "/v2/a/blobs/\(blob.digest)").code == "BLOB_UNKNOWN")
+            #expect(try lab.push(blob.bytes, to: "a", blob.digest.algorithm) == blob.digest)
+            #expect(try lab.ask("GET", "/v2/a/blobs/\(blob.digest)").body == blob.bytes)
+        }
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(sound)").status == 200)
+        #expect(try !lab.operate(["scrub", "--status"]).out.contains("DAMAGED"))
+        // The damaged objects are gone.
+        var count = 0
+        for _ in 0..<40 where count != 5 {
+            try await Task.sleep(for: .milliseconds(250))
+            count = try await bucket.objects().count
+        }
+        #expect(count == 5)
+    }
+
+    @Test(.enabled(if: BucketLab.isThere, "moto is installed by make deps"))
+    func `a bucket that is away damages nothing, and a rate is kept`() async throws {
+        let bucket = try BucketLab()
+        let isDown = Mutex(false)
+        let way = try FaultyWay(to: bucket.port) { _, _ in isDown.withLock { $0 } ? .status(404) : nil }
+        let settings = bucket.configuration(port: way.port)
+        let place = try GarbageTests.Place { $0.bucket = settings }
+        let name = try RepositoryName("a")
+        let pushed = try await place.push(try BucketTests.blob(400_000), to: name)
+        let blob = try await place.store.blob(pushed.digest, in: name)
+        let began = ContinuousClock.now
+        #expect(try await place.store.condition(of: blob, rate: 200_000) == .sound)
+        #expect(.now - began > .seconds(1.9))
+        isDown.withLock { $0 = true }
+        // Not even with answers as those for objects that are not there.
+        await #expect(throws: StorageFailure.self) { try await place.store.condition(of: blob, rate: 1 << 30) }
     }
 
     @Test func `a manifest is not taken with a blob that is damaged, and a blob that came anew is not set aside`()

@@ -1,6 +1,8 @@
 import Foundation
 import OCI
 import RegistryStore
+import S3
+import TestServers
 import Testing
 
 /// Two registries behind one name: a database and a bucket between them, nothing else.
@@ -47,6 +49,58 @@ import Testing
                 }
             }
         }
+    }
+
+    @Test func `what a mirror has got once is there for all who are behind one name`() async throws {
+        struct Settings: Encodable {
+            let storage: [String: S3Configuration]
+            let mirrors: [String: [String: String]]
+        }
+        let bucket = try BucketLab()
+        let origin = try Origin()
+        let layer = noise(7_000_000)
+        let digest = StreamHash.digest(of: layer, .sha256)
+        origin.image(layer)
+        let file = try bucket.file(
+            Settings(
+                storage: ["s3": bucket.configuration()], mirrors: ["up.example": ["url": origin.url, "ttl": "1h"]]))
+        let database = try PostgresServer.shared.get().database()
+        let twins = try (0..<2).map { _ in try RegistryLab(["--config", file], database: database) }
+        let path = "/v2/up.example/team/app"
+        let manifest = try twins[0].ask("GET", path + "/manifests/latest").body
+        #expect(try twins[0].ask("GET", path + "/blobs/\(digest)").body == layer)
+        // Who follows it has all of it before the bucket has.
+        #expect(try soon { try database.query("SELECT count(*) FROM blobs") == "1" })
+        origin.replace { _, answer in
+            answer.reply(503)
+            return true
+        }
+        for twin in twins {
+            #expect(try twin.ask("GET", path + "/manifests/latest").body == manifest)
+            #expect(try twin.ask("GET", path + "/blobs/\(digest)").body == layer, "\(twin.log)")
+            #expect(twin.blobFiles == [])
+        }
+        #expect(origin.count("GET", "/blobs/\(digest)") == 1)
+        let partial = try FileManager.default.contentsOfDirectory(atPath: twins[0].directory + "/data/mirror")
+        #expect(try await bucket.objects().count == 1 && partial == [])
+    }
+
+    @Test func `blobs are read by one of them at a time, and both know what was found`() async throws {
+        let bucket = try BucketLab()
+        let database = try PostgresServer.shared.get().database()
+        let twins = try (0..<2).map { _ in try bucket.registry(database: database) }
+        for number in 0..<5 { try twins[0].push([UInt8(number)], to: "a") }
+        let key = try #require(try await bucket.objects().first)
+        try await bucket.withClient { try await $0.remove(key) }
+        #expect(try twins[1].operate(["scrub"]).out == "No blob was read yet\n")
+        #expect(try twins[0].operate(["scrub", "--now"]).status == 0)
+        for twin in twins {
+            #expect(try soon(60) { try twin.operate(["scrub"]).out.contains("5 blobs (5 bytes) read, 1 damaged") })
+        }
+        // The other may be asked next, when the lease of the first has ended.
+        try twins[0].push([9], to: "a")
+        #expect(try twins[1].operate(["scrub", "--now"]).status == 0)
+        #expect(try soon(60) { try twins[0].operate(["scrub"]).out.contains("5 blobs (5 bytes) read, 0 damaged") })
     }
 
     @Test func `an upload that one has begun goes on with the other`() async throws {

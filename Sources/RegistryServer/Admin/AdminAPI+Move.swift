@@ -6,7 +6,9 @@ package import RegistryStore
 
 extension AdminAPI {
     static let moveEndpoints: [Route<Handler>] = [
-        .init(.post, "/move/database") { try await $0.moveDatabase($1) }
+        .init(.post, "/move/database") { try await $0.moveDatabase($1) },
+        .init(.post, "/move/storage") { try await $0.moveStorage($1) },
+        .init(.post, "/move/files") { api, _ in api.moveFiles() },
     ]
 
     /// Of `POST /move/database`.
@@ -18,6 +20,8 @@ extension AdminAPI {
     /// A line of the answer: what has been copied, and at the end either ``isMoved`` or ``error``.
     package struct MoveLine: Codable, Sendable {
         package var progress: DatabaseMove.Progress?
+        /// Of blobs.
+        package var blobs: BlobMove.Progress?
         package var isMoved: Bool?
         package var error: String?
     }
@@ -32,19 +36,59 @@ extension AdminAPI {
             throw Refusal(.unknown, 400, error.description)
         }
         let (store, logger) = (store, api.logger)
+        return Self.lines { tell in
+            do {
+                try await store.moveIndex(to: settings) { tell(MoveLine(progress: $0)) }
+                logger.info("the index was moved to \(settings.place)")
+            } catch {
+                logger.error("the index was not moved: \(error)")
+                throw error
+            }
+        }
+    }
+
+    /// The body is what `"storage"` of the configuration says.
+    private func moveStorage(_ call: Call) async throws -> Response {
+        let target = try await call.body(StorageConfiguration.self)
+        let store = store
+        return blobs("the bucket") { try await store.moveBlobs(to: target, progress: $0) }
+    }
+
+    private func moveFiles() -> Response {
+        let store = store
+        return blobs("files") { try await store.moveBlobsBack(progress: $0) }
+    }
+
+    private func blobs(
+        _ place: String,
+        _ move: @escaping @Sendable (@escaping @Sendable (BlobMove.Progress) -> Void) async throws -> BlobMove.Progress
+    ) -> Response {
+        Self.lines { [logger = api.logger] tell in
+            do {
+                let moved = try await move { tell(MoveLine(blobs: $0)) }
+                logger.info("\(moved.blobs) blobs (\(moved.bytes) bytes) were moved to \(place)")
+            } catch {
+                logger.error("the blobs were not all moved to \(place): \(error)")
+                throw error
+            }
+        }
+    }
+
+    /// Tells how far `move` is while it runs, and what came of it.
+    private static func lines(
+        _ move: @escaping @Sendable (_ tell: @escaping @Sendable (MoveLine) -> Void) async throws -> Void
+    ) -> Response {
         let body: @Sendable (ResponseWriter) async throws -> Void = { writer in
             let (lines, continuation) = AsyncStream.makeStream(
-                of: MoveLine.self, bufferingPolicy: .bufferingNewest(Self.waitingMax))
+                of: MoveLine.self, bufferingPolicy: .bufferingNewest(waitingMax))
             // A client that leaves ends the move.
             try await withThrowingTaskGroup(of: Void.self) { group in
                 group.addTask {
                     let last: MoveLine
                     do {
-                        try await store.moveIndex(to: settings) { continuation.yield(MoveLine(progress: $0)) }
-                        logger.info("the index was moved to \(settings.place)")
+                        try await move { continuation.yield($0) }
                         last = MoveLine(isMoved: true)
                     } catch {
-                        logger.error("the index was not moved: \(error)")
                         last = MoveLine(error: (error as? Refusal)?.message ?? "\(error)")
                     }
                     continuation.yield(last)

@@ -93,16 +93,11 @@ struct Change {
     func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
         let isKnown = try Self.knows(digest.description, connection)
         guard try !isKnown || !isSound(digest) else { return try discard(place) }
-        var object: String?
-        switch place {
-        case .file(let path):
-            let target = folder.blob(digest)
-            try checked("rename", target) { rename(path, target) }
-            effects.added(target, digest.algorithm)
-        case .object(let key): object = key
-        }
+        let object = try takeOver(place, as: digest)
         guard !isKnown else {
             // Damaged, and healed by this push.
+            let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
+            if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
             try connection.execute(
                 "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
             return
@@ -110,6 +105,20 @@ struct Change {
         try connection.execute(
             "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
             [.text(digest.description), .integer(size), .text(object)])
+    }
+
+    /// Makes bytes those of a digest.
+    ///
+    /// - Returns: the key of their object; nil for a file.
+    func takeOver(_ place: BlobPlace, as digest: Digest) throws -> String? {
+        switch place {
+        case .file(let path):
+            let target = folder.blob(digest)
+            try checked("rename", target) { rename(path, target) }
+            effects.added(target, digest.algorithm)
+            return nil
+        case .object(let key): return key
+        }
     }
 
     /// Removes bytes once this is durable, unless a blob has them: one and the same object may be offered twice.

@@ -102,8 +102,8 @@ extension RegistryStore {
             try OwnedFD.open(path, O_RDWR).syncData()
         }
         let now = Self.now
-        try await writer.change { change in
-            try change.addBlob(digest, size: size, from: .file(path))
+        try await keep(digest, size: size, at: .file(path)) { change, place in
+            try change.addBlob(digest, size: size, from: place)
             for name in names { try change.linkMirrored(digest, to: try change.repository(name), now: now) }
         }
     }

@@ -105,11 +105,16 @@ extension RegistryStore {
             return !isMoving
         }
         guard isFirst else { throw Refusal(.unsupported, 409, "the index is in a database, or on its way to one") }
+        guard !areBlobsMoving.withLock({ $0 }) else {
+            isMoving.withLock { $0 = false }
+            throw Refusal(
+                .unsupported, 409, "the blobs are on their way to a bucket: move the index when they are there")
+        }
         // Others may change the index as soon as it has moved.
         cache.close()
         let move = DatabaseMove(
             source: index, target: PostgresIndex(database), folder: folder, place: database.place, progress: progress)
-        do { try await move.run(storage: try folder.identity()) } catch {
+        do { try await move.run(storage: try await storageName()) } catch {
             cache.open()
             isMoving.withLock { $0 = false }
             throw error

@@ -17,15 +17,15 @@ extension PostgresIndex {
 
     /// Brings the tables up to date, and makes them when there are none. Blocks its thread.
     ///
-    /// - Parameter storage: names the place of the blobs; an index is of one.
+    /// - Parameter storages: names of the place of the blobs, of which an index has one; the first is that of a new one.
     /// - Throws: ``StoreFailure``, ``Refusal`` when the server does not answer.
-    func prepare(storage: String) throws {
+    func prepare(storages: [String]) throws {
         try change { connection in
             guard try Self.value("moving", connection) == nil else {
                 throw StoreFailure("the database has a part of an index: a move to it has not come to its end")
             }
             try Self.migrate(connection)
-            try Self.claim(connection, storage)
+            try Self.claim(connection, storages)
         }
     }
 
@@ -43,7 +43,7 @@ extension PostgresIndex {
                 throw Refusal(.unsupported, 409, "the database has an index already: give it another one")
             }
             try Self.migrate(connection)
-            try Self.claim(connection, storage)
+            try Self.claim(connection, [storage])
             try Self.set("moving", storage, connection)
         }
     }
@@ -97,14 +97,30 @@ extension PostgresIndex {
     }
 
     /// Two registries with blobs of their own, and one index, would each have half of them.
-    private static func claim(_ connection: PostgresConnection, _ storage: String) throws {
-        let owner = try value("storage", connection)
-        guard owner == nil || owner == storage else {
+    private static func claim(_ connection: PostgresConnection, _ storages: [String]) throws {
+        guard let owner = try value("storage", connection) else {
+            if let first = storages.first { try set("storage", first, connection) }
+            return
+        }
+        guard storages.contains(owner) else {
+            guard !storages.contains(where: { owner.hasPrefix($0 + "+") }) else {
+                throw StoreFailure("some blobs are in a bucket: say in which one, by \"storage\" of --config")
+            }
+            guard !storages.contains(where: { $0.hasPrefix(owner + "+") }) else {
+                throw StoreFailure(
+                    "the blobs are in the data folder: start the registry without \"storage\", and move them by "
+                        + "`docker registry move --storage`")
+            }
             throw StoreFailure(
                 "the database is the index of other blobs: give this registry the data folder or the bucket that it was "
                     + "made with, or a database of its own")
         }
-        try set("storage", storage, connection)
+    }
+
+    /// The blobs have come to another place, or are on their way there.
+    static func renameStorage(_ old: String, to new: String, _ connection: any SQLConnection) throws {
+        try connection.execute(
+            "UPDATE registry_state SET value = ? WHERE name = 'storage' AND value = ?", [.text(new), .text(old)])
     }
 
     private static func value(_ name: String, _ connection: PostgresConnection) throws -> String? {

@@ -18,17 +18,57 @@ extension RegistryStore {
                     + "or give the database another folder with --data")
         }
         let index = PostgresIndex(database)
-        do { try index.prepare(storage: try settings.bucket?.identity ?? folder.identity()) } catch let error as Refusal
-        {
+        let storages: [String]
+        if let bucket = settings.bucket {
+            let names = try StorageNames(folder, bucket)
+            storages = [names.bucket, names.both]
+        } else {
+            storages = [try folder.identity()]
+        }
+        do { try index.prepare(storages: storages) } catch let error as Refusal {
             throw StoreFailure("\(database.place): \(error.message)")
         }
         return index
+    }
+
+    /// What names the place of the blobs to a database.
+    nonisolated func storageName() async throws -> String {
+        let folder = folder
+        guard let configuration = bucket.use?.storage.client.configuration else {
+            return try await BlockingPool.shared.run { () throws(SystemError) in try folder.identity() }
+        }
+        let hasFiles = try await index.read {
+            try $0.isAny("SELECT 1 AS found FROM blobs WHERE \(Self.isFile) LIMIT 1", [])
+        }
+        guard hasFiles else { return configuration.identity }
+        return try await BlockingPool.shared.run { () throws(SystemError) in
+            try StorageNames(folder, configuration).both
+        }
+    }
+}
+
+/// What a database calls the places that blobs have been in while they were moved into a bucket.
+struct StorageNames: Sendable {
+    let folder: String
+    let bucket: String
+    /// Some are in the one, some in the other: a registry then needs both.
+    var both: String { "\(folder)+\(bucket)" }
+
+    init(_ folder: StoreFolder, _ configuration: S3Configuration) throws(SystemError) {
+        self.folder = try folder.identity()
+        bucket = configuration.identity
+    }
+
+    /// Tells a database that shares the blobs; the embedded index is in their folder.
+    func rename(_ old: String, to new: String, _ connection: any SQLConnection) throws {
+        guard connection.dialect == .postgres else { return }
+        try PostgresIndex.renameStorage(old, to: new, connection)
     }
 }
 
 extension S3Configuration {
     /// Names the bucket to a database: registries that share that have to share this. By which host each reaches it is its own.
-    fileprivate var identity: String { "bucket:\(bucket)/\(prefix ?? "")" }
+    var identity: String { "bucket:\(bucket)/\(prefix ?? "")" }
 }
 
 extension StoreFolder {

@@ -7,6 +7,11 @@ package enum BlobPlace: Sendable, Hashable {
     /// An object of the bucket, by its key. No other blob ever has the same key: whoever removes it removes these bytes only.
     case object(String)
 
+    var isFile: Bool {
+        if case .file = self { return true }
+        return false
+    }
+
     /// As the column `object` has it: null is the file of the digest.
     init(_ object: String?, _ digest: Digest, _ folder: StoreFolder) {
         self = object.map { .object($0) } ?? .file(folder.blob(digest))

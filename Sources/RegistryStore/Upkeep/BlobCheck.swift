@@ -15,7 +15,7 @@ package enum BlobCondition: Sendable, Hashable {
 
 package struct BlobDamage: Sendable, Hashable {
     package let reason: String
-    /// nil when there is none.
+    /// nil when there is none, or an object.
     let file: FileIdentity?
 }
 

@@ -159,9 +159,10 @@ package struct Replicator: Sendable {
             return BlobSource(byteCount: blob.size) { [store] offset, bytesMax in
                 let range = offset..<min(offset + Int64(bytesMax), blob.size)
                 var bytes = ByteBuffer()
-                if case .stream(let stream) = try await store.content(of: blob, range) {
-                    for try await part in stream { bytes.writeImmutableBuffer(part) }
+                guard case .stream(let stream) = try await store.content(of: blob, range) else {
+                    throw StoreFailure("\(blob.digest) has moved to a file: it is copied again")
                 }
+                for try await part in stream { bytes.writeImmutableBuffer(part) }
                 return BlobChunk(bytes)
             }
         }

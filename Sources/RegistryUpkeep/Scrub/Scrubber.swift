@@ -10,7 +10,9 @@ package actor Scrubber {
     private static let blobsAtOnce = 100
     /// How long what was read may be read again after a crash.
     private static let keepInterval = Duration.seconds(10)
-    private static let leaseDuration = Duration.seconds(600)
+    /// Of registries that share an index one reads at a time. What a crash of that one costs the others, at most.
+    private static let leaseDuration = Duration.seconds(30)
+    private static let renewalInterval = Duration.seconds(10)
     private static let progressName = "scrub"
 
     private let store: RegistryStore
@@ -18,6 +20,7 @@ package actor Scrubber {
     private let rule: ScrubRule?
     private let logger: Logger
     private var isAsked = false
+    /// While this registry reads.
     private var current: ScrubStatus?
     private var keptAt = ContinuousClock.now
 
@@ -33,11 +36,12 @@ package actor Scrubber {
     /// - Throws: what the index does.
     package func status() async throws -> ScrubStatus {
         if let current { return current }
+        return try await kept()
+    }
+
+    private func kept() async throws -> ScrubStatus {
         let text = try await store.progress(Self.progressName)
-        let status = try text.map { try JSONDecoder().decode(ScrubStatus.self, from: Data($0.utf8)) } ?? ScrubStatus()
-        // Another call may have come first.
-        if current == nil { current = status }
-        return current ?? status
+        return try text.map { try JSONDecoder().decode(ScrubStatus.self, from: Data($0.utf8)) } ?? ScrubStatus()
     }
 
     /// Runs until it is cancelled.
@@ -50,18 +54,43 @@ package actor Scrubber {
     }
 
     private func look() async throws {
-        var status = try await status()
-        if isAsked || rule.map({ status.isDue($0, now: RegistryStore.now) }) ?? false, status.cursor == nil {
-            guard try await store.lease("scrub", for: Self.leaseDuration) else { return }
-            status.begin(now: RegistryStore.now)
-            try await keep(status)
+        guard isWanted(try await kept()), try await lease() else { return }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask {
+                repeat { try await Task.sleep(for: Self.renewalInterval) } while try await self.lease()
+            }
+            group.addTask { try await self.pass() }
+            // Who has lost the lease reads no further.
+            try await group.next()
+            group.cancelAll()
         }
+    }
+
+    private func lease() async throws -> Bool { try await store.lease("scrub", for: Self.leaseDuration) }
+
+    private func isWanted(_ status: ScrubStatus) -> Bool {
+        if status.cursor != nil { isAsked = false }
+        return status.cursor != nil || isAsked || rule.map { status.isDue($0, now: RegistryStore.now) } ?? false
+    }
+
+    private func pass() async throws {
+        // Another registry may have read until now.
+        var status = try await kept()
+        guard isWanted(status) else { return }
+        defer { current = nil }
+        if status.cursor == nil { status.begin(now: RegistryStore.now) }
         isAsked = false
-        guard status.cursor != nil else { return }
-        while let cursor = current?.cursor, try await store.lease("scrub", for: Self.leaseDuration) {
-            let blobs = try await store.blobs(after: cursor, countMax: Self.blobsAtOnce)
-            guard !blobs.isEmpty else { return try await end() }
-            for blob in blobs { try await read(blob) }
+        try await keep(status)
+        do {
+            while let cursor = current?.cursor {
+                let blobs = try await store.blobs(after: cursor, countMax: Self.blobsAtOnce)
+                guard !blobs.isEmpty else { return try await end() }
+                for blob in blobs { try await read(blob) }
+            }
+        } catch {
+            // What cannot be kept now is read again.
+            if let current { try? await keep(current) }
+            throw error
         }
     }
 

@@ -31,6 +31,14 @@ final class BucketStorage: Sendable {
         return "\(keyFolder)\(id.prefix(2))/\(id)"
     }
 
+    /// Looks whether objects can be listed, stored and removed.
+    func check() async throws(S3Error) {
+        _ = try await client.list(Self.keyFolder, token: nil)
+        let key = Self.freshKey()
+        try await client.put(key, ByteBuffer())
+        try await client.remove(key)
+    }
+
     /// Bytes of an object.
     ///
     /// - Throws: ``Refusal`` BLOB_UNKNOWN, ``StorageFailure``.
@@ -45,16 +53,32 @@ final class BucketStorage: Sendable {
         }
     }
 
-    /// The digest of an object that was hashed by nobody yet.
+    /// Bytes that one request asks for where there is a rate: a second's worth, within these, so that no connection waits.
+    private static let pacedBytes: ClosedRange<Int64> = 64 << 10...4 << 20
+
+    /// The digest of an object.
     ///
-    /// - Throws: ``StorageFailure``.
-    func digest(of key: String, size: Int64, _ algorithm: Digest.Algorithm) async throws -> Digest {
+    /// - Parameter rate: bytes a second; nil for as fast as it can be had.
+    /// - Throws: ``StorageFailure``, `CancellationError` where there is a rate.
+    func digest(
+        of key: String, size: Int64, _ algorithm: Digest.Algorithm, rate: Int64? = nil
+    ) async throws -> Digest {
         var hash = StreamHash(algorithm)
-        do throws(S3Error) {
-            for try await part in try await client.read(key, 0..<size, size: size) {
-                part.withUnsafeReadableBytes { hash.update($0) }
-            }
-        } catch { throw StorageFailure(error) }
+        let step = rate.map { min(max($0, Self.pacedBytes.lowerBound), Self.pacedBytes.upperBound) } ?? size
+        let began = ContinuousClock.now
+        var offset: Int64 = 0
+        while offset < size {
+            let end = min(offset + step, size)
+            do throws(S3Error) {
+                for try await part in try await client.read(key, offset..<end, size: size) {
+                    part.withUnsafeReadableBytes { hash.update($0) }
+                }
+            } catch { throw StorageFailure(error) }
+            offset = end
+            guard let rate else { continue }
+            let seconds: Double = Double(offset) / Double(max(1, rate))
+            try await Task.sleep(until: began + .seconds(seconds), clock: .continuous)
+        }
         return hash.digest
     }
 }
@@ -62,7 +86,16 @@ final class BucketStorage: Sendable {
 /// The storage does not do what it is asked to: the operator's to look at, and to be tried again by the client.
 package struct StorageFailure: Error, Sendable, CustomStringConvertible {
     package let description: String
-    init(_ error: S3Error) { description = "\(error)" }
+    /// There is no such object.
+    let isNotFound: Bool
+    /// The bucket answers, and not with what the object should be.
+    let isOfObject: Bool
+
+    init(_ error: S3Error) {
+        description = "\(error)"
+        isNotFound = error.isNotFound
+        isOfObject = error.isNotFound || error.kind == .malformed || error.kind == .answered(416)
+    }
 }
 
 /// The bucket, where there is one; it may come while the registry runs.
@@ -70,12 +103,17 @@ final class CurrentBucket: Sendable {
     struct Use: Sendable {
         let storage: BucketStorage
         let uploads: BucketUploads
+        /// False while its blobs go back to files.
+        var takesNew = true
     }
 
     private let state = Mutex<Use?>(nil)
 
     var use: Use? { state.withLock { $0 } }
+    /// Where new blobs go; nil for files.
+    var target: Use? { use.flatMap { $0.takesNew ? $0 : nil } }
     func begin(_ use: Use) { state.withLock { $0 = use } }
+    func takeNoMore() { state.withLock { $0?.takesNew = false } }
 }
 
 /// The bytes of a blob that is an object, as they arrive. Where it is asked for as a whole, the end is only given when all of

@@ -43,6 +43,23 @@ actor BucketUploads: UploadSessions {
         return record.id
     }
 
+    /// Of uploads that no client has begun, and none can go on with.
+    static let copies = "copies"
+
+    /// Begins an upload that one copy has from its first byte to its ``end(_:)``. What a crash leaves of it expires as others do.
+    func beginCopy(_ algorithm: Digest.Algorithm) async throws -> BucketUpload {
+        var record = UploadRecord(try RepositoryName(Self.copies), algorithm)
+        record.holder = UploadID.fresh()
+        let (inserted, now) = (record, Self.now)
+        try await writer.change { change in
+            try inserted.insert(change.connection, now: now, lease: now + Self.leaseSeconds)
+        }
+        let upload = BucketUpload(record, bucket, hash: StreamHash(algorithm))
+        live[record.id] = upload
+        renew()
+        return upload
+    }
+
     func has(_ id: String) async throws -> Bool {
         try await index.read { try $0.isAny("SELECT 1 AS found FROM uploads WHERE id = ?", [.text(id)]) }
     }

@@ -3,7 +3,7 @@ import OCI
 package import S3
 
 /// What `"storage"` of the configuration says.
-package struct StorageConfiguration: Decodable, Sendable {
+package struct StorageConfiguration: Codable, Sendable {
     package var s3: S3Configuration?
 
     package init(from decoder: any Decoder) throws {
@@ -13,28 +13,44 @@ package struct StorageConfiguration: Decodable, Sendable {
 }
 
 extension RegistryStore {
+    /// Objects that are looked for at the start.
+    private static let lookedForMax = 5
+
     /// From now on blobs go to a bucket; those that are files stay files.
     ///
     /// - Throws: `S3Error` for a configuration that cannot work.
-    nonisolated func begin(_ configuration: S3Configuration) throws {
+    nonisolated func begin(_ configuration: S3Configuration) throws { bucket.begin(try makeUse(configuration)) }
+
+    nonisolated func makeUse(_ configuration: S3Configuration) throws -> CurrentBucket.Use {
         let storage = try BucketStorage(configuration)
         let uploads = BucketUploads(storage, index, writer, countMax: settings.uploadsMax)
-        bucket.begin(CurrentBucket.Use(storage: storage, uploads: uploads))
+        return CurrentBucket.Use(storage: storage, uploads: uploads)
     }
 
     /// Looks whether the bucket answers, and takes up the uploads of before. To be called once, before anything is served.
     ///
-    /// - Throws: ``StoreFailure`` when there are objects but no bucket, `S3Error` when the bucket refuses.
+    /// - Throws: ``StoreFailure`` when there are objects but no bucket, or they are in another one; `S3Error` when the bucket
+    ///   refuses.
     package nonisolated func openBucket() async throws {
+        let keys = try await index.read { connection in
+            try connection.rows(
+                "SELECT object FROM blobs WHERE object IS NOT NULL AND damaged = 0 LIMIT \(Self.lookedForMax)", []
+            ).map { try $0.text("object") }
+        }
         guard let use = bucket.use else {
-            guard
-                try await index.read({
-                    try $0.isAny("SELECT 1 AS found FROM blobs WHERE object IS NOT NULL LIMIT 1", [])
-                })
-            else { return }
-            throw StoreFailure("blobs are in a bucket: say in which one, by \"storage\" of --config")
+            guard !keys.isEmpty else { return }
+            throw StoreFailure(
+                "blobs are in a bucket: say in which one, by \"storage\" of --config")
         }
         _ = try await use.storage.client.list(BucketStorage.keyFolder, token: nil)
+        // One may be lost; where all are, none ever was.
+        var isThere = keys.isEmpty
+        for key in keys where !isThere { isThere = try await use.storage.client.size(key) != nil }
+        guard isThere else {
+            throw StoreFailure(
+                "the bucket \(use.storage.client.configuration.bucket) has none of the blobs that are looked for: "
+                    + "it, or its prefix, is another one than they were put into")
+        }
         // Whoever shares a database shares its uploads: theirs go on.
         let isAlone = try await index.read { $0.dialect == .sqlite }
         if isAlone { try await use.uploads.clearLeases() }

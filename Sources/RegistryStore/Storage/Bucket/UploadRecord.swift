@@ -52,15 +52,16 @@ struct UploadRecord: Sendable {
         }
     }
 
-    func insert(_ connection: any SQLConnection, now: Int64) throws {
+    /// - Parameter lease: until when ``holder`` has it.
+    func insert(_ connection: any SQLConnection, now: Int64, lease: Int64 = 0) throws {
         try connection.execute(
             """
             INSERT INTO uploads (id, repository, algorithm, object, parts, count, touched, lease, holder)
-            VALUES (?, ?, ?, ?, ?, ?, ?, 0, '')
+            VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
             """,
             [
                 .text(id), .text(repository.description), .text(algorithm.rawValue), .text(object),
-                .text(try partsText()), .integer(count), .integer(now),
+                .text(try partsText()), .integer(count), .integer(now), .integer(lease), .text(holder),
             ])
     }
 
