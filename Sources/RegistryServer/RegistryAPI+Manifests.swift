@@ -14,7 +14,8 @@ extension RegistryAPI {
     func manifestAnswer(
         _ call: Call, _ manifest: StoredManifest, _ reference: ManifestName, of name: RepositoryName
     ) -> Response {
-        let response = manifestAnswer(call, manifest)
+        var response = manifestAnswer(call, manifest)
+        if let servers = advertised(in: name) { response.headers.add("X-Docker-Endpoints", servers) }
         if response.status == 200, call.request.method == .get {
             store.notePull(manifest, reference, from: name) { call.origin }
         }
@@ -23,10 +24,9 @@ extension RegistryAPI {
 
     func manifestAnswer(_ call: Call, _ manifest: StoredManifest) -> Response {
         let tag = "\"\(manifest.digest)\""
-        var headers: Headers = [
+        let headers: Headers = [
             "Content-Type": manifest.mediaType, "Docker-Content-Digest": manifest.digest.description, "ETag": tag,
         ]
-        if let servers = advertised(in: name) { headers.add("X-Docker-Endpoints", servers) }
         if Self.matches(call.request.headers, tag) { return Response(304, headers: headers) }
         return Response(200, headers: headers, body: .bytes(ByteBuffer(bytes: manifest.body)))
     }
