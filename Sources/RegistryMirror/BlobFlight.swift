@@ -1,4 +1,5 @@
 package import NIOCore
+import Registry
 import Synchronization
 
 /// A blob on its way. Its bytes come in at one end and go into a file; any number of clients follow there, each at its own pace.
@@ -23,6 +24,8 @@ final class BlobFlight: Sendable {
         var phase = Phase.opening
         /// Bytes of the file.
         var arrived: Int64 = 0
+        /// What clients follow in; they hold the one that they began with.
+        var file: SpoolFile?
         var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
         var waiterCount = 0
     }
@@ -32,10 +35,18 @@ final class BlobFlight: Sendable {
     func set(_ phase: Phase) {
         let waiters = state.withLock { state in
             state.phase = phase
+            if case .flowing(let file, _, _) = phase { state.file = file }
             defer { state.waiters = [:] }
             return state.waiters.values
         }
         for waiter in waiters { waiter.resume() }
+    }
+
+    /// What has arrived is wrong and comes anew, into another file. Who follows in the first one has bytes that must not be gone on
+    /// with, and fails.
+    func beginAgain() {
+        state.withLock { $0.file = nil }
+        set(.opening)
     }
 
     /// What has arrived can be had, but for what is held back.
@@ -63,8 +74,8 @@ final class BlobFlight: Sendable {
 
     /// Waits until the size is known; with a small blob until all of it is here.
     func opened() async throws -> Opening {
-        try await wait { phase in
-            switch phase {
+        try await wait { state in
+            switch state.phase {
             case .opening: return nil
             case .flowing(_, let size, let available) where size <= Self.heldBytes && available < size: return nil
             case .flowing(let file, let size, _):
@@ -75,12 +86,15 @@ final class BlobFlight: Sendable {
         }
     }
 
-    /// Waits until bytes behind `offset` can be had.
+    /// Waits until bytes of `file` behind `offset` can be had.
     ///
     /// - Returns: where they end.
-    func available(behind offset: Int64, of size: Int64) async throws -> Int64 {
-        try await wait { phase in
-            switch phase {
+    func available(behind offset: Int64, of size: Int64, in file: SpoolFile) async throws -> Int64 {
+        try await wait { state in
+            guard state.file === file else {
+                return .failure(RegistryError(.digestMismatch, "the bytes so far were wrong"))
+            }
+            switch state.phase {
             case .opening: return nil
             case .flowing(_, _, let available): return available > offset ? .success(available) : nil
             case .stored: return .success(size)
@@ -89,19 +103,19 @@ final class BlobFlight: Sendable {
         }
     }
 
-    private func wait<Value: Sendable>(_ ready: (Phase) -> Result<Value, any Error>?) async throws -> Value {
+    private func wait<Value: Sendable>(_ ready: (State) -> Result<Value, any Error>?) async throws -> Value {
         while true {
             try Task.checkCancellation()
             let (found, id) = state.withLock { state in
                 state.waiterCount += 1
-                return (ready(state.phase), state.waiterCount)
+                return (ready(state), state.waiterCount)
             }
             if let found { return try found.get() }
             await withTaskCancellationHandler {
                 await withCheckedContinuation { continuation in
                     let waits = state.withLock { state in
                         // Looked at under the lock that the one who cancels takes.
-                        guard !Task.isCancelled, ready(state.phase) == nil else { return false }
+                        guard !Task.isCancelled, ready(state) == nil else { return false }
                         state.waiters[id] = continuation
                         return true
                     }
@@ -125,7 +139,7 @@ package struct FollowedBlob: Sendable {
     ///
     /// - Throws: when they will not come, or are not the right ones.
     package func read(at offset: Int64, countMax: Int) async throws -> ByteBuffer {
-        let end = try await flight.available(behind: offset, of: size)
+        let end = try await flight.available(behind: offset, of: size, in: file)
         return try await file.read(at: offset, countMax: Int(min(Int64(countMax), end - offset)))
     }
 }

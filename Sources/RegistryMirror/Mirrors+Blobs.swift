@@ -80,13 +80,38 @@ extension Mirrors {
         return try await store.linkMirrored(digest, in: repository.name)
     }
 
+    /// Gets the blob into the store. Wrong bytes of servers that the registry redirects to come anew, each time without those that
+    /// gave some of them; so do those behind a beginning that was here.
     private func download(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async throws {
+        let upstream = repository.upstream
+        let sources = SourceLedger(upstream.client.configuration.limits) { [logger] text in
+            logger.warning("\(repository.name): \(text)")
+        }
+        while true {
+            var hadBeginning = false
+            do { return try await receive(flight, digest, repository, sources, &hadBeginning) } catch {
+                guard (error as? RegistryError)?.isOfWrongBytes == true else { throw error }
+                if hadBeginning {
+                    sources.forget(digest)
+                } else {
+                    guard sources.disprove(digest, goingOnWith: upstream.endpoint) else { throw error }
+                }
+                flight.beginAgain()
+            }
+        }
+    }
+
+    private func receive(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, _ sources: SourceLedger,
+        _ hadBeginning: inout Bool
+    ) async throws {
         let (path, algorithm) = (spool.path(digest), digest.algorithm)
         let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
         let size: Int64
         do {
+            defer { hadBeginning = file.hadBeginning }
             size = try await whileAdvancing(flight, digest, repository) {
-                try await self.receive(flight, digest, repository, at: file)
+                try await self.fetch(flight, digest, repository, at: file, sources)
             }
             // It is right: who follows may have the rest while it is being made durable.
             flight.set(.flowing(file, size: size, available: size))
@@ -106,10 +131,11 @@ extension Mirrors {
     }
 
     /// - Returns: bytes of the blob, which are in the file and have its digest.
-    private func receive(
-        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile
+    private func fetch(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile,
+        _ sources: SourceLedger
     ) async throws -> Int64 {
-        let stream = try await begin(digest, repository, at: file)
+        let stream = try await begin(digest, repository, at: file, sources)
         let size = stream.descriptor.size
         guard size <= repository.upstream.settings.blobBytesMax else {
             throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
@@ -149,18 +175,19 @@ extension Mirrors {
 
     /// Goes on behind what the file has, or begins again where the registry has it otherwise.
     private func begin(
-        _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile
+        _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile, _ sources: SourceLedger
     ) async throws -> BlobStream {
         let upstream = repository.upstream
         do throws(RegistryError) {
             return try await upstream.client.download(
                 digest, of: repository.reference(), from: upstream.endpoint, offset: file.count,
-                credentials: upstream.credentials)
+                credentials: upstream.credentials, sources: sources)
         } catch {
             guard error.code == .malformed, file.count > 0 else { throw error }
             try await BlockingPool.shared.run { () throws(SystemError) in try file.beginAgain() }
             return try await upstream.client.download(
-                digest, of: repository.reference(), from: upstream.endpoint, credentials: upstream.credentials)
+                digest, of: repository.reference(), from: upstream.endpoint, credentials: upstream.credentials,
+                sources: sources)
         }
     }
 }

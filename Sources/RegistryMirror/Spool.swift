@@ -41,6 +41,8 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
     private let algorithm: Digest.Algorithm
     private var hash: StreamHash
     private(set) var count: Int64 = 0
+    /// Whether some of it was here before.
+    private(set) var hadBeginning = false
 
     private static let blockBytes = 1 << 20
 
@@ -61,6 +63,7 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
             hash.update(UnsafeRawBufferPointer(rebasing: block[..<read]))
             count += Int64(read)
         }
+        hadBeginning = count > 0
     }
 
     var digest: Digest { hash.digest }
@@ -73,7 +76,7 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
     func beginAgain() throws(SystemError) {
         try cut(to: 0)
         hash = StreamHash(algorithm)
-        count = 0
+        (count, hadBeginning) = (0, false)
     }
 
     /// - Throws: `SystemError`.

@@ -217,6 +217,33 @@ final class VolumeBackupTests {
         #expect(try sh("diff -r \(data("data")) \(data("back"))").code == 0)
     }
 
+    @Test func `a mirror that spoils chunks is named, and the registry gives them`() throws {
+        try makeNoise("data", files: 5)
+        #expect(try volume("backup", "data", reference).code == 0)
+        let (own, mirror) = (try FaultyRegistry(), try FaultyRegistry())
+        let folder = "\(lab.directory)/registry/docker/registry/v2"
+        for server in [own, mirror] {
+            let copy =
+                "for f in \(folder)/blobs/sha256/*/*; do cp $f/data \(server.directory)/blobs/sha256/${f##*/}; done"
+            #expect(try sh(copy).code == 0)
+        }
+        let digest = try sh("cat \(folder)/repositories/team/data/_manifests/tags/latest/current/link").text
+        let type = "application/vnd.oci.image.manifest.v1+json"
+        try #"{"latest": {"digest": "\#(digest)", "type": "\#(type)"}}"#.write(
+            toFile: own.directory + "/tags.json", atomically: true, encoding: .utf8)
+        let chunk = try sh("basename $(dirname $(ls -S \(folder)/blobs/sha256/*/*/data | head -1))").text
+        let target = "http://\(mirror.authority)/v2/x/blobs/sha256:\(chunk)"
+        try own.obey([
+            #"{"path": "\#(chunk)", "unless": "prefer", "status": 307, "headers": {"Location": "\#(target)"}}"#
+        ])
+        try mirror.obey([#"{"path": "\#(chunk)", "flip": true}"#])
+        let restored = try volume("restore", "\(own.authority)/team/data", "back")
+        #expect(restored.code == 0, "\(restored.err)")
+        #expect(try sh("diff -r \(data("data")) \(data("back"))").code == 0)
+        let log = try String(contentsOfFile: lab.directory + "/dockerd.log", encoding: .utf8)
+        #expect(log.contains("mirror http://\(mirror.authority) has sent bytes that do not match sha256:\(chunk)"))
+    }
+
     // MARK: Cut
 
     @Test func `a client that leaves and a daemon that dies leave no half of anything`() throws {

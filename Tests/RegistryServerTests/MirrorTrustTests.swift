@@ -133,6 +133,61 @@ import Testing
         #expect(refused.status == 403 && refused.code == "DENIED", "\(refused.text)")
     }
 
+    /// A registry that redirects to `elsewhere` once, though it is asked for its own bytes.
+    private static func redirecting(_ blob: Digest, _ origin: Origin, to elsewhere: FaultyServer) {
+        let target = "http://\(elsewhere.authority)/bytes?signature=hunter3"
+        let isFirst = Mutex(true)
+        origin.replace { asked, answer in
+            guard asked.method == "GET", asked.target.hasSuffix("/blobs/\(blob)"),
+                isFirst.withLock({ isFirst in
+                    defer { isFirst = false }
+                    return isFirst
+                })
+            else { return false }
+            answer.reply(307, ["Location: \(target)"])
+            return true
+        }
+    }
+
+    @Test(arguments: [1_500_000, 1000])
+    func `wrong bytes of a server that the registry redirects to come anew from the registry, and it is named`(
+        _ count: Int
+    ) throws {
+        let origin = try Origin()
+        let right = Array(Self.layer[..<count])
+        let blob = origin.blob(right)
+        var wrong = right
+        wrong[count - 1] ^= 1
+        let lie = wrong
+        let elsewhere = try FaultyServer { _, answer in answer.reply(200, [], lie) }
+        Self.redirecting(blob, origin, to: elsewhere)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        if count == 1000 {
+            #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == right)
+        } else {
+            // Who has some of the wrong bytes already gets no others.
+            let got = try mirror.raw("up.example/team/app/blobs/\(blob)")
+            let body = got[(got.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound ?? 0)...]
+            #expect(body.count < count || body.elementsEqual(right))
+        }
+        #expect(soon { mirror.registry.blobFiles == [blob.hex] && mirror.partial == [] })
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == right)
+        #expect(elsewhere.asked.count == 1)
+        let log = mirror.registry.log
+        #expect(log.contains("mirror http://\(elsewhere.authority) has sent bytes that do not match \(blob)"), "\(log)")
+        #expect(!log.contains("hunter3"))
+    }
+
+    @Test func `how large a blob is says the registry, not who it redirects to`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let elsewhere = try FaultyServer { _, answer in answer.reply(200, [], Array(Self.layer[..<5])) }
+        Self.redirecting(blob, origin, to: elsewhere)
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        #expect(mirror.registry.log.contains("mirror http://\(elsewhere.authority) has answered with something else"))
+    }
+
     @Test func `a blob is given by the repositories that have it alone`() throws {
         let origin = try Origin()
         let blob = origin.blob(Self.layer, of: "private/app")

@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import LayerFS
+import Logging
 import OCI
 import Registry
 
@@ -19,6 +20,14 @@ private struct RestoreJob: Sendable {
     let volumes: VolumeRegistry
     let images: ImageStore
     let request: BackupRequest
+    private let sources: SourceLedger
+
+    init(volumes: VolumeRegistry, images: ImageStore, request: BackupRequest) {
+        (self.volumes, self.images, self.request) = (volumes, images, request)
+        sources = SourceLedger(images.client.configuration.limits) { [logger = images.logger] text in
+            logger.warning("\(text)")
+        }
+    }
 
     private enum Step: Sendable { case fed, filled }
 
@@ -27,7 +36,7 @@ private struct RestoreJob: Sendable {
         let image = try await images.client.resolve(reference, platform: .host, credentials: credentials)
         try VolumeBackup.check(image, named: reference.familiar)
         let bytes = try await images.client.fetchSmall(
-            image.manifest.config, of: reference, from: image.endpoint, credentials: credentials)
+            image.manifest.config, of: reference, from: image.endpoint, credentials: credentials, sources: sources)
         let backup = try VolumeBackup(image, named: reference.familiar, bytes)
         let pipe = try Pipe()
         try await withThrowingTaskGroup(of: Step.self) { group in
@@ -101,12 +110,9 @@ private struct RestoreJob: Sendable {
     /// A chunk's bytes, verified as they are stored and as they were.
     private func chunk(_ index: Int, of backup: VolumeBackup, _ endpoint: RegistryEndpoint) async throws -> [UInt8] {
         let (chunk, layer) = (backup.document.chunks[index], backup.layers[index])
-        let stored = try await images.downloads.run { try await fetch(layer, endpoint) }
         let doing = "restore \(request.volume): chunk \(layer.digest) of \(request.reference.familiar)"
+        let stored = try await images.downloads.run { try await fetch(layer, endpoint, doing) }
         return try await BlockingPool.shared.run {
-            guard SHA256Bytes.digest(stored) == layer.digest else {
-                throw EngineError(.system, "\(doing): blob verification failed: the registry served other bytes")
-            }
             let bytes: [UInt8]
             do throws(LayerError) { bytes = try ArchiveChunk.expand(stored, to: Int(chunk.size)) } catch {
                 throw EngineError(
@@ -123,10 +129,26 @@ private struct RestoreJob: Sendable {
         }
     }
 
-    /// A chunk as it is stored; its size bounds it.
-    private func fetch(_ layer: Descriptor, _ endpoint: RegistryEndpoint) async throws -> [UInt8] {
+    /// A chunk as it is stored, verified; its size bounds it.
+    private func fetch(_ layer: Descriptor, _ endpoint: RegistryEndpoint, _ doing: String) async throws -> [UInt8] {
+        while true {
+            sources.forget(layer.digest)
+            do {
+                let stored = try await received(layer, endpoint)
+                guard try await BlockingPool.shared.run({ SHA256Bytes.digest(stored) == layer.digest }) else {
+                    throw RegistryError(
+                        .digestMismatch, "\(doing): blob verification failed: the registry served other bytes")
+                }
+                return stored
+            } catch let error as RegistryError {
+                guard error.isOfWrongBytes, sources.disprove(layer.digest, goingOnWith: endpoint) else { throw error }
+            }
+        }
+    }
+
+    private func received(_ layer: Descriptor, _ endpoint: RegistryEndpoint) async throws -> [UInt8] {
         let blob = try images.client.blob(
-            layer, of: request.reference, from: endpoint, credentials: request.credentials)
+            layer, of: request.reference, from: endpoint, credentials: request.credentials, sources: sources)
         var bytes: [UInt8] = []
         bytes.reserveCapacity(Int(layer.size))
         for try await part in blob { part.withUnsafeBytes { bytes.append(contentsOf: $0) } }

@@ -2,6 +2,7 @@ import Glibc
 import Kernel
 import LayerFS
 import OCI
+import Registry
 
 /// The beginning of one layer's compressed bytes, kept when a download is cut so that the next one goes on behind it.
 ///
@@ -34,13 +35,14 @@ struct PartialBlob: Sendable {
         unlink(path)
     }
 
-    /// Removes what is not worth keeping after `error`: nothing at all, or bytes that hold the last space of a full
+    /// Removes what is not worth keeping after `error`: nothing at all, wrong bytes, or bytes that hold the last space of a full
     /// disk.
     func settle(after error: any Error) {
         var status = stat()
-        guard lstat(path, &status) == 0, status.st_size == 0 || (error as? LayerError)?.isForSpace == true else {
-            return
-        }
+        let isWrong = LayerDownload.isOfBytes(error)
+        guard lstat(path, &status) == 0,
+            status.st_size == 0 || isWrong || (error as? LayerError)?.isForSpace == true
+        else { return }
         unlink(path)
     }
 

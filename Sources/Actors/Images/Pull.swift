@@ -70,6 +70,15 @@ struct PullJob: Sendable {
     let store: ImageStore
     let request: PullRequest
     let tell: @Sendable (TransferEvent) -> Void
+    private let sources: SourceLedger
+
+    init(store: ImageStore, request: PullRequest, tell: @escaping @Sendable (TransferEvent) -> Void) {
+        (self.store, self.request, self.tell) = (store, request, tell)
+        sources = SourceLedger(store.client.configuration.limits) { [logger = store.logger] text in
+            logger.warning("\(text)")
+            tell(TransferEvent(text))
+        }
+    }
 
     func run() async throws {
         let reference = request.reference.tagged
@@ -81,7 +90,8 @@ struct PullJob: Sendable {
         let image = try await store.client.resolve(
             reference, platform: request.platform ?? .host, credentials: request.credentials)
         let configBytes = try await store.client.fetchSmall(
-            image.manifest.config, of: reference, from: image.endpoint, credentials: request.credentials)
+            image.manifest.config, of: reference, from: image.endpoint, credentials: request.credentials,
+            sources: sources)
         let config = try Self.config(configBytes, image.manifest)
         let known = try? await store.image(image.manifest.config.digest.description)
         let diffIDs = config.rootfs.diffIDs
@@ -204,25 +214,41 @@ struct PullJob: Sendable {
         _ descriptor: Descriptor, _ diffID: Digest, _ image: ResolvedImage, into files: LayerFiles,
         _ progress: LayerProgress
     ) async throws -> LayerRecord {
-        let endpoints = try store.client.configuration.endpoints(
-            for: request.reference.domain, after: image.endpoint)
-        for endpoint in endpoints.dropLast() {
+        let endpoints = try endpoints(image)
+        for (endpoint, next) in zip(endpoints, endpoints.dropFirst()) where !sources.isRefused(endpoint) {
             do { return try await fetch(descriptor, diffID, from: endpoint, into: files, progress) } catch {
                 guard Self.isEndpointFault(error) else { throw error }
-                store.logger.warning(
-                    "endpoint is skipped",
-                    metadata: ["endpoint": "\(endpoint)", "blob": "\(descriptor.digest)", "error": "\(error)"])
+                leave(endpoint, error, descriptor.digest, goingOnWith: next)
             }
         }
         return try await fetch(descriptor, diffID, from: endpoints[endpoints.count - 1], into: files, progress)
     }
 
-    private static func isEndpointFault(_ error: any Error) -> Bool {
-        switch error {
-        case let error as RegistryError: error.isEndpointFault
-        case let error as LayerError: error.isOfBytes
-        default: false
+    /// Who is asked for layers: servers that are trusted with nothing, those of the configuration before those that the registry
+    /// announces; then the registry.
+    private func endpoints(_ image: ResolvedImage) throws -> [RegistryEndpoint] {
+        var endpoints = try store.client.configuration.endpoints(for: request.reference.domain, after: image.endpoint)
+        let announced = image.sources.filter { !endpoints.contains($0) }
+        endpoints.insert(contentsOf: announced, at: endpoints.firstIndex { $0.resolvesTags } ?? 0)
+        return endpoints.filter { !sources.isRefused($0) }
+    }
+
+    private func leave(
+        _ endpoint: RegistryEndpoint, _ error: any Error, _ digest: Digest, goingOnWith next: RegistryEndpoint
+    ) {
+        if endpoint.resolvesTags {
+            store.logger.warning(
+                "endpoint is skipped",
+                metadata: ["endpoint": "\(endpoint)", "blob": "\(digest)", "error": "\(error)"])
+        } else if !LayerDownload.isOfBytes(error) || !sources.disprove(digest, goingOnWith: next),
+            let error = error as? RegistryError
+        {
+            sources.leave(endpoint, error, digest, goingOnWith: next)
         }
+    }
+
+    private static func isEndpointFault(_ error: any Error) -> Bool {
+        (error as? RegistryError)?.isEndpointFault ?? LayerDownload.isOfBytes(error)
     }
 
     private func fetch(
@@ -230,7 +256,8 @@ struct PullJob: Sendable {
         _ progress: LayerProgress
     ) async throws -> LayerRecord {
         try await LayerDownload(
-            store: store, request: request, descriptor: descriptor, diffID: diffID, files: files, progress: progress
+            store: store, request: request, descriptor: descriptor, diffID: diffID, files: files, progress: progress,
+            sources: sources
         ).run(from: endpoint)
     }
 

@@ -35,8 +35,9 @@ package struct BlobChunk: Sendable {
 /// The bytes of one blob from an offset to its end, in order and each exactly once.
 ///
 /// Pull-based: nothing is read from the socket while the consumer is busy. A connection that ends, stalls or fails with
-/// 5xx is replaced by another that begins at the next missing byte. The length is enforced here; the digest is the
-/// consumer's to verify, over all bytes including those before the offset.
+/// 5xx is replaced by another that begins at the next missing byte. Servers that the registry redirects to are left for the next one,
+/// and in the end for the registry's own bytes. The length is enforced here; the digest is the consumer's to verify, over all
+/// bytes including those before the offset: when it is wrong, ``SourceLedger/disprove(_:goingOnWith:)`` tells whether to try again.
 package struct BlobStream: AsyncSequence, Sendable {
     package typealias Element = BlobChunk
     package typealias Failure = RegistryError
@@ -46,105 +47,20 @@ package struct BlobStream: AsyncSequence, Sendable {
     let reference: Reference
     package let descriptor: Descriptor
     let offset: Int64
+    let sources: SourceLedger
     /// The answer to the first request, where it has been sent already.
-    var opened: Reply?
+    var opened: (reply: Reply, route: BlobRoute)?
 
     /// Serves the bytes; to be named when they turn out to be wrong.
     package var endpoint: RegistryEndpoint { access.endpoint }
 
     package func makeAsyncIterator() -> Iterator { Iterator(self) }
 
-    package struct Iterator: AsyncIteratorProtocol {
-        private let blob: BlobStream
-        private var body: HTTPClientResponse.Body.AsyncIterator?
-        private var location: Location?
-        /// The next byte the consumer gets.
-        private var offset: Int64
-        /// Bytes of the current body before ``offset``: the server ignored the range.
-        private var skipByteCount: Int64 = 0
-        private var backoff: Backoff
-        private var wasConnected = false
-        /// How often the blob was asked for, the first included.
-        package private(set) var requestCount = 0
-
-        init(_ blob: BlobStream) {
-            self.blob = blob
-            offset = blob.offset
-            backoff = Backoff(blob.client.configuration.patience)
-        }
-
-        /// The next bytes; `nil` after the last.
-        ///
-        /// - Throws: `RegistryError` when the blob cannot be had whole from this endpoint.
-        package mutating func next() async throws(RegistryError) -> BlobChunk? {
-            while true {
-                do throws(RegistryError) { return try await step() } catch {
-                    body = nil
-                    guard let pause = backoff.pause(after: error, wasConnected: wasConnected) else {
-                        throw error.from(blob.endpoint)
-                    }
-                    try await Backoff.sleep(pause)
-                }
-            }
-        }
-
-        private mutating func step() async throws(RegistryError) -> BlobChunk? {
-            let size = blob.descriptor.size
-            while true {
-                if offset == size && (body == nil || size == 0) { return nil }
-                if body == nil { try await open() }
-                guard var part = try await read() else {
-                    body = nil
-                    if offset == size { return nil }
-                    throw RegistryError(
-                        .cut, "blob \(blob.descriptor.digest) ended after \(offset) of \(size) bytes: unexpected EOF")
-                }
-                if skipByteCount > 0 {
-                    let skipped = Swift.min(Int64(part.readableBytes), skipByteCount)
-                    part.moveReaderIndex(forwardBy: Int(skipped))
-                    skipByteCount -= skipped
-                }
-                if part.readableBytes == 0 { continue }
-                guard Int64(part.readableBytes) <= size - offset else {
-                    throw RegistryError(
-                        .tooLarge, "blob \(blob.descriptor.digest) is longer than the \(size) bytes its manifest says")
-                }
-                offset += Int64(part.readableBytes)
-                backoff.advanced(by: part.readableBytes)
-                return BlobChunk(part)
-            }
-        }
-
-        private mutating func read() async throws(RegistryError) -> ByteBuffer? {
-            guard var current = body else { return nil }
-            body = nil
-            do {
-                let part = try await current.next(isolation: #isolation)
-                body = current
-                return part
-            } catch {
-                if Task.isCancelled { throw .cancelled }
-                guard let location else { throw .cancelled }
-                throw RegistryError.transport(error, "Get", location)
-            }
-        }
-
-        private mutating func open() async throws(RegistryError) {
-            requestCount += 1
-            let opened = requestCount == 1 ? blob.opened : nil
-            let reply = if let opened { opened } else { try await blob.client.open(blob, at: offset) }
-            wasConnected = true
-            skipByteCount = try blob.skip(reply, offset)
-            location = reply.location
-            body = reply.body.makeAsyncIterator()
-        }
-    }
-
     /// Checks what the reply says it brings.
     ///
     /// - Returns: how many bytes come before `offset`.
     /// - Throws: `RegistryError` (`malformed`) when it is not what was asked for.
-    fileprivate func skip(_ reply: Reply, _ offset: Int64) throws(RegistryError) -> Int64 {
+    func skip(_ reply: Reply, _ offset: Int64) throws(RegistryError) -> Int64 {
         if let coding = reply.header("content-encoding"), coding.lowercased() != "identity" {
             throw RegistryError(
                 .unsupported, "blob \(descriptor.digest) is served with content-encoding \(OCIError.quoted(coding))")
@@ -180,26 +96,19 @@ extension RegistryClient {
     ///   - reference: its repository.
     ///   - endpoint: ``ResolvedImage/endpoint``, or another of ``RegistryConfiguration/endpoints(for:)`` to try next.
     ///   - offset: bytes the caller already has; between 0 and the size.
+    ///   - sources: of the operation that this is part of; without one, failures of mirrors are told to the notice closure.
     package func blob(
         _ descriptor: Descriptor, of reference: Reference, from endpoint: RegistryEndpoint, offset: Int64 = 0,
-        credentials: Credentials? = nil
+        credentials: Credentials? = nil, sources: SourceLedger? = nil
     ) throws(RegistryError) -> BlobStream {
         guard (0...max(descriptor.size, 0)).contains(offset) else {
             throw RegistryError(
                 .invalid, "offset \(offset) is outside of blob \(descriptor.digest) of \(descriptor.size) bytes")
         }
         let access = Access(endpoint, [Access.pull(endpoint.name(of: reference.path))], credentials)
-        return BlobStream(client: self, access: access, reference: reference, descriptor: descriptor, offset: offset)
-    }
-
-    fileprivate func open(_ blob: BlobStream, at offset: Int64) async throws(RegistryError) -> Reply {
-        var request = Request()
-        if offset > 0 { request.headers.add(name: "range", value: "bytes=\(offset)-") }
-        let reply = try await send(
-            request, to: .path(Routes.blob(blob.endpoint.name(of: blob.reference.path), blob.descriptor.digest)),
-            blob.access)
-        try await check(reply, blob.reference)
-        return reply
+        return BlobStream(
+            client: self, access: access, reference: reference, descriptor: descriptor, offset: offset,
+            sources: sources ?? SourceLedger(configuration.limits, notice: notice))
     }
 
     /// A small blob, whole and verified: an image configuration. Asks the servers that are
@@ -208,26 +117,49 @@ extension RegistryClient {
     /// - Throws: `RegistryError`: `tooLarge` beyond the configuration limit, `digestMismatch`.
     package func fetchSmall(
         _ descriptor: Descriptor, of reference: Reference, from endpoint: RegistryEndpoint,
-        credentials: Credentials? = nil
+        credentials: Credentials? = nil, sources: SourceLedger? = nil
     ) async throws(RegistryError) -> [UInt8] {
         let bytesMax = configuration.limits.configBytesMax
         guard descriptor.size <= bytesMax else {
             throw RegistryError(
                 .tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
         }
+        let sources = sources ?? SourceLedger(configuration.limits, notice: notice)
         let endpoints = try configuration.endpoints(for: reference.domain, after: endpoint)
+            .filter { !sources.isRefused($0) }
         return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
-            try await within(self.configuration.patience.exchange, "\(endpoint)") { () throws(RegistryError) in
-                var bytes: [UInt8] = []
-                bytes.reserveCapacity(Int(descriptor.size))
-                var chunks = try self.blob(descriptor, of: reference, from: endpoint, credentials: credentials)
-                    .makeAsyncIterator()
-                while let chunk = try await chunks.next() { bytes.append(contentsOf: chunk.buffer.readableBytesView) }
-                guard Digest.of(bytes, descriptor.digest.algorithm) == descriptor.digest else {
-                    throw RegistryError.digestMismatch("blob", descriptor.digest.description)
+            while true {
+                sources.forget(descriptor.digest)
+                do throws(RegistryError) {
+                    return try await self.whole(
+                        descriptor,
+                        try self.blob(
+                            descriptor, of: reference, from: endpoint, credentials: credentials, sources: sources))
+                } catch {
+                    guard error.isOfWrongBytes, endpoint.resolvesTags,
+                        sources.disprove(descriptor.digest, goingOnWith: endpoint)
+                    else { throw error }
                 }
-                return bytes
             }
+        } leaving: { endpoint, error, next in
+            guard !endpoint.resolvesTags else { return false }
+            sources.leave(endpoint, error, descriptor.digest, goingOnWith: next)
+            return true
+        }
+    }
+
+    private func whole(_ descriptor: Descriptor, _ blob: BlobStream) async throws(RegistryError) -> [UInt8] {
+        let patience = configuration.patience
+        let limit = patience.exchange + patience.sourceIdle * configuration.limits.sourcesMax
+        return try await within(limit, "\(blob.endpoint)") { () throws(RegistryError) in
+            var bytes: [UInt8] = []
+            bytes.reserveCapacity(Int(descriptor.size))
+            var chunks = blob.makeAsyncIterator()
+            while let chunk = try await chunks.next() { bytes.append(contentsOf: chunk.buffer.readableBytesView) }
+            guard Digest.of(bytes, descriptor.digest.algorithm) == descriptor.digest else {
+                throw RegistryError.digestMismatch("blob", descriptor.digest.description)
+            }
+            return bytes
         }
     }
 }

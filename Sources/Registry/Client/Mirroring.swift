@@ -65,31 +65,73 @@ extension RegistryClient {
     /// The bytes of a blob from `offset` on, with the size that the registry tells. The first request has been answered when this
     /// returns.
     ///
+    /// - Parameter sources: of the operation that this is part of.
     /// - Throws: `RegistryError`: `malformed` for an offset that is behind the registry's end, too.
     package func download(
         _ digest: Digest, of reference: Reference, from endpoint: RegistryEndpoint, offset: Int64 = 0,
-        credentials: Credentials?
+        credentials: Credentials?, sources: SourceLedger
     ) async throws(RegistryError) -> BlobStream {
         let access = Self.access(reference, endpoint, credentials)
-        return try await Backoff.retrying(configuration.patience) { () throws(RegistryError) in
-            var request = Request()
-            if offset > 0 { request.headers.add(name: "range", value: "bytes=\(offset)-") }
-            let reply = try await send(
-                request, to: .path(Routes.blob(endpoint.name(of: reference.path), digest)), access)
-            try await check(reply, reference)
-            // `bytes 10-99/100`
-            let total = reply.status == 206 ? reply.header("content-range")?.split(separator: "/").last : nil
-            let size =
-                if reply.status == 206 { try Self.number(total, digest, reply) } else {
-                    try Self.number(reply.header("content-length"), digest, reply)
-                }
-            guard offset <= size else {
-                throw RegistryError(.malformed, "blob \(digest) has \(size) bytes, \(offset) of it were here")
+        var route = BlobRoute(access, reference, digest, sources)
+        // What a server that is trusted with nothing says of the size is checked as soon as there is something to check it with.
+        var told: Int64?
+        while true {
+            let (reply, size) = try await opening(&route, at: offset, told)
+            if route.mayBeLeft, told == nil {
+                told = try await ownSize(digest, of: reference, access)
+                let isWrong = told.map { $0 != size } ?? false
+                let error = RegistryError(.malformed, "blob \(digest) has another size than \(size)")
+                if isWrong, route.leave(after: error, received: 0, configuration.patience) { continue }
             }
             let descriptor = Descriptor(mediaType: MediaType.generic[2], digest: digest, size: size)
             return BlobStream(
                 client: self, access: access, reference: reference, descriptor: descriptor, offset: offset,
-                opened: reply)
+                sources: sources, opened: (reply, route))
+        }
+    }
+
+    private func opening(
+        _ route: inout BlobRoute, at offset: Int64, _ told: Int64?
+    ) async throws(RegistryError) -> (reply: Reply, value: Int64) {
+        let digest = route.digest
+        do throws(RegistryError) {
+            return try await Backoff.retrying(configuration.patience) { () throws(RegistryError) in
+                try await route.open(self, at: offset) { (reply) throws(RegistryError) in
+                    let size = try Self.size(reply, digest)
+                    guard offset <= size, told == nil || told == size else {
+                        throw RegistryError(.malformed, "blob \(digest) has \(size) bytes, \(offset) of it were here")
+                    }
+                    return size
+                }
+            }
+        } catch {
+            route.name(goingOnWith: nil)
+            throw error
+        }
+    }
+
+    private static func size(_ reply: Reply, _ digest: Digest) throws(RegistryError) -> Int64 {
+        // `bytes 10-99/100`
+        if reply.status == 206 {
+            return try number(reply.header("content-range")?.split(separator: "/").last, digest, reply)
+        }
+        return try number(reply.header("content-length"), digest, reply)
+    }
+
+    /// What the registry itself says of a blob's size; nil where it redirects for that, too.
+    private func ownSize(_ digest: Digest, of reference: Reference, _ access: Access) async throws(RegistryError)
+        -> Int64?
+    {
+        var request = Request()
+        (request.method, request.staysAtEndpoint) = (.HEAD, true)
+        do throws(RegistryError) {
+            let reply = try await send(
+                request, to: .path(Routes.blob(access.endpoint.name(of: reference.path), digest)), access)
+            return reply.status == 200 ? reply.header("content-length").flatMap { Int64($0) } : nil
+        } catch {
+            // The digest tells in the end.
+            guard error.code != .cancelled else { throw error }
+            return nil
         }
     }
 

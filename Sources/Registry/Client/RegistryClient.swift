@@ -48,7 +48,8 @@ package final class RegistryClient: Sendable {
         } catch {
             if error.message == "no basic auth credentials" {
                 throw RegistryError(
-                    error.code, "\(request.goMethod) \"\(reply.location)\": \(error.message)", remedy: error.remedy)
+                    error.code, "\(request.goMethod) \"\(reply.location.withoutQuery)\": \(error.message)",
+                    remedy: error.remedy)
             }
             throw error
         }
@@ -86,7 +87,7 @@ package final class RegistryClient: Sendable {
             reference: reference)
     }
 
-    private func discard(_ reply: Reply) async {
+    func discard(_ reply: Reply) async {
         // Only to keep the connection: when it fails, the next request opens another.
         _ = try? await reply.collect(bytesMax: configuration.limits.errorBytesMax)
     }
@@ -127,7 +128,7 @@ package final class RegistryClient: Sendable {
         return try await follow(reply, request, location, endpoint, authorization)
     }
 
-    private func follow(
+    func follow(
         _ request: Request, _ location: Location, _ endpoint: RegistryEndpoint, _ authorization: String?
     ) async throws(RegistryError) -> Reply {
         try await follow(
@@ -141,15 +142,13 @@ package final class RegistryClient: Sendable {
         if let authorization, mayCarryCredentials(location, endpoint) {
             request.headers.replaceOrAdd(name: "authorization", value: authorization)
         }
-        let isOwn = location.host == endpoint.host && location.port == (endpoint.port ?? location.scheme.defaultPort)
-        let verifies = isOwn ? !endpoint.isInsecure : !configuration.isInsecure(location.authority)
+        let verifies = endpoint.isAt(location) ? !endpoint.isInsecure : !configuration.isInsecure(location.authority)
         return try await transport.send(request, to: location, verifies: verifies)
     }
 
     /// True for the endpoint's own host and port, in the open only where the endpoint is insecure.
     private func mayCarryCredentials(_ location: Location, _ endpoint: RegistryEndpoint) -> Bool {
-        location.host == endpoint.host && location.port == (endpoint.port ?? location.scheme.defaultPort)
-            && (location.scheme == .https || endpoint.isInsecure)
+        endpoint.isAt(location) && (location.scheme == .https || endpoint.isInsecure)
     }
 
     private func follow(
@@ -158,11 +157,9 @@ package final class RegistryClient: Sendable {
         var reply = first
         var authorization = authorization
         for _ in 0..<configuration.limits.redirectsMax {
-            let isReading = request.method == .GET || request.method == .HEAD
-            let isRedirect =
-                isReading ? [301, 302, 303, 307, 308].contains(reply.status) : [307, 308].contains(reply.status)
-            guard isRedirect, request.body == nil else { return reply }
+            guard isRedirect(reply), request.body == nil else { return reply }
             let next = try redirect(reply, endpoint)
+            if request.staysAtEndpoint, !endpoint.isAt(next) { return reply }
             // Once gone the secret stays gone, should a later hop lead back.
             if !next.hasSameOrigin(as: start) { authorization = nil }
             await discard(reply)
@@ -175,19 +172,29 @@ package final class RegistryClient: Sendable {
         return reply
     }
 
-    private func redirect(_ reply: Reply, _ endpoint: RegistryEndpoint) throws(RegistryError) -> Location {
+    func isRedirect(_ reply: Reply) -> Bool {
+        let isReading = reply.method == .GET || reply.method == .HEAD
+        return isReading ? [301, 302, 303, 307, 308].contains(reply.status) : [307, 308].contains(reply.status)
+    }
+
+    func redirect(_ reply: Reply, _ endpoint: RegistryEndpoint) throws(RegistryError) -> Location {
         guard let text = reply.header("location"), let next = reply.location.resolving(text) else {
             throw RegistryError(.malformed, "\(reply.location.authority) redirects without a usable location")
         }
+        try checkRedirect(from: reply.location, to: next, endpoint)
+        return next
+    }
+
+    /// - Throws: `RegistryError` (`forbidden`) for a place that a registry has no business to send us to.
+    func checkRedirect(from sender: Location, to next: Location, _ endpoint: RegistryEndpoint) throws(RegistryError) {
         guard next.scheme == .https || endpoint.isInsecure else {
             throw RegistryError(
-                .forbidden, "\(reply.location.authority) redirects to plain HTTP at \(next.authority): refused")
+                .forbidden, "\(sender.authority) redirects to plain HTTP at \(next.authority): refused")
         }
         guard !next.isLocal || endpoint.location(.https, "/").isLocal || next.host == endpoint.host else {
             throw RegistryError(
-                .forbidden, "\(reply.location.authority) redirects to this machine, \(next.authority): refused")
+                .forbidden, "\(sender.authority) redirects to this machine, \(next.authority): refused")
         }
-        return next
     }
 }
 

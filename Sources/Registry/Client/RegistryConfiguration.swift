@@ -10,7 +10,7 @@ package struct RegistryConfiguration: Sendable {
     /// Holds `<host[:port]>/{*.crt,*.cert,*.key}`: extra roots and client certificates.
     package var certificateDirectory: String
     package var userAgent: String
-    /// A ``Preference`` that goes with every request; nil for none.
+    /// A preference (``SourceHeaders``) that goes with every request; nil for none.
     package var preference: String?
     package var limits = Limits()
     package var patience = Patience()
@@ -34,6 +34,8 @@ package struct RegistryConfiguration: Sendable {
         /// Index inside an index: OCI allows nesting, honest images use one level.
         package var indexDepthMax = 2
         package var redirectsMax = 5
+        /// Servers that are trusted with nothing, of one answer and of those that fail in one operation.
+        package var sourcesMax = 16
         /// Bytes asked of the kernel in one read: below 256 KiB the calls cost more than the copy.
         package var receiveBytes = 256 << 10
         /// Bytes read from the source of an upload at once.
@@ -51,6 +53,8 @@ package struct RegistryConfiguration: Sendable {
         package var uploadReply: Duration = .seconds(300)
         /// A whole small exchange: manifest, token, tags.
         package var exchange: Duration = .seconds(60)
+        /// Longest silence of a server that is trusted with nothing, before its reply or inside: there are others.
+        package var sourceIdle: Duration = .seconds(10)
         /// Tries in a row without progress, the first included.
         package var attempts = 5
         /// First pause between tries; doubles each time, with up to half of it taken off at random.
@@ -233,6 +237,14 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
         return isInsecure ? [.https, .http] : [.https]
     }
 
+    /// Scheme, host and port: what tells servers apart.
+    var origin: String { "\((scheme ?? .https).rawValue)://\(authority)" }
+
+    /// True for an address at its host and port.
+    func isAt(_ location: Location) -> Bool {
+        location.host == host && location.port == (port ?? location.scheme.defaultPort)
+    }
+
     /// Names its directory of certificates.
     var authority: String {
         let name = host.contains(":") ? "[\(host)]" : host
@@ -241,6 +253,6 @@ package struct RegistryEndpoint: Sendable, Hashable, CustomStringConvertible {
 
     package var description: String {
         let path = namePrefix.isEmpty ? "" : "/\(namePrefix.dropLast())"
-        return "\((scheme ?? .https).rawValue)://\(authority)\(path)"
+        return origin + path
     }
 }

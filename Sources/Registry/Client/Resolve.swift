@@ -13,12 +13,16 @@ package struct ResolvedImage: Sendable {
     package let index: Document?
     /// Serves the blobs: where the manifest came from.
     package let endpoint: RegistryEndpoint
+    /// Servers that have the blobs, too, as the endpoint says. They are trusted with nothing.
+    package let sources: [RegistryEndpoint]
 
     /// A document by its digest, as it was served.
     package struct Document: Sendable {
         package let bytes: [UInt8]
         package let digest: Digest
         package let mediaType: String
+        /// What the registry announced beside it (``ResolvedImage/sources``).
+        var sources: [RegistryEndpoint] = []
     }
 
     /// What Docker prints and records as the image's digest: of the index, where there is one.
@@ -41,13 +45,17 @@ extension RegistryClient {
     }
 
     /// Runs `body` at each of `endpoints` until one succeeds.
+    ///
+    /// - Parameter leaving: tells of one that failed and the next one; false leaves it to the notice closure.
     func each<Value: Sendable>(
         _ endpoints: [RegistryEndpoint], of reference: Reference,
-        _ body: (RegistryEndpoint) async throws(RegistryError) -> Value
+        _ body: (RegistryEndpoint) async throws(RegistryError) -> Value,
+        leaving: (RegistryEndpoint, RegistryError, RegistryEndpoint) -> Bool = { _, _, _ in false }
     ) async throws(RegistryError) -> Value {
-        for endpoint in endpoints.dropLast() {
+        for (endpoint, next) in zip(endpoints, endpoints.dropFirst()) {
             do throws(RegistryError) { return try await body(endpoint) } catch {
                 guard error.isEndpointFault else { throw error.from(endpoint) }
+                if leaving(endpoint, error, next) { continue }
                 notice("\(endpoint) is skipped for \(reference.familiar): \(error)")
             }
         }
@@ -61,6 +69,7 @@ extension RegistryClient {
         let access = Access(endpoint, [Access.pull(endpoint.name(of: reference.path))], credentials)
         var document = try await fetch(
             reference, reference.digest.map(\.description) ?? reference.tag ?? "", reference.digest, access)
+        let sources = document.sources
         var top: ResolvedImage.Document?
         var visited: Set<Digest> = [document.digest]
         for _ in 0...configuration.limits.indexDepthMax {
@@ -69,7 +78,7 @@ extension RegistryClient {
                 return ResolvedImage(
                     manifest: manifest, manifestBytes: document.bytes, digest: document.digest,
                     mediaType: document.mediaType,
-                    index: top, endpoint: endpoint)
+                    index: top, endpoint: endpoint, sources: sources)
             case .index(let index):
                 top = top ?? document
                 guard index.manifests.count <= configuration.limits.indexChildrenMax else {
@@ -122,8 +131,31 @@ extension RegistryClient {
                 .malformed,
                 "manifest \(expected.digest) is served as \(OCIError.quoted(type)) but listed as \(expected.mediaType)")
         }
-        return ResolvedImage.Document(bytes: bytes, digest: digest ?? Digest.of(bytes, .sha256), mediaType: type)
-            .withTypeOfItsOwn()
+        return ResolvedImage.Document(
+            bytes: bytes, digest: digest ?? Digest.of(bytes, .sha256), mediaType: type,
+            sources: announced(reply.headers[SourceHeaders.endpoints], from: reply.location, access.endpoint)
+        ).withTypeOfItsOwn()
+    }
+
+    /// The servers that a registry announces: at most ``RegistryConfiguration/Limits/sourcesMax``, of those only where it could
+    /// redirect to.
+    func announced(
+        _ headers: [String], from sender: Location, _ endpoint: RegistryEndpoint
+    ) -> [RegistryEndpoint] {
+        guard endpoint.resolvesTags, endpoint.isAt(sender) else { return [] }
+        var found: [RegistryEndpoint] = []
+        let entries = headers.joined(separator: ",").split(separator: ",")
+        for entry in entries.prefix(configuration.limits.sourcesMax) {
+            let text = entry.filter { $0 != " " && $0 != "\t" }
+            let url = text.contains("://") ? text : "https://" + text
+            // What is no address is nobody's.
+            guard let source = try? configuration.endpoint(source: url), let location = Location(source.origin),
+                !endpoint.isAt(location), !found.contains(source),
+                (try? checkRedirect(from: sender, to: location, endpoint)) != nil
+            else { continue }
+            found.append(source)
+        }
+        return found
     }
 }
 
@@ -133,7 +165,7 @@ extension ResolvedImage.Document {
         guard mediaType.isEmpty || MediaType.generic.contains(mediaType), let shape = ManifestDocument.Shape(bytes)
         else { return self }
         let own = shape.mediaType ?? (shape.manifests != nil ? MediaType.ociIndex : MediaType.ociManifest)
-        return Self(bytes: bytes, digest: digest, mediaType: own)
+        return Self(bytes: bytes, digest: digest, mediaType: own, sources: sources)
     }
 }
 

@@ -47,13 +47,6 @@ extension RegistryClient {
 
     /// The target of `<...>; rel="next"` (RFC 8288).
     static func nextPage(_ link: String) -> String? {
-        for part in link.split(separator: ",") {
-            guard let open = part.firstIndex(of: "<"), let close = part.firstIndex(of: ">"), open < close else {
-                continue
-            }
-            let parameters = part[close...].lowercased().filter { $0 != " " && $0 != "\"" }
-            if parameters.contains(";rel=next") { return String(part[part.index(after: open)..<close]) }
-        }
-        return nil
+        Link.parse(link).first { $0.relations.contains("next") }?.target
     }
 }

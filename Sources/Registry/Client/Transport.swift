@@ -13,6 +13,10 @@ struct Request: Sendable {
     var body: HTTPClientRequest.Body?
     /// Takes as long as its body takes; waits longer for the reply.
     var isUpload = false
+    /// A redirect that leads away from the registry is the reply.
+    var staysAtEndpoint = false
+    /// There are others to ask, so that it is not waited for as long.
+    var isToSource = false
 }
 
 /// A reply whose body is still to be read.
@@ -65,6 +69,8 @@ final class Transport: Sendable {
     private let downloads: HTTPClient
     /// Waits longer for replies, else the same.
     private let uploads: HTTPClient
+    /// Waits less.
+    private let sources: HTTPClient
     private let trust = Mutex<[Trust: TLSConfiguration]>([:])
 
     /// What a TLS configuration depends on.
@@ -77,6 +83,7 @@ final class Transport: Sendable {
         self.configuration = configuration
         downloads = Self.client(configuration, read: configuration.patience.idle)
         uploads = Self.client(configuration, read: configuration.patience.uploadReply)
+        sources = Self.client(configuration, read: configuration.patience.sourceIdle)
     }
 
     private static func client(_ configuration: RegistryConfiguration, read: Duration) -> HTTPClient {
@@ -99,9 +106,10 @@ final class Transport: Sendable {
 
     /// Closes all connections; requests under way fail.
     func close() async {
-        // Both only fail when they were closed before.
+        // They only fail when they were closed before.
         try? await downloads.shutdown()
         try? await uploads.shutdown()
+        try? await sources.shutdown()
     }
 
     /// Sends one request and waits for the head of the reply. Follows nothing, repeats nothing.
@@ -113,16 +121,22 @@ final class Transport: Sendable {
         wire.headers = request.headers
         wire.headers.replaceOrAdd(name: "user-agent", value: configuration.userAgent)
         wire.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
-        if let preference = configuration.preference { wire.headers.replaceOrAdd(name: "prefer", value: preference) }
+        if let preference = configuration.preference {
+            wire.headers.replaceOrAdd(name: SourceHeaders.prefer, value: preference)
+        }
         wire.body = request.body
         if location.scheme == .https {
             wire.tlsConfiguration = try await tls(authority: location.authority, verifies: verifies)
         }
         let patience = configuration.patience
-        let deadline = request.isUpload ? NIODeadline.distantFuture : .now() + TimeAmount(patience.exchange)
+        let (client, limit): (HTTPClient, Duration?) =
+            if request.isUpload { (uploads, nil) } else if request.isToSource { (sources, patience.sourceIdle) } else {
+                (downloads, patience.exchange)
+            }
+        let deadline = limit.map { NIODeadline.now() + TimeAmount($0) } ?? .distantFuture
         let response: HTTPClientResponse
         do {
-            response = try await (request.isUpload ? uploads : downloads).execute(wire, deadline: deadline)
+            response = try await client.execute(wire, deadline: deadline)
         } catch {
             throw RegistryError.transport(error, request.goMethod, location)
         }

@@ -14,7 +14,7 @@ extension RegistryError {
         if error is CancellationError { return .cancelled }
         // Docker asks for /v2/ first, so that is the URL users see when there is no connection at all.
         let base = "Get \"\(location.scheme.rawValue)://\(location.authority)\(Routes.base)\": "
-        let whole = "\(doing) \"\(location)\": "
+        let whole = "\(doing) \"\(location.withoutQuery)\": "
         switch error {
         case let error as HTTPClientError: return http(error, base: base, whole: whole)
         case let error as NIOConnectionError: return connection(error, base: base)

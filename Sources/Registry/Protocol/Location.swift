@@ -80,7 +80,13 @@ package struct Location: Sendable, Hashable, CustomStringConvertible {
         return port == scheme.defaultPort ? name : "\(name):\(port)"
     }
 
-    package var description: String { "\(scheme.rawValue)://\(authority)\(target)" }
+    package var description: String { origin + target }
+
+    /// Scheme, host and port.
+    var origin: String { "\(scheme.rawValue)://\(authority)" }
+
+    /// As it may be shown: signatures of addresses are in their queries.
+    var withoutQuery: String { origin + target.prefix { $0 != "?" } }
 
     /// True when `other` is the same scheme, host and port: what credentials may be repeated to.
     func hasSameOrigin(as other: Location) -> Bool {
@@ -91,7 +97,6 @@ package struct Location: Sendable, Hashable, CustomStringConvertible {
     func resolving(_ reference: String) -> Location? {
         if Self.hasScheme(reference) { return Location(reference) }
         if reference.hasPrefix("//") { return Location("\(scheme.rawValue):\(reference)") }
-        let origin = "\(scheme.rawValue)://\(authority)"
         if reference.hasPrefix("/") { return Location(origin + reference) }
         let path = target.prefix { $0 != "?" }
         if reference.hasPrefix("?") { return Location(origin + path + reference) }

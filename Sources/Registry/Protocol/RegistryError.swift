@@ -75,10 +75,12 @@ package struct RegistryError: Error, Sendable, CustomStringConvertible {
     }
 
     /// With the endpoint to blame filled in, where it is not yet.
-    func from(_ endpoint: RegistryEndpoint) -> RegistryError {
+    func from(_ endpoint: RegistryEndpoint) -> RegistryError { from(endpoint.description) }
+
+    func from(_ endpoint: String) -> RegistryError {
         guard self.endpoint == nil else { return self }
         var error = self
-        error.endpoint = endpoint.description
+        error.endpoint = endpoint
         return error
     }
 
