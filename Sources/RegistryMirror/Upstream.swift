@@ -36,7 +36,7 @@ final class Upstream: Sendable {
         _ = try RepositoryName(name + "/name")
         var configuration = try RegistryConfiguration()
         // It may send clients here: that would be asking oneself.
-        configuration.preference = Preference.direct
+        configuration.preference = SourceHeaders.respondDirectly
         // A client waits behind each of these.
         configuration.patience.connect = .seconds(5)
         configuration.patience.exchange = .seconds(30)

@@ -49,7 +49,7 @@ extension RegistryAPI {
             response.headers.add("Content-Length", "\(size)")
             return (response, nil)
         }
-        if Self.wantsDirect(request) { response.headers.add("Preference-Applied", Preference.direct) }
+        if Self.wantsDirect(request) { response.headers.add("Preference-Applied", SourceHeaders.respondDirectly) }
         var range = 0..<size
         // A range of other content than this is not asked for.
         if request.headers["if-range"].map({ $0 == tag }) ?? true {

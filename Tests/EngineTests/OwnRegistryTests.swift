@@ -68,6 +68,23 @@ import Testing
         #expect(try registry.count("docker_registry_blob_bytes_total ") == 0)
     }
 
+    @Test(.enabled(if: hasStockClient, "Docker's own client is not installed"), arguments: [false, true])
+    func `Docker's own client is told of a server that does not answer, and gets the bytes`(isAlone: Bool) throws {
+        let lab = try Lab(usesOwnRegistry: true)
+        try lab.makeImage()
+        let servers = ["\"http://127.0.0.1:1\""] + (isAlone ? [] : ["\"http://\(lab.registry)\""])
+        let registry = try SecondRegistry(
+            "{\"redirects\":[{\"to\":[\(servers.joined(separator: ","))],\"advertise\":true}]}",
+            port: try Lab.freePort(), beside: lab)
+        let image = registry.address + "/box"
+        try copy(lab.registry + "/box", image)
+        let pulled = try Lab.run(Self.stock, ["pull", image], environment: lab.environment)
+        try check(pulled, "pull")
+        #expect(pulled.out.contains("mirror http://127.0.0.1:1 "), "\(pulled.out)")
+        #expect(try lab.docker("run", "--rm", ["--network", "none", image, "cat", "/seed/sub/file"]).text == "seeded")
+        #expect(try (registry.count("docker_registry_blob_bytes_total ") > 0) == isAlone)
+    }
+
     @Test(.enabled(if: hasStockClient, "Docker's own client is not installed"))
     func `Docker's own client pulls by a mirror of Docker Hub`() throws {
         let port = try Lab.freePort()

@@ -94,7 +94,10 @@ final class MirrorLab: Sendable {
             (ProcessInfo.processInfo.environment["TMPDIR"] ?? "/var/tmp")
             + "/mirror-\(UUID().uuidString.prefix(8)).json"
         try Data("{\"mirrors\":\(mirrors)}".utf8).write(to: URL(filePath: file))
-        registry = try RegistryLab(["--config", file] + options)
+        do { registry = try RegistryLab(["--config", file] + options) } catch {
+            unlink(file)
+            throw error
+        }
     }
 
     deinit { unlink(file) }

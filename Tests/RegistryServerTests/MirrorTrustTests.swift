@@ -133,13 +133,17 @@ import Testing
         #expect(refused.status == 403 && refused.code == "DENIED", "\(refused.text)")
     }
 
-    /// A registry that redirects to `elsewhere` unless it is asked for its own bytes.
+    /// A registry that redirects to `elsewhere` once, though it is asked for its own bytes.
     private static func redirecting(_ blob: Digest, _ origin: Origin, to elsewhere: FaultyServer) {
         let target = "http://\(elsewhere.authority)/bytes?signature=hunter3"
+        let isFirst = Mutex(true)
         origin.replace { asked, answer in
-            guard asked.method == "GET", asked.target.hasSuffix("/blobs/\(blob)"), asked.headers["prefer"] == nil else {
-                return false
-            }
+            guard asked.method == "GET", asked.target.hasSuffix("/blobs/\(blob)"),
+                isFirst.withLock({ isFirst in
+                    defer { isFirst = false }
+                    return isFirst
+                })
+            else { return false }
             answer.reply(307, ["Location: \(target)"])
             return true
         }

@@ -16,7 +16,7 @@ package struct RegistryConfiguration: Sendable {
         [certificateDirectory] + hostDirectories.filter { $0 != certificateDirectory }
     }
     package var userAgent: String
-    /// A ``Preference`` that goes with every request; nil for none.
+    /// A preference (``SourceHeaders``) that goes with every request; nil for none.
     package var preference: String?
     package var limits = Limits()
     package var patience = Patience()

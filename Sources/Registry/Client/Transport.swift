@@ -158,7 +158,9 @@ final class Transport: Sendable {
             wire.headers.add(name: "user-agent", value: configuration.userAgent)
         }
         wire.headers.replaceOrAdd(name: "accept-encoding", value: "identity")
-        if let preference = configuration.preference { wire.headers.replaceOrAdd(name: "prefer", value: preference) }
+        if let preference = configuration.preference {
+            wire.headers.replaceOrAdd(name: SourceHeaders.prefer, value: preference)
+        }
         wire.body = request.body
         if location.scheme == .https {
             wire.tlsConfiguration = try await tls(

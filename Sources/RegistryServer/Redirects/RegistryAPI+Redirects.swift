@@ -24,14 +24,14 @@ extension RegistryAPI {
         metrics.redirects(to: server)
         var response = Response(307, headers: ["Location": first, "Docker-Content-Digest": digest.description])
         for (index, url) in urls.dropFirst().enumerated() {
-            response.headers.add("Link", "<\(url)>; rel=\"duplicate\"; pri=\(index + 1)")
+            response.headers.add("Link", "<\(url)>; rel=\"\(SourceHeaders.duplicate)\"; pri=\(index + 1)")
         }
         return response
     }
 
     /// Whether a client wants a blob from nobody else.
     static func wantsDirect(_ request: Request) -> Bool {
-        request.headers.contains("prefer", token: Preference.direct)
+        request.headers.contains(SourceHeaders.prefer, token: SourceHeaders.respondDirectly)
     }
 
     /// Servers that a client may ask for the blobs of a repository; nil where none are told of.
