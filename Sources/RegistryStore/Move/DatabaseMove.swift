@@ -86,8 +86,9 @@ package struct DatabaseMove: Sendable {
                 for table in log.tables { try table.settleIdentity(connection) }
                 try PostgresIndex.endMove(connection)
             }
-            try folder.noteMove(to: place)
+            // Nothing may fail behind the note: what is written to the old index then would be lost.
             try MoveLog.end(old)
+            try folder.noteMove(to: place)
             return target
         }
     }
@@ -109,7 +110,7 @@ extension RegistryStore {
         cache.close()
         let move = DatabaseMove(
             source: index, target: PostgresIndex(database), folder: folder, place: database.place, progress: progress)
-        do { try await move.run(storage: try folder.identity()) } catch {
+        do { try await move.run(storage: try Self.storage(settings, folder)) } catch {
             cache.open()
             isMoving.withLock { $0 = false }
             throw error

@@ -18,11 +18,16 @@ extension RegistryStore {
                     + "or give the database another folder with --data")
         }
         let index = PostgresIndex(database)
-        do { try index.prepare(storage: try settings.bucket?.identity ?? folder.identity()) } catch let error as Refusal
-        {
+        do { try index.prepare(storage: try storage(settings, folder)) } catch let error as Refusal {
             throw StoreFailure("\(database.place): \(error.message)")
         }
         return index
+    }
+
+    /// Names the place of the blobs to a database.
+    static func storage(_ settings: Settings, _ folder: StoreFolder) throws(SystemError) -> String {
+        if let bucket = settings.bucket { return bucket.identity }
+        return try folder.identity()
     }
 }
 
