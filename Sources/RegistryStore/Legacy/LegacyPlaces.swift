@@ -74,8 +74,9 @@ extension RegistryStore {
             else { return [] }
             return try await legacyImages(of: main.digest, in: name)
         }
-        guard let blob = document.blobs.first,
-            let config = await smallBlob(blob, bytesMax: ManifestFacts.configBytesMax)
+        // Of its repository: what is mirrored may name what only others may see.
+        guard let top = document.blobs.first, let blob = try? await blob(top.digest, in: name),
+            let config = try? await bytes(of: blob, bytesMax: ManifestFacts.configBytesMax)
         else { return [] }
         let images = LegacyImage.chain(document, config: config)
         legacy.put(images, of: digest, in: name)
