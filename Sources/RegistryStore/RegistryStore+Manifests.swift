@@ -126,8 +126,12 @@ extension RegistryStore {
 
         /// - Parameter items: of the page, and one more where there is one.
         package init(_ items: [Item], countMax: Int) {
-            self.items = Array(items.prefix(countMax))
-            hasMore = items.count > countMax
+            self.init(Array(items.prefix(countMax)), hasMore: items.count > countMax)
+        }
+
+        init(_ items: [Item], hasMore: Bool) {
+            self.items = items
+            self.hasMore = hasMore
         }
     }
 
@@ -176,27 +180,45 @@ extension RegistryStore {
         package let annotations: [String: String]
     }
 
-    /// Manifests of the repository whose subject is `digest`; none for a subject that nobody knows.
+    /// Bytes of the annotations of a page, which is held in memory; one referrer may have as many as a manifest.
+    private static let annotationBytesMax: Int64 = 4 << 20
+
+    /// Manifests of the repository whose subject is `digest`; none for a subject that nobody knows. A page may be shorter than
+    /// `countMax`, and never is empty while there are more.
     package nonisolated func referrers(
         of digest: Digest, in name: RepositoryName, artifactType: String?, after last: String?, countMax: Int
     ) async throws -> Page<Referrer> {
-        let filter = artifactType == nil ? "" : "AND artifact_type = ?"
-        let found = try await index.read { connection in
-            try connection.rows(
-                """
-                SELECT digest, media_type, length(body) AS size, artifact_type, annotations
-                FROM repositories JOIN manifests ON manifests.repository = repositories.id
-                WHERE name = ? AND subject = ? AND digest > ? \(filter) ORDER BY digest LIMIT ?
-                """,
-                [.text(name.description), .text(digest.description), .text(last ?? "")]
-                    + (artifactType.map { [.text($0)] } ?? []) + [.integer(Int64(countMax) + 1)]
-            ).map { row in
-                Referrer(
-                    digest: try Digest(try row.text("digest")), mediaType: try row.text("media_type"),
-                    size: try row.integer("size"), artifactType: try row.optionalText("artifact_type"),
-                    annotations: try Annotations.parse(try row.text("annotations")))
+        let from = """
+            FROM repositories JOIN manifests ON manifests.repository = repositories.id
+            WHERE name = ? AND subject = ? AND digest > ? \(artifactType == nil ? "" : "AND artifact_type = ?")
+            """
+        let arguments: [SQLValue] =
+            [.text(name.description), .text(digest.description), .text(last ?? "")]
+            + (artifactType.map { [.text($0)] } ?? [])
+        return try await index.read { connection in
+            let sizes = try connection.rows(
+                "SELECT length(annotations) AS size \(from) ORDER BY digest LIMIT ?",
+                arguments + [.integer(Int64(countMax) + 1)]
+            ).map { try $0.integer("size") }
+            var (count, bytes) = (0, Int64(0))
+            for size in sizes.prefix(countMax) {
+                bytes += size
+                guard count == 0 || bytes <= Self.annotationBytesMax else { break }
+                count += 1
             }
+            let found = try connection.rows(
+                """
+                SELECT digest, media_type, length(body) AS size, artifact_type, annotations \(from)
+                ORDER BY digest LIMIT ?
+                """, arguments + [.integer(Int64(count))])
+            return Page(try found.map(Self.referrer), hasMore: sizes.count > count)
         }
-        return Page(found, countMax: countMax)
+    }
+
+    private static func referrer(_ row: SQLRow) throws -> Referrer {
+        Referrer(
+            digest: try Digest(try row.text("digest")), mediaType: try row.text("media_type"),
+            size: try row.integer("size"), artifactType: try row.optionalText("artifact_type"),
+            annotations: try Annotations.parse(try row.text("annotations")))
     }
 }

@@ -132,10 +132,10 @@ package actor RegistryStore {
             let quotas = settings.quotas
             try await keep(digest, size: size, at: place) { change, place in
                 try change.requireRoom(for: digest, size: size, in: name, quotas)
-                try uploads.claim(upload, change)
                 let repository = try change.repository(name)
                 try change.addBlob(digest, size: size, from: place)
                 try change.link(digest, to: repository, now: now)
+                try uploads.claim(upload, change)
             }
         } catch {
             await uploads.end(upload.id)

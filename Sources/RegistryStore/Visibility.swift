@@ -11,9 +11,15 @@ package enum Visibility: Sendable, Hashable {
         // "0" comes after "/".
         let one = "(\(column) = ? OR (\(column) > ? AND \(column) < ?))"
         return (
-            "(" + names.map { _ in one }.joined(separator: " OR ") + ")",
-            names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
+            Self.anyOf(names.map { _ in one }[...]), names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
         )
+    }
+
+    /// As a tree of OR that is as flat as can be: a thousand levels are too many for SQLite.
+    private static func anyOf(_ conditions: ArraySlice<String>) -> String {
+        guard conditions.count > 1 else { return conditions.first ?? "FALSE" }
+        let middle = conditions.startIndex + conditions.count / 2
+        return "(\(anyOf(conditions[..<middle])) OR \(anyOf(conditions[middle...])))"
     }
 
     package func contains(_ name: String) -> Bool {

@@ -41,7 +41,7 @@ struct AccessOptions: ParsableArguments {
     /// nil where everybody may do everything.
     func authenticator(_ tokens: TokenSettings?, _ logger: Logger) throws -> Authenticator? {
         let path = ServeOptions.value(passwords, "HTPASSWD")
-        let isEnforced = hasAccounts || ServeOptions.value(nil, "ACCOUNTS") == "true"
+        let isEnforced = try ServeOptions.flag(hasAccounts, "ACCOUNTS")
         guard path != nil || tokens != nil || isEnforced else { return nil }
         let isEncrypted = ServeOptions.value(certificate, "TLSCERT") != nil
         return try Authenticator(
@@ -56,9 +56,9 @@ struct AccessOptions: ParsableArguments {
         return try ServeOptions.value(audit, "AUDIT").map { try AuditLog($0, logger: logger) }
     }
 
-    func policy() -> AccessPolicy {
+    func policy() throws -> AccessPolicy {
         var policy = AccessPolicy()
-        policy.isReadOnly = isReadOnly || ServeOptions.value(nil, "READ_ONLY") == "true"
+        policy.isReadOnly = try ServeOptions.flag(isReadOnly, "READ_ONLY")
         policy.anonymousPull =
             anonymousPull + (ServeOptions.value(nil, "ANONYMOUS_PULL") ?? "").split(separator: ",").map(String.init)
         return policy

@@ -71,16 +71,18 @@ struct Serve: AsyncParsableCommand {
     private func configuration() throws -> Configuration {
         var configuration = try Configuration.read(ServeOptions.value(configurationFile, "CONFIG"))
         // Nobody changes anything then, rules neither.
-        if access.policy().isReadOnly { configuration.upkeep.retention = [] }
-        guard !isFromEngine || configuration.mirrors == nil else {
+        if try access.policy().isReadOnly { configuration.upkeep.retention = [] }
+        guard try configuration.mirrors == nil || !servesEngine() else {
             throw ServeOptions.Failure("--from-engine and mirrors do not go together: let two registries serve them")
         }
         return configuration
     }
 
+    private func servesEngine() throws -> Bool { try ServeOptions.flag(isFromEngine, "FROM_ENGINE") }
+
     /// nil where what is pushed is served.
     private func engine() throws -> EngineImages? {
-        guard isFromEngine || ServeOptions.value(nil, "FROM_ENGINE") == "true" else { return nil }
+        guard try servesEngine() else { return nil }
         let host = getenv("DOCKER_HOST").map { String(cString: $0) } ?? ""
         return try EngineImages(host.isEmpty ? EngineImages.defaultAddress : host)
     }
@@ -104,7 +106,7 @@ struct Serve: AsyncParsableCommand {
 
     private func serve() async throws {
         var logger = Logger(label: "docker-registry")
-        logger.logLevel = debug ? .debug : .info
+        logger.logLevel = try ServeOptions.flag(debug, "DEBUG") ? .debug : .info
         let (host, port) = try ServeOptions.address(ServeOptions.value(address, "ADDR") ?? ":5000")
         let configuration = try configuration()
         let tls = try access.tls()
@@ -120,7 +122,7 @@ struct Serve: AsyncParsableCommand {
         try await store.openBucket()
         let upkeep = Upkeep(store, configuration.upkeep, logger: logger)
         var api = RegistryAPI(
-            store, access: access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
+            store, access: try access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings
         api.redirects = configuration.redirects ?? api.redirects
         let mirrors = try configuration.mirrors.map {

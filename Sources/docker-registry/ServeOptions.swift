@@ -17,6 +17,16 @@ enum ServeOptions {
         option ?? getenv("DOCKER_REGISTRY_\(name)").map { String(cString: $0) }
     }
 
+    /// A flag, or the environment's. What is neither true nor false there is refused: it may be what was to keep others out.
+    static func flag(_ option: Bool, _ name: String) throws(Failure) -> Bool {
+        guard !option, let text = value(nil, name) else { return option }
+        switch text.lowercased() {
+        case "true", "1": return true
+        case "false", "0", "": return false
+        default: throw Failure("invalid DOCKER_REGISTRY_\(name) \(text): want true or false")
+        }
+    }
+
     /// `host:port`, `:port`, `[v6]:port`.
     static func address(_ text: String) throws(Failure) -> (host: String, port: UInt16) {
         guard let colon = text.lastIndex(of: ":"), let port = UInt16(text[text.index(after: colon)...]) else {

@@ -135,12 +135,12 @@ final class BucketLab: Sendable {
         }
     }
 
-    /// Keys of all objects.
+    /// Keys of all objects of blobs.
     func objects() async throws -> [String] {
         try await withClient { client in
             var (keys, token): ([String], String?) = ([], nil)
             repeat {
-                let page = try await client.list("", token: token)
+                let page = try await client.list("blobs/", token: token)
                 (keys, token) = (keys + page.objects.map(\.key), page.next)
             } while token != nil
             return keys

@@ -211,4 +211,18 @@ struct BucketTests {
         #expect(throws: LabFailure.self) { try bucket.registry { $0.secretKey = "another" } }
         #expect(throws: LabFailure.self) { try bucket.registry { $0.bucket = "no-such-bucket" } }
     }
+
+    @Test func `a bucket belongs to one index`() throws {
+        let bucket = try BucketLab()
+        let lab = try bucket.registry()
+        let blob = try Self.blob(1000)
+        let digest = try lab.push(blob, to: "a")
+        // Another one would sweep what it does not know.
+        #expect(throws: LabFailure.self) { try bucket.registry() }
+        let other = try bucket.registry { $0.prefix = "other" }
+        #expect(try other.ask("GET", "/v2/a/blobs/\(digest)").status == 404)
+        lab.crash()
+        try lab.start()
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
+    }
 }

@@ -11,7 +11,7 @@ import Testing
     /// A store of its own; its folder goes with it.
     final class Place: Sendable {
         let store: RegistryStore
-        private let root: String
+        let root: String
 
         init(_ change: (inout RegistryStore.Settings) -> Void = { _ in }) throws {
             root =

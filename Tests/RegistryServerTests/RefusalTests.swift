@@ -155,4 +155,25 @@ import Testing
         let lab = try RegistryLab()
         #expect(throws: StoreFailure.self) { _ = try RegistryStore(.init(root: lab.directory + "/data")) }
     }
+
+    @Test func `a flag of the environment that says neither yes nor no is refused`() throws {
+        for flag in ["ACCOUNTS", "READ_ONLY", "FROM_ENGINE"] {
+            let done = try RegistryLab.run(
+                "/usr/bin/env",
+                [
+                    "DOCKER_REGISTRY_\(flag)=yes", RegistryLab.binaries + "/docker", "registry", "serve", "--addr",
+                    "127.0.0.1:0", "--data", "/nonexistent/registry",
+                ])
+            #expect(done.status == 1 && done.err.contains("want true or false"), "\(flag): \(done.err)")
+        }
+    }
+
+    @Test func `the index is nobody else's to read`() throws {
+        let lab = try RegistryLab()
+        guard lab.database == nil else { return }
+        for file in ["index.db", "index.db-wal"] {
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(lab.directory)/data/\(file)")
+            #expect(attributes[.posixPermissions] as? Int == 0o600, "\(file)")
+        }
+    }
 }

@@ -116,4 +116,40 @@ import Testing
         #expect(try one.ask("PUT", path + "?digest=\(digest)", [], Array(blob[(6 << 20)...])).status == 201)
         #expect(try other.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
     }
+
+    @Test func `an index whose blobs are in a bucket moves, and others join it`() throws {
+        let bucket = try BucketLab()
+        let database = try PostgresServer.shared.get().database()
+        let lab = try bucket.registry()
+        let digest = try lab.push(Array("x".utf8), to: "a")
+        #expect(try lab.operate(["move", "--database", database.url]).status == 0)
+        lab.crash()
+        lab.use(database)
+        try lab.start()
+        let other = try bucket.registry(database: database)
+        #expect(try other.ask("GET", "/v2/a/blobs/\(digest)").text == "x")
+    }
+
+    @Test func `a request that has lost its turn takes nothing from who has it`() throws {
+        let bucket = try BucketLab()
+        let database = try PostgresServer.shared.get().database()
+        let (one, other) = (try bucket.registry(database: database), try bucket.registry(database: database))
+        let blob = Array("what has arrived".utf8)
+        let digest = StreamHash.digest(of: blob, .sha256)
+        let path = try #require(try one.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        #expect(try one.ask("PATCH", path, [], blob).status == 202)
+        let slow = try Wire(one.port)
+        slow.send(
+            Array("PATCH \(path) HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 9\r\n\r\nmore".utf8))
+        #expect(try soon(20) { try database.query("SELECT lease > 0 FROM uploads") == "t" })
+        // As if the one had not been there for longer than it has its turn.
+        try database.query("UPDATE uploads SET lease = 0")
+        #expect(try other.ask("PUT", path + "?digest=\(digest)").status == 201)
+        slow.send(Array(" late".utf8))
+        #expect(String(decoding: slow.receive(), as: UTF8.self).hasPrefix("HTTP/1.1 404"))
+        // What is removed is removed behind the answers.
+        usleep(1_000_000)
+        #expect(try other.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
+        #expect(try other.ask("GET", path).status == 404)
+    }
 }

@@ -171,15 +171,16 @@ struct Change {
     ) throws {
         let digest = SQLValue.text(manifest.digest.description)
         let isKnown = try hasManifest(manifest.digest, in: repository)
+        // Before anything that takes long: each of what is named is here then.
+        if !isKnown, !isMirrored { try requireMembers(of: document, in: repository) }
         // What a push has relied on is not what a rule may remove at the same time.
         let relied = (isKnown ? [manifest.digest] : []) + document.manifests.map(\.digest)
-        for relied in relied + [document.subject].compactMap({ $0 }) {
+        for relied in Set(relied + [document.subject].compactMap({ $0 })) {
             try connection.execute(
                 "UPDATE manifests SET relied = ? WHERE repository = ? AND digest = ?",
                 [.integer(now), .integer(repository), .text(relied.description)])
         }
         guard !isKnown else { return }
-        if !isMirrored { try requireMembers(of: document, in: repository) }
         try connection.execute(
             """
             INSERT INTO manifests (repository, digest, media_type, artifact_type, subject, annotations, body, pushed)
@@ -213,7 +214,10 @@ struct Change {
     }
 
     private func requireMembers(of document: ManifestDocument, in repository: Int64) throws {
+        // One that is named often is looked for once.
+        var sizes: [Digest: Int64] = [:]
         for blob in document.blobs {
+            guard sizes.updateValue(blob.size, forKey: blob.digest) != blob.size else { continue }
             let size = try connection.row(
                 "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ? AND damaged = 0",
                 [.integer(repository), .text(blob.digest.description)]
@@ -227,8 +231,12 @@ struct Change {
                     "manifest invalid: \(blob.digest) has \(size) bytes, the manifest says \(blob.size)")
             }
         }
-        for member in document.manifests where try !hasManifest(member.digest, in: repository) {
-            throw Refusal(.manifestBlobUnknown, 400, "manifest unknown to registry: \(member.digest): push it first")
+        var members: Set<Digest> = []
+        for member in document.manifests where members.insert(member.digest).inserted {
+            guard try hasManifest(member.digest, in: repository) else {
+                throw Refusal(
+                    .manifestBlobUnknown, 400, "manifest unknown to registry: \(member.digest): push it first")
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 import FoundationEssentials
 import GRDB
+import Glibc
+import Kernel
 
 /// `index.db`: what the registry has. Write-ahead log with synchronous=FULL: what has been committed survives a power cut.
 struct SQLiteIndex: IndexDatabase {
@@ -18,6 +20,7 @@ struct SQLiteIndex: IndexDatabase {
     }
 
     private static func open(_ path: String) throws -> DatabasePool {
+        try makePrivate(path)
         var configuration = Configuration()
         configuration.prepareDatabase { connection in
             try connection.execute(
@@ -33,6 +36,13 @@ struct SQLiteIndex: IndexDatabase {
             }
         }
         return pool
+    }
+
+    /// It has keys and hashes of secrets. SQLite gives the files beside it the same mode. To be called before it has the file open:
+    /// its locks would go with another descriptor.
+    private static func makePrivate(_ path: String) throws(SystemError) {
+        let file = try OwnedFD.open(path, O_RDWR | O_CREAT, mode: 0o600)
+        try checked("fchmod", path) { [raw = file.raw] in fchmod(raw, 0o600) }
     }
 
     /// `user_version` of the file is how many steps it has.

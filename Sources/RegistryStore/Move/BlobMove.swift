@@ -252,6 +252,9 @@ extension RegistryStore {
         let use = try makeUse(wanted)
         do {
             try await use.storage.check()
+            do { try await claim(use.storage) } catch let error as StoreFailure {
+                throw Refusal(.unsupported, 409, error.description)
+            }
             // Before any row names an object: who starts again is let in with the bucket then.
             try await writer.change { try names.rename(names.folder, to: names.both, $0.connection) }
         } catch {

@@ -86,8 +86,9 @@ package struct DatabaseMove: Sendable {
                 for table in log.tables { try table.settleIdentity(connection) }
                 try PostgresIndex.endMove(connection)
             }
-            try folder.noteMove(to: place)
+            // Nothing may fail behind the note: what is written to the old index then would be lost.
             try MoveLog.end(old)
+            try folder.noteMove(to: place)
             return target
         }
     }

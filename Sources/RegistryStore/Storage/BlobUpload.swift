@@ -51,7 +51,7 @@ protocol UploadSessions: Sendable {
     /// Ends the request's turn; what has arrived is kept for the next.
     func putBack(_ upload: any BlobUpload) async throws
 
-    /// Ends an upload in the transaction that makes it a blob.
+    /// Ends an upload in the transaction that has made it a blob.
     ///
     /// - Throws: ``Refusal`` when it has ended otherwise.
     func claim(_ upload: any BlobUpload, _ change: Change) throws

@@ -84,7 +84,7 @@ actor FolderUploads: UploadSessions {
         let path = folder.upload(id)
         do {
             return try await BlockingPool.shared.run { () throws(SystemError) in
-                try UploadFile(id, repository, path, hash: session.hash, algorithm: .sha256)
+                try UploadFile(id, repository, path, session.hash.map { ($0, session.count) }, algorithm: .sha256)
             }
         } catch {
             sessions[id]?.isBusy = false

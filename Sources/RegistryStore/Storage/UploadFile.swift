@@ -19,22 +19,29 @@ final class UploadFile: BlobUpload, @unchecked Sendable {  // ``FolderUploads/ta
     /// Bytes of one read when a digest is taken of what is there.
     private static let blockBytes = 1 << 20
 
-    /// Opens the file; what it has is read when `hash` is not of it.
+    /// Opens the file.
+    ///
+    /// - Parameter known: the digest of its first bytes, and how many those are; what comes after them is what a write has left
+    ///   that failed. nil has all of it read.
     init(
-        _ id: String, _ repository: RepositoryName, _ path: String, hash: StreamHash?, algorithm: Digest.Algorithm
+        _ id: String, _ repository: RepositoryName, _ path: String, _ known: (hash: StreamHash, count: Int64)?,
+        algorithm: Digest.Algorithm
     ) throws(SystemError) {
         self.id = id
         self.repository = repository
         self.path = path
         file = try OwnedFD.open(path, O_RDWR | O_CREAT, mode: 0o600)
         let count = try checked("lseek", path) { [raw = file.raw] in lseek(raw, 0, SEEK_END) }
-        self.count = Int64(count)
-        flushed = Int64(count)
-        if let hash {
-            self.hash = hash
-        } else {
-            self.hash = StreamHash(algorithm)
-            self.hash = try digestOfAll(algorithm)
+        self.count = known?.count ?? Int64(count)
+        flushed = self.count
+        hash = known?.hash ?? StreamHash(algorithm)
+        guard let known else {
+            hash = try digestOfAll(algorithm)
+            return
+        }
+        guard Int64(count) >= known.count else { throw SystemError("lseek", EIO, path) }
+        if Int64(count) > known.count {
+            try checked("ftruncate", path) { [raw = file.raw] in ftruncate(raw, off_t(known.count)) }
         }
     }
 

@@ -57,6 +57,9 @@ final class BlobReader: Sendable {
     /// Microseconds until a cancellation is seen.
     private static let waitMax = 100_000.0
 
+    /// Of read(2), when the bytes cannot be had any more: of the disk, and of file systems with checksums.
+    private static let damages: Set<CInt> = [EIO, ENODATA, EBADMSG, EUCLEAN]
+
     private let isCancelled = Atomic<Bool>(false)
 
     /// - Parameter rate: bytes a second.
@@ -101,6 +104,8 @@ final class BlobReader: Sendable {
             if isCancelled.load(ordering: .relaxed) { throw CancellationError() }
             let count = pread(file, block.baseAddress, block.count, off_t(offset))
             if count < 0, errno == EINTR { continue }
+            // Want of memory, or of a server, says nothing of the bytes.
+            if count < 0, !Self.damages.contains(errno) { throw SystemError("pread", errno, "\(blob.digest)") }
             guard count > 0 else {
                 let reason = count < 0 ? "the disk cannot read it at byte \(offset)" : "it ends at byte \(offset)"
                 return .damaged(BlobDamage(reason: reason, file: identity))

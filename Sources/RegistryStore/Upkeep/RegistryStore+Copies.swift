@@ -139,8 +139,8 @@ extension RegistryStore {
             try connection.row(
                 """
                 SELECT name FROM repositories JOIN links ON links.repository = repositories.id AND links.digest = ?
-                WHERE name <> ? LIMIT 1
-                """, [.text(digest.description), .text(name.description)]
+                WHERE name <> ? AND (SELECT links FROM blobs WHERE digest = ?) > 1 LIMIT 1
+                """, [.text(digest.description), .text(name.description), .text(digest.description)]
             )?.text("name")
         }
     }

@@ -14,7 +14,6 @@ package struct Replicator: Sendable {
     private static let leaseDuration = Duration.seconds(600)
     /// Index inside of an index, referrers of referrers: honest ones have a few.
     private static let depthMax = 8
-    private static let referrersMax = 1000
     private static let pageCount = 500
 
     let rule: ReplicationRule
@@ -144,11 +143,15 @@ package struct Replicator: Sendable {
             _ = try await client.put(
                 manifest: manifest.body, mediaType: manifest.mediaType, as: target(manifest.digest),
                 credentials: credentials)
-            let referrers = try await store.referrers(
-                of: manifest.digest, in: repository, artifactType: nil, after: nil, countMax: Replicator.referrersMax)
-            for referrer in referrers.items {
-                if let found = try await find(referrer.digest) { try await copy(found, depth: depth + 1) }
-            }
+            var last: String?
+            repeat {
+                let page = try await store.referrers(
+                    of: manifest.digest, in: repository, artifactType: nil, after: last, countMax: Replicator.pageCount)
+                for referrer in page.items {
+                    if let found = try await find(referrer.digest) { try await copy(found, depth: depth + 1) }
+                }
+                last = page.hasMore ? page.items.last?.digest.description : nil
+            } while last != nil
         }
 
         /// What is in a bucket is asked for a chunk at a time.

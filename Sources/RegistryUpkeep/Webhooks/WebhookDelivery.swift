@@ -18,6 +18,7 @@ struct WebhookDelivery: Sendable {
     private static let trimSteps = 60
     /// Bytes of an answer that are read, so that the connection can be used again.
     private static let answerBytesMax = 16 << 10
+    /// Beyond what one delivery may take.
     private static let leaseDuration = Duration.seconds(60)
 
     let rule: WebhookRule
@@ -50,9 +51,9 @@ struct WebhookDelivery: Sendable {
     /// - Returns: how long to wait before the next one; nil when there was nothing to do.
     private func step(_ pace: inout DeliveryPace) async throws -> Duration? {
         let entries = try await store.outbox(of: rule.name, countMax: pace.batch)
-        guard let first = entries.first, try await store.lease("webhook \(rule.name)", for: Self.leaseDuration) else {
-            return nil
-        }
+        guard let first = entries.first,
+            try await store.lease("webhook \(rule.name)", for: rule.timeout + Self.leaseDuration)
+        else { return nil }
         let (outcome, reason) = await send(entries)
         if outcome == .taken { try await store.delivered(entries, to: rule.name) }
         let action = pace.event(

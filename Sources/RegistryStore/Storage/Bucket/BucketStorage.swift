@@ -8,6 +8,10 @@ import Synchronization
 final class BucketStorage: Sendable {
     /// Of all objects.
     static let keyFolder = "blobs/"
+    /// Of the object that says whose blobs these are.
+    static let ownerKey = "index"
+    private static let ownerBytesMax: Int64 = 256
+
     /// How long a URL that clients are sent to can be used: to begin with, a download goes on after it.
     static let redirectValidity = Duration.seconds(20 * 60)
 
@@ -37,6 +41,19 @@ final class BucketStorage: Sendable {
         let key = Self.freshKey()
         try await client.put(key, ByteBuffer())
         try await client.remove(key)
+    }
+
+    /// The index whose blobs are in the bucket; nil for one that nobody has taken.
+    ///
+    /// - Throws: `S3Error` when the bucket refuses.
+    func owner() async throws -> String? {
+        guard let size = try await client.size(Self.ownerKey) else { return nil }
+        var bytes = ByteBuffer()
+        let length = min(size, Self.ownerBytesMax)
+        for try await part in try await client.read(Self.ownerKey, 0..<length, size: size) {
+            bytes.writeImmutableBuffer(part)
+        }
+        return String(buffer: bytes)
     }
 
     /// Bytes of an object.

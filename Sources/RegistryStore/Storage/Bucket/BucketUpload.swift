@@ -161,7 +161,8 @@ actor BucketUpload: BlobUpload {
         }
         parking = task
         await task.value
-        if buffer == nil { await bucket.slots.give(slot) }
+        // The client may have gone on since, with another one.
+        if buffer?.slot != slot { await bucket.slots.give(slot) }
     }
 
     private func parked(_ place: (key: String, count: Int64)?) {
@@ -235,7 +236,6 @@ actor BucketUpload: BlobUpload {
                 let found = try await bucket.digest(of: key, size: count, digest.algorithm)
                 guard found == digest else {
                     completed = nil
-                    discard([.object(key)])
                     throw Refusal.wrongDigest(digest, found: found)
                 }
             }
@@ -278,7 +278,8 @@ actor BucketUpload: BlobUpload {
 
     /// Ends it, whatever it is doing.
     ///
-    /// - Returns: what is in the bucket for nothing.
+    /// - Returns: what this request has put into the bucket for nothing. What the row names is that of whoever has the row: it
+    ///   may have become a blob by now.
     func abandon() async -> [ObjectRemover.Leftover] {
         isSettling = true
         while let parking { await parking.value }
@@ -286,12 +287,11 @@ actor BucketUpload: BlobUpload {
         _ = try? await sent()
         failure = failure ?? Refusal.uploadUnknown
         await releaseBuffer()
-        var leftovers = Set([tail?.key, saved.tail].compactMap { $0 })
-        if let completed { leftovers.remove(completed) }
-        var result = leftovers.map { ObjectRemover.Leftover.object($0) }
-        if completed != saved.object, let upload = parts.upload {
-            result.append(.parts(saved.object, upload: upload))
+        var leftovers: [ObjectRemover.Leftover] = []
+        if let key = tail?.key, key != saved.tail, key != completed { leftovers.append(.object(key)) }
+        if completed != saved.object, let upload = parts.upload, upload != saved.parts.upload {
+            leftovers.append(.parts(saved.object, upload: upload))
         }
-        return result
+        return leftovers
     }
 }

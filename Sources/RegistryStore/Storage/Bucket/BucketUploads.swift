@@ -151,6 +151,7 @@ actor BucketUploads: UploadSessions {
         let found = try change.connection.execute(
             "DELETE FROM uploads WHERE id = ? AND holder = ?", [.text(upload.id), .text(upload.saved.holder)])
         guard found > 0 else { throw Refusal.uploadUnknown }
+        if let tail = upload.saved.tail { try change.discard(.object(tail)) }
     }
 
     func end(_ id: String) async {
@@ -161,16 +162,24 @@ actor BucketUploads: UploadSessions {
             var leftovers: [ObjectRemover.Leftover] = []
             if let upload { leftovers += await upload.abandon() }
             // What cannot be said to the index now is said when it expires.
-            leftovers += (try? await self.forget(id, ifUntouchedSince: nil)) ?? []
+            leftovers += (try? await self.forget(id, of: upload?.saved.holder)) ?? []
             await self.bucket.remover.remove(leftovers)
         }.value
     }
 
     /// Removes a row, and with it what it names unless that has become a blob.
-    private func forget(_ id: String, ifUntouchedSince oldest: Int64?) async throws -> [ObjectRemover.Leftover] {
+    ///
+    /// - Parameters:
+    ///   - holder: whose turn it has to be; nil for anybody's.
+    ///   - oldest: seconds since 1970; one that was touched since, or has a request, stays.
+    private func forget(
+        _ id: String, of holder: String? = nil, ifUntouchedSince oldest: Int64? = nil
+    ) async throws -> [ObjectRemover.Leftover] {
         let now = Self.now
         return try await writer.change { change in
-            guard let (record, lease) = try UploadRecord.find(id, change.connection) else { return [] }
+            guard let (record, lease) = try UploadRecord.find(id, change.connection),
+                holder == nil || record.holder == holder
+            else { return [] }
             if let oldest {
                 let isOld = try change.connection.isAny(
                     "SELECT 1 AS found FROM uploads WHERE id = ? AND touched < ?", [.text(id), .integer(oldest)])

@@ -1,4 +1,5 @@
 import Glibc
+import NIOCore
 import OCI
 package import S3
 
@@ -51,9 +52,34 @@ extension RegistryStore {
                 "the bucket \(use.storage.client.configuration.bucket) has none of the blobs that are looked for: "
                     + "it, or its prefix, is another one than they were put into")
         }
+        try await claim(use.storage)
         // Whoever shares a database shares its uploads: theirs go on.
         let isAlone = try await index.read { $0.dialect == .sqlite }
         if isAlone { try await use.uploads.clearLeases() }
+    }
+
+    /// Of the row of `progress` with what this index is called in its bucket.
+    private static let ownerName = "bucket"
+
+    /// Has the bucket say whose it is: what another index names would be swept here as what a crash has left.
+    ///
+    /// - Throws: ``StoreFailure`` for the bucket of another index.
+    nonisolated func claim(_ storage: BucketStorage) async throws {
+        let fresh = UploadID.fresh()
+        try await writer.change { change in
+            _ = try change.connection.execute(
+                "INSERT INTO progress (name, value) VALUES (?, ?) ON CONFLICT (name) DO NOTHING",
+                [.text(Self.ownerName), .text(fresh)])
+        }
+        let own = try await progress(Self.ownerName) ?? fresh
+        guard let owner = try await storage.owner() else {
+            return try await storage.client.put(BucketStorage.ownerKey, ByteBuffer(string: own))
+        }
+        guard owner == own else {
+            throw StoreFailure(
+                "the bucket has the blobs of another index: give this registry that one or another prefix; when that index is "
+                    + "no more, remove the object \(BucketStorage.ownerKey) of the bucket")
+        }
     }
 
     /// Where a client can fetch a blob itself; nil where it is served from here.
@@ -72,6 +98,9 @@ extension RegistryStore {
     @discardableResult
     package nonisolated func sweepBucket(olderThan age: Duration = .seconds(86400)) async throws -> Int {
         guard let storage = bucket.use?.storage else { return 0 }
+        guard let own = try await progress(Self.ownerName), try await storage.owner() == own else {
+            throw StoreFailure("the bucket has the blobs of another index: nothing of it is removed")
+        }
         let oldest = Self.now - age.components.seconds
         var (count, token) = (0, String?.none)
         repeat {
@@ -84,11 +113,18 @@ extension RegistryStore {
             token = page.next
         } while token != nil
         for upload in try await storage.client.unfinished(BucketStorage.keyFolder) where upload.begun <= oldest {
-            guard try await !index.read({ try Self.isNamed(upload.key, $0) }) else { continue }
+            guard try await !index.read({ try Self.isGoingOn(upload, $0) }) else { continue }
             try await storage.client.abandonParts(upload.key, upload: upload.upload)
             count += 1
         }
         return count
+    }
+
+    /// Whether the parts are those of an upload; one that has a request may not have said yet which it has begun.
+    private static func isGoingOn(_ upload: S3Client.Unfinished, _ connection: any SQLConnection) throws -> Bool {
+        try connection.isAny(
+            "SELECT 1 AS found FROM uploads WHERE object = ? AND (multipart = ? OR lease >= ?)",
+            [.text(upload.key), .text(upload.upload), .integer(now)])
     }
 
     private static func isNamed(_ key: String, _ connection: any SQLConnection) throws -> Bool {

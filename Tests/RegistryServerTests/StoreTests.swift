@@ -1,0 +1,88 @@
+import Foundation
+import NIOCore
+import OCI
+import RegistryStore
+import Testing
+
+/// What a store does without anybody who asks by HTTP.
+@Suite(.onBothIndexes) struct StoreTests {
+    typealias Place = GarbageTests.Place
+
+    @Test func `what a failed write has left of an upload is no part of the blob`() async throws {
+        let (place, name) = (try Place(), try RepositoryName("a"))
+        let id = try await place.store.beginUpload(to: name)
+        try await place.store.upload(id, in: name) { try await $0.append(ByteBuffer(string: "abc")) }
+        // A part of what the disk was too full for.
+        let file = try #require(FileHandle(forWritingAtPath: "\(place.root)/uploads/\(id)"))
+        try file.seekToEnd()
+        try file.write(contentsOf: Data("d".utf8))
+        try file.close()
+        let digest = StreamHash.digest(of: Array("abcdef".utf8), .sha256)
+        let store = place.store
+        try await store.upload(id, in: name) { upload in
+            #expect(await upload.count == 3)
+            try await upload.append(ByteBuffer(string: "def"))
+            try await store.finish(upload, as: digest)
+        }
+        let blob = Descriptor(mediaType: MediaType.ociLayer, digest: digest, size: 6)
+        #expect(try await place.read(blob, in: name) == Array("abcdef".utf8))
+    }
+
+    @Test func `referrers with much to say come in short pages`() async throws {
+        let (place, name) = (try Place(), try RepositoryName("a"))
+        let config = try await place.push(Array("{}".utf8), to: name)
+        let subject = StreamHash.digest(of: [1], .sha256)
+        for number in 0..<4 {
+            let manifest = """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociManifest)","layers":[],
+                "config":{"mediaType":"\(config.mediaType)","digest":"\(config.digest)","size":2},
+                "subject":{"mediaType":"\(MediaType.ociManifest)","digest":"\(subject)","size":1},
+                "annotations":{"a":"\(number)\(String(repeating: "x", count: 3 << 20))"}}
+                """
+            _ = try await place.store.putManifest(
+                Array(manifest.utf8), contentType: nil, as: .tag("t\(number)"), in: name)
+        }
+        var (found, last): ([Digest], String?) = ([], nil)
+        repeat {
+            let page = try await place.store.referrers(
+                of: subject, in: name, artifactType: nil, after: last, countMax: 3)
+            #expect(page.items.count == 1)
+            found += page.items.map(\.digest)
+            last = page.hasMore ? found.last?.description : nil
+        } while last != nil
+        #expect(Set(found).count == 4 && found.count == 4)
+    }
+
+    @Test func `whoever may see thousands of repositories is told of them`() async throws {
+        let (place, name) = (try Place(), try RepositoryName("team/r1234"))
+        let config = try await place.push(Array("{}".utf8), to: name)
+        _ = try await place.store.putManifest(
+            try GarbageTests.manifest(config, []), contentType: nil, as: .tag("t"), in: name)
+        let visibility = Visibility.only((0..<3000).map { "team/r\($0)" })
+        #expect(try await place.store.repositories(after: nil, countMax: 9, visibility).items == ["team/r1234"])
+        for text in ["", "r1234"] {
+            #expect(try await place.store.search(SearchQuery(text), visibility).items.map(\.name) == ["team/r1234"])
+        }
+    }
+
+    @Test func `the first protocol tells of a configuration only where it is`() async throws {
+        let place = try Place()
+        let (own, mirrored) = (try RepositoryName("private"), try RepositoryName("docker.io/somebody/x"))
+        let content = StreamHash.digest(of: [1], .sha256)
+        let config = try await place.push(
+            Array(
+                """
+                {"architecture":"amd64","os":"linux","config":{"Env":["SECRET=x"]},
+                "rootfs":{"type":"layers","diff_ids":["\(content)"]}}
+                """.utf8), to: own)
+        let layer = Descriptor(mediaType: MediaType.ociLayer, digest: content, size: 1)
+        // Whoever knows its digest can have a manifest elsewhere that names it.
+        let manifest = try GarbageTests.manifest(config, [layer])
+        let digest = StreamHash.digest(of: manifest, .sha256)
+        _ = try await place.store.keepManifest(
+            manifest, mediaType: MediaType.ociManifest, digest: digest, tag: "t", in: mirrored)
+        #expect(try await place.store.legacyImages(of: digest, in: mirrored) == [])
+        #expect(try await place.store.linkMirrored(config.digest, in: mirrored))
+        #expect(try await place.store.legacyImages(of: digest, in: mirrored).count == 1)
+    }
+}
