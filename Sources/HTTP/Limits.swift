@@ -14,7 +14,7 @@ package struct Limits: Sendable {
     package var bodyTimeout: TimeAmount = .minutes(1)
     /// Without a byte of a body that is read as it comes, such as an archive, whose producer may have to think.
     package var stallTimeout: TimeAmount = .minutes(10)
-    /// Until an answer of known size is with the kernel. Streams and connections that left HTTP have no limit.
+    /// Until an answer of known size, or a part of it, is with the kernel. Streams and connections that left HTTP have no limit.
     package var answerTimeout: TimeAmount = .minutes(1)
     /// How often time limits are looked at: what an expired one is late by.
     package var sweepInterval: TimeAmount = .seconds(1)

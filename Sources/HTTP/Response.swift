@@ -35,6 +35,7 @@ package struct ResponseWriter: Sendable {
 
     let transport: Transport
     let framing: Framing
+    let limits: Limits
 
     /// Sends `bytes` now.
     ///
@@ -43,7 +44,12 @@ package struct ResponseWriter: Sendable {
         guard bytes.readableBytes > 0 else { return }
         switch framing {
         case .discard: return
-        case .plain, .untilClose: try await transport.write(bytes)
+        case .plain:
+            // Like a file's parts: what has a known end is taken.
+            transport.setDeadline(limits.answerTimeout)
+            try await transport.write(bytes)
+            transport.clearDeadline()
+        case .untilClose: try await transport.write(bytes)
         case .chunked:
             var chunk = ByteBuffer()
             chunk.reserveCapacity(bytes.readableBytes + 16)
