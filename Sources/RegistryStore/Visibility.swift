@@ -11,9 +11,14 @@ package enum Visibility: Sendable, Hashable {
         // "0" comes after "/".
         let one = "(\(column) = ? OR (\(column) > ? AND \(column) < ?))"
         return (
-            "(" + names.map { _ in one }.joined(separator: " OR ") + ")",
+            Self.anyOf(one, names.count),
             names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
         )
+    }
+
+    /// `count` times `one`, of which one holds; SQLite takes no deep expressions, which a plain chain of them is.
+    private static func anyOf(_ one: String, _ count: Int) -> String {
+        count == 1 ? one : "(\(anyOf(one, count / 2)) OR \(anyOf(one, count - count / 2)))"
     }
 
     package func contains(_ name: String) -> Bool {
