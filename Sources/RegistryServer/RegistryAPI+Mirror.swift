@@ -12,11 +12,15 @@ extension RegistryAPI {
     /// A route with the name that its repository has here.
     func named(_ route: DistributionRoute, _ request: Request) -> DistributionRoute {
         var route = route
-        if engine != nil { route.name = EngineImages.localName(route.name, namespace: request.query["ns"]) }
-        guard let mirrors else { return route }
-        route.name = mirrors.localName(
-            route.name, host: request.headers["host"], namespace: request.query["ns"])
+        route.name = localName(route.name, request)
         return route
+    }
+
+    /// What a repository is called here that a request calls `name`.
+    func localName(_ name: String, _ request: Request) -> String {
+        let namespace = request.query["ns"]
+        if engine != nil { return EngineImages.localName(name, namespace: namespace) }
+        return mirrors?.localName(name, host: request.headers["host"], namespace: namespace) ?? name
     }
 
     /// nil for what is this registry's own.
