@@ -77,7 +77,6 @@ extension RegistryAPI {
             var (response, range) = blobHead(call.request, digest, size: blob.size)
             guard let range else { return response }
             response.headers.add("Content-Length", "\(range.upperBound - range.lowerBound)")
-            metrics.sends(range.count)
             response.body = .stream { writer in
                 var offset = range.lowerBound
                 while offset < range.upperBound {
@@ -107,8 +106,10 @@ extension RegistryAPI {
             response.headers.add("Warning", Self.warning(text))
             return response
         }
+        // What another registry says is no page of ours.
+        let type = if case .tags = list { "application/json" } else { MediaType.ociIndex }
         var response = Response(
-            200, headers: ["Content-Type": page.mediaType], body: .bytes(ByteBuffer(bytes: page.bytes)))
+            200, headers: ["Content-Type": type], body: .bytes(ByteBuffer(bytes: page.bytes)))
         if let filters = page.filters { response.headers.add("OCI-Filters-Applied", filters) }
         if let next = page.next {
             let namespace = query["ns"].map { "&ns=\(Paging.escaped($0))" } ?? ""
