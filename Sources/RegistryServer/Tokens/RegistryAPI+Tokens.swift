@@ -49,9 +49,11 @@ extension RegistryAPI {
         let caller: Caller
         switch form["grant_type"] {
         case "password":
+            call.claimed.name = form["username"]
             caller = try await authenticator.logIn(form["username"] ?? "", form["password"] ?? "", store)
         case "refresh_token":
             caller = try await authenticator.refreshed(form["refresh_token"] ?? "", store)
+            call.claimed.name = caller.name
         default:
             throw Refusal(.unsupported, 400, "unknown grant_type: want password or refresh_token")
         }
