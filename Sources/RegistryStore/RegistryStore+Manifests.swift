@@ -176,27 +176,38 @@ extension RegistryStore {
         package let annotations: [String: String]
     }
 
+    /// Bytes of the manifests on one page of a list of them, whose annotations are in memory several times; one is always told.
+    private static let referrersBytesMax: Int64 = 16 << 20
+
     /// Manifests of the repository whose subject is `digest`; none for a subject that nobody knows.
     package nonisolated func referrers(
         of digest: Digest, in name: RepositoryName, artifactType: String?, after last: String?, countMax: Int
     ) async throws -> Page<Referrer> {
         let filter = artifactType == nil ? "" : "AND artifact_type = ?"
-        let found = try await index.read { connection in
-            try connection.rows(
-                """
-                SELECT digest, media_type, length(body) AS size, artifact_type, annotations
-                FROM repositories JOIN manifests ON manifests.repository = repositories.id
-                WHERE name = ? AND subject = ? AND digest > ? \(filter) ORDER BY digest LIMIT ?
-                """,
-                [.text(name.description), .text(digest.description), .text(last ?? "")]
-                    + (artifactType.map { [.text($0)] } ?? []) + [.integer(Int64(countMax) + 1)]
-            ).map { row in
+        return try await index.read { connection in
+            func rows(_ columns: String, _ countMax: Int) throws -> [SQLRow] {
+                try connection.rows(
+                    """
+                    SELECT \(columns) FROM repositories JOIN manifests ON manifests.repository = repositories.id
+                    WHERE name = ? AND subject = ? AND digest > ? \(filter) ORDER BY digest LIMIT ?
+                    """,
+                    [.text(name.description), .text(digest.description), .text(last ?? "")]
+                        + (artifactType.map { [.text($0)] } ?? []) + [.integer(Int64(countMax) + 1)])
+            }
+            var (count, bytes) = (0, Int64(0))
+            for row in try rows("length(body) AS size", countMax).prefix(countMax) {
+                bytes += try row.integer("size")
+                guard count == 0 || bytes <= Self.referrersBytesMax else { break }
+                count += 1
+            }
+            let columns = "digest, media_type, length(body) AS size, artifact_type, annotations"
+            let found = try rows(columns, count).map { row in
                 Referrer(
                     digest: try Digest(try row.text("digest")), mediaType: try row.text("media_type"),
                     size: try row.integer("size"), artifactType: try row.optionalText("artifact_type"),
                     annotations: try Annotations.parse(try row.text("annotations")))
             }
+            return Page(found, countMax: count)
         }
-        return Page(found, countMax: countMax)
     }
 }
