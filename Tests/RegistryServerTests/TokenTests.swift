@@ -130,6 +130,7 @@ import Testing
             let first = try post(
                 "grant_type=password&username=ann&password=secret&access_type=offline&scope=repository:team:push")
             #expect(first.json["scope"] as? String == "repository:team:push")
+            #expect(first.headers["cache-control"] == "no-store")
             let refresh = try #require(first.json["refresh_token"] as? String)
             let second = try post("grant_type=refresh_token&refresh_token=\(refresh)&scope=repository:team:pull")
             #expect(second.status == 200 && second.json["refresh_token"] as? String == refresh)

@@ -35,8 +35,7 @@ extension RegistryAPI {
         let issued = try await issue(
             tokens, authenticator, call.caller, call.request, service: query["service"], scopes: query.all("scope"),
             wantsRefresh: wantsRefresh)
-        return try Self.json(
-            200,
+        return try Self.answer(
             WireToken(
                 token: issued.token, access_token: issued.token, expires_in: issued.lifetime,
                 issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken, scope: nil))
@@ -60,12 +59,17 @@ extension RegistryAPI {
         let issued = try await issue(
             tokens, authenticator, caller, call.request, service: form["service"], scopes: form.all("scope"),
             wantsRefresh: form["access_type"] == "offline")
-        return try Self.json(
-            200,
+        return try Self.answer(
             WireToken(
                 token: nil, access_token: issued.token, expires_in: issued.lifetime,
                 issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken ?? form["refresh_token"],
                 scope: issued.scopes.map(\.text).joined(separator: " ")))
+    }
+
+    private static func answer(_ token: WireToken) throws -> Response {
+        var response = try json(200, token)
+        response.headers.add("Cache-Control", "no-store")
+        return response
     }
 
     func tokenKeys(_ call: Call) async throws -> Response {
