@@ -122,8 +122,9 @@ final class ConnectionInput: Sendable {
                     try await transport.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
                 }
                 let wholeBy = bodyDeadline.load(ordering: .relaxed)
-                guard wholeBy == 0 || NIODeadline.now().uptimeNanoseconds < wholeBy else { throw HTTPError.stalled }
-                let time = wholeBy > 0 ? wholeBy : (NIODeadline.now() + limits.stallTimeout).uptimeNanoseconds
+                let now = NIODeadline.now()
+                guard wholeBy == 0 || now.uptimeNanoseconds < wholeBy else { throw HTTPError.stalled }
+                let time = wholeBy > 0 ? wholeBy : (now + limits.stallTimeout).uptimeNanoseconds
                 guard var more = try await transport.read(by: time) else { throw HTTPError.badRequest("request body ends early") }
                 if state.bytes.readableBytes == 0 { state.bytes = more } else { state.bytes.writeBuffer(&more) }
             }

@@ -22,7 +22,9 @@ package struct LegacyImage: Sendable, Hashable {
     static func chain(_ document: ManifestDocument, config: [UInt8]) -> [LegacyImage] {
         guard let image = try? JSONDecoder().decode(ImageConfig.self, from: Data(config)) else { return [] }
         let (layers, contents) = (document.blobs.dropFirst(), image.rootfs.diffIDs)
-        guard layers.count == contents.count, layers.count <= layersMax, let top = document.blobs.first else { return [] }
+        guard layers.count == contents.count, layers.count <= layersMax, let top = document.blobs.first else {
+            return []
+        }
         var images: [LegacyImage] = []
         var chain: Digest?
         for (place, (layer, content)) in zip(layers, contents).enumerated() {
