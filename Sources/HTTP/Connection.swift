@@ -146,7 +146,7 @@ struct Connection: Sendable {
         if closes { extra.append(("Connection", "close")) }
         try await transport.write(ResponseHead.bytes(response.status, headers: response.headers, extra: extra))
         transport.noteHeadSent()
-        let writer = ResponseWriter(transport: transport, framing: framing)
+        let writer = ResponseWriter(transport: transport, framing: framing, limits: limits)
         do {
             try await produce(writer)
         } catch {

@@ -122,14 +122,10 @@ final class ConnectionInput: Sendable {
                     try await transport.write(ByteBuffer(string: "HTTP/1.1 100 Continue\r\n\r\n"))
                 }
                 let wholeBy = bodyDeadline.load(ordering: .relaxed)
-                if wholeBy > 0 {
-                    transport.setDeadline(at: wholeBy)
-                } else {
-                    transport.setDeadline(limits.stallTimeout)
-                }
-                let read = try await transport.read()
-                transport.clearDeadline()
-                guard var more = read else { throw HTTPError.badRequest("request body ends early") }
+                let now = NIODeadline.now()
+                guard wholeBy == 0 || now.uptimeNanoseconds < wholeBy else { throw HTTPError.stalled }
+                let time = wholeBy > 0 ? wholeBy : (now + limits.stallTimeout).uptimeNanoseconds
+                guard var more = try await transport.read(by: time) else { throw HTTPError.badRequest("request body ends early") }
                 if state.bytes.readableBytes == 0 { state.bytes = more } else { state.bytes.writeBuffer(&more) }
             }
         }

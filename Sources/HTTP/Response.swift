@@ -36,6 +36,7 @@ package struct ResponseWriter: Sendable {
 
     let transport: Transport
     let framing: Framing
+    let limits: Limits
 
     /// Sends `bytes` now.
     ///

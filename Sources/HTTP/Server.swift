@@ -147,8 +147,8 @@ package final class HTTPServer: Sendable {
             return transport
         case .refused:
             note(.busy)
-            return Refusal(wholeAnswer(HTTPError(503, "too many connections: close some, or try again later")))
-        case .ending: return Refusal(wholeAnswer(HTTPError(503, "the daemon is shutting down")))
+            return refusal("too many connections: close some, or try again later", isPlain)
+        case .ending: return refusal("the daemon is shutting down", isPlain)
         }
     }
 
@@ -192,6 +192,11 @@ package final class HTTPServer: Sendable {
             return true
         }
         if isDue { service.noteLimit(limit) }
+    }
+
+    /// Before an answer there would have to be a handshake, which takes as long as the client wants: there is none.
+    private func refusal(_ message: String, _ isPlain: Bool) -> Refusal {
+        Refusal(isPlain ? wholeAnswer(HTTPError(503, message)) : nil)
     }
 
     private func wholeAnswer(_ error: HTTPError) -> ByteBuffer {
@@ -269,15 +274,16 @@ private final class AcceptFailures: ChannelInboundHandler, Sendable {
     }
 }
 
-/// Answers and closes, whatever the client wants.
+/// Answers, if there is an answer, and closes, whatever the client wants.
 private final class Refusal: ChannelInboundHandler, Sendable {
     typealias InboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
-    private let answer: ByteBuffer
+    private let answer: ByteBuffer?
 
-    init(_ answer: ByteBuffer) { self.answer = answer }
+    init(_ answer: ByteBuffer?) { self.answer = answer }
 
     func channelActive(context: ChannelHandlerContext) {
+        guard let answer else { return context.close(promise: nil) }
         context.writeAndFlush(wrapOutboundOut(answer)).whenComplete { [channel = context.channel] _ in
             channel.close(promise: nil)
         }

@@ -35,6 +35,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     private var headHasBegun = false
     private var headSent = false
     private var reader: CheckedContinuation<ByteBuffer?, any Error>?
+    /// Whether the deadline is the reader's, and goes with it.
+    private var readerIsLimited = false
     private var writers: [CheckedContinuation<Void, any Error>] = []
     private var disconnectWaiter: CheckedContinuation<Void, Never>?
     private var disconnectReleased = false
@@ -142,9 +144,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
             guard self.isOverdue() else { return }
             self.clearDeadline()
             if !self.isWaiting || self.headHasBegun { self.owner.cutOff(self) }
-            guard let reader = self.reader else { return self.channel.close(promise: nil) }
+            guard let reader = self.takeReader() else { return self.channel.close(promise: nil) }
             self.isStalled = true
-            self.reader = nil
             reader.resume(throwing: HTTPError.stalled)
         }
     }
@@ -172,17 +173,20 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     // MARK: Reading
 
     /// Bytes the client sent, or nil at the end of its input. Cancelling a read ends the input for good.
-    func read() async throws -> ByteBuffer? {
+    ///
+    /// - Parameter time: when they have to be here, in nanoseconds of the monotonic clock. It is set and cleared where it is
+    ///   acted on: who has just got bytes, or is about to wait for them, is not cut off.
+    func read(by time: UInt64? = nil) async throws -> ByteBuffer? {
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                channel.eventLoop.execute { self.startRead(continuation) }
+                channel.eventLoop.execute { self.startRead(continuation, by: time) }
             }
         } onCancel: {
             channel.eventLoop.execute { self.cancel() }
         }
     }
 
-    private func startRead(_ continuation: CheckedContinuation<ByteBuffer?, any Error>) {
+    private func startRead(_ continuation: CheckedContinuation<ByteBuffer?, any Error>, by time: UInt64?) {
         if isCancelled { return continuation.resume(throwing: CancellationError()) }
         if received.readableBytes > 0 { return continuation.resume(returning: takeReceived()) }
         if inputEnded { return continuation.resume(returning: nil) }
@@ -190,7 +194,18 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         if isStalled { return continuation.resume(throwing: HTTPError.stalled) }
         guard reader == nil else { return continuation.resume(throwing: ConnectionClosed()) }
         reader = continuation
+        if let time {
+            readerIsLimited = true
+            setDeadline(at: time)
+        }
         channel.read()
+    }
+
+    private func takeReader() -> CheckedContinuation<ByteBuffer?, any Error>? {
+        if readerIsLimited { clearDeadline() }
+        readerIsLimited = false
+        defer { reader = nil }
+        return reader
     }
 
     private func takeReceived() -> ByteBuffer {
@@ -207,9 +222,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     func channelReadComplete(context: ChannelHandlerContext) {
         if let joint { return joint.clientReadComplete() }
         if isWaiting { return lookForHead() }
-        guard let reader, received.readableBytes > 0 else { return }
-        self.reader = nil
-        reader.resume(returning: takeReceived())
+        guard received.readableBytes > 0 else { return }
+        if let reader = takeReader() { reader.resume(returning: takeReceived()) }
     }
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
@@ -217,8 +231,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         inputEnded = true
         if let joint { return joint.clientInputEnded() }
         if isWaiting { return lookForHead() }
-        if let reader {
-            self.reader = nil
+        if let reader = takeReader() {
             reader.resume(returning: received.readableBytes > 0 ? takeReceived() : nil)
         }
         if endOfInputIsDisconnect && headSent { noteDisconnect() }
@@ -285,8 +298,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     }
 
     private func fail(_ error: any Error) {
-        reader?.resume(throwing: error)
-        reader = nil
+        takeReader()?.resume(throwing: error)
         for writer in writers { writer.resume(throwing: error) }
         writers = []
     }
@@ -300,10 +312,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         isClosed = true
         isWaiting = false
         clearDeadline()
-        if inputEnded, let reader {
-            self.reader = nil
-            reader.resume(returning: nil)
-        }
+        if inputEnded { takeReader()?.resume(returning: nil) }
         fail(ConnectionClosed())
         noteDisconnect()
         joint?.clientClosed()

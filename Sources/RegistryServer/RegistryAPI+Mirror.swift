@@ -12,11 +12,15 @@ extension RegistryAPI {
     /// A route with the name that its repository has here.
     func named(_ route: DistributionRoute, _ request: Request) -> DistributionRoute {
         var route = route
-        if engine != nil { route.name = EngineImages.localName(route.name, namespace: request.query["ns"]) }
-        guard let mirrors else { return route }
-        route.name = mirrors.localName(
-            route.name, host: request.headers["host"], namespace: request.query["ns"])
+        route.name = localName(route.name, request)
         return route
+    }
+
+    /// What a repository is called here that a request calls `name`.
+    func localName(_ name: String, _ request: Request) -> String {
+        let namespace = request.query["ns"]
+        if engine != nil { return EngineImages.localName(name, namespace: namespace) }
+        return mirrors?.localName(name, host: request.headers["host"], namespace: namespace) ?? name
     }
 
     /// nil for what is this registry's own.
@@ -82,7 +86,6 @@ extension RegistryAPI {
         var (response, range) = blobHead(request, digest, size: blob.size)
         guard let range else { return response }
         response.headers.add("Content-Length", "\(range.upperBound - range.lowerBound)")
-        metrics.sends(range.count)
         response.body = .stream { writer in
             var offset = range.lowerBound
             while offset < range.upperBound {
@@ -111,8 +114,10 @@ extension RegistryAPI {
             response.headers.add("Warning", Self.warning(text))
             return response
         }
+        // What another registry says is no page of ours.
+        let type = if case .tags = list { "application/json" } else { MediaType.ociIndex }
         var response = Response(
-            200, headers: ["Content-Type": page.mediaType], body: .bytes(ByteBuffer(bytes: page.bytes)))
+            200, headers: ["Content-Type": type], body: .bytes(ByteBuffer(bytes: page.bytes)))
         if let filters = page.filters { response.headers.add("OCI-Filters-Applied", filters) }
         if let next = page.next {
             let namespace = query["ns"].map { "&ns=\(Paging.escaped($0))" } ?? ""

@@ -9,6 +9,7 @@ package import RegistryEngine
 package import RegistryMirror
 package import RegistryStore
 package import RegistryUpkeep
+import Synchronization
 
 /// The registry's answers: the OCI distribution protocol over a store.
 package struct RegistryAPI: Sendable {
@@ -46,6 +47,7 @@ package struct RegistryAPI: Sendable {
         let request: Request
         let route: DistributionRoute
         let caller: Caller
+        var claimed = Claimed()
         /// The account that the request is of.
         var user: String? { caller.name }
 
@@ -58,6 +60,15 @@ package struct RegistryAPI: Sendable {
             Origin(
                 user: user, address: request.peerAddress, host: request.headers["host"],
                 method: request.method.description, agent: request.headers["user-agent"])
+        }
+    }
+
+    /// Who a request's body says that it is of, where its head does not.
+    final class Claimed: Sendable {
+        private let held = Mutex<String?>(nil)
+        var name: String? {
+            get { held.withLock { $0 } }
+            set { held.withLock { $0 = newValue } }
         }
     }
 
@@ -136,10 +147,11 @@ package struct RegistryAPI: Sendable {
         var response: Response
         let route = DistributionRoute(request.path).map { named($0, request) }
         var caller: Caller?
+        let claimed = Claimed()
         do {
             let known = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
             caller = known
-            response = try await answer(request, route, known)
+            response = try await answer(request, route, known, claimed)
         } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
             response = failure(error)
@@ -149,7 +161,7 @@ package struct RegistryAPI: Sendable {
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
         response.headers.add("X-Content-Type-Options", "nosniff")
         note(request, route, caller?.name, response, .now - began)
-        await audit(request, route, caller, response)
+        await audit(request, route, caller, claimed, response)
         return response
     }
 
@@ -173,7 +185,9 @@ package struct RegistryAPI: Sendable {
             "\(request.peerAddress ?? "-") \(user ?? "-") \(request.method) \(request.path) \(response.status)")
     }
 
-    private func answer(_ request: Request, _ route: DistributionRoute?, _ caller: Caller) async throws -> Response {
+    private func answer(
+        _ request: Request, _ route: DistributionRoute?, _ caller: Caller, _ claimed: Claimed
+    ) async throws -> Response {
         guard let route else {
             throw Refusal(.unknown, 404, "page not found: a registry's paths begin with /v2/")
         }
@@ -187,7 +201,7 @@ package struct RegistryAPI: Sendable {
             response.headers.add("Allow", Self.allowed(route.kind))
             return response
         }
-        let call = Call(request: request, route: route, caller: caller)
+        let call = Call(request: request, route: route, caller: caller, claimed: claimed)
         if let engine, let served = try await served(call, by: engine) { return served }
         if let mirrored = try await mirrored(call) { return mirrored }
         return try await handler(self, call)

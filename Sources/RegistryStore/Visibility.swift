@@ -11,15 +11,14 @@ package enum Visibility: Sendable, Hashable {
         // "0" comes after "/".
         let one = "(\(column) = ? OR (\(column) > ? AND \(column) < ?))"
         return (
-            Self.anyOf(names.map { _ in one }[...]), names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
+            Self.anyOf(one, names.count),
+            names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
         )
     }
 
-    /// As a tree of OR that is as flat as can be: a thousand levels are too many for SQLite.
-    private static func anyOf(_ conditions: ArraySlice<String>) -> String {
-        guard conditions.count > 1 else { return conditions.first ?? "FALSE" }
-        let middle = conditions.startIndex + conditions.count / 2
-        return "(\(anyOf(conditions[..<middle])) OR \(anyOf(conditions[middle...])))"
+    /// `count` times `one`, of which one holds; SQLite takes no deep expressions, which a plain chain of them is.
+    private static func anyOf(_ one: String, _ count: Int) -> String {
+        count == 1 ? one : "(\(anyOf(one, count / 2)) OR \(anyOf(one, count - count / 2)))"
     }
 
     package func contains(_ name: String) -> Bool {

@@ -1,3 +1,4 @@
+import Foundation
 import Glibc
 import HTTP
 import NIOCore
@@ -33,6 +34,11 @@ struct LimitTests {
             var count = 0
             for try await part in request.body { count += part.readableBytes }
             return Response(body: .bytes(ByteBuffer(string: "\(count)")))
+        case "/long":
+            let part = ByteBuffer(repeating: 0, count: 1 << 20)
+            return Response(
+                headers: ["Content-Length": "\(1 << 30)"],
+                body: .stream { writer in for _ in 0..<1024 { try await writer.write(part) } })
         default: return try await echo(request)
         }
     }
@@ -149,7 +155,52 @@ struct LimitTests {
         }
     }
 
+    @Test func `an answer of known length that nobody takes ends, also one that is made as it goes`() async throws {
+        let limits = Self.limits { $0.answerTimeout = .milliseconds(300) }
+        let notes = Mutex<[ServerLimit]>([])
+        try await withServer(limits: limits, noteLimit: { note in notes.withLock { $0.append(note) } }, Self.respond) {
+            path, _ in
+            try await blocking {
+                let client = try RawClient(path)
+                client.send(get("/long"))
+                usleep(2_000_000)
+                #expect(client.receive().utf8.count < 1 << 26)
+            }
+        }
+        #expect(notes.withLock { $0 } == [.time])
+    }
+
     // MARK: Number
+
+    @Test func `a connection too many is closed where it would first have to be encrypted`() async throws {
+        let folder = "/tmp/http-test-\(getpid())-\(UInt64.random(in: 0...UInt64.max))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let made = try Process.run(
+            URL(filePath: "/usr/bin/openssl"),
+            arguments: [
+                "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=x",
+                "-keyout", folder + "/key", "-out", folder + "/cert",
+            ])
+        made.waitUntilExit()
+        let tls = try ServerTLS(authority: nil, certificate: folder + "/cert", key: folder + "/key")
+        let port = UInt16.random(in: 20_000...30_000)
+        let socket = try ListeningSocket.tcp(host: "127.0.0.1", port: port, tls: tls)
+        let service = HTTPService(respond: Self.respond, failure: { _ in Response(503) })
+        let server = HTTPServer([socket], service: service, limits: Self.limits { $0.connectionsMax = 0 })
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            group.addTask { try await server.run() }
+            group.addTask {
+                try await blocking {
+                    let client = try RawClient(port: port)
+                    for _ in 0..<100 where !client.hasEnded { usleep(20_000) }
+                    #expect(client.hasEnded)
+                }
+            }
+            try await group.next()
+            group.cancelAll()
+        }
+    }
 
     @Test func `for a connection too many, those go that wait longest`() async throws {
         let limits = Self.limits { $0.connectionsMax = 8 }

@@ -81,6 +81,14 @@ import Testing
         #expect(ContinuousClock.now - began < .seconds(60))
     }
 
+    @Test func `runs of backticks of every length take no longer than another text`() {
+        let text = (1...715).reversed().map { String(repeating: "`", count: $0) + "a" }.joined()
+        let began = ContinuousClock.now
+        #expect(Markdown.html("x " + text).text.utf8.count < text.utf8.count + 20)
+        #expect(ContinuousClock.now - began < .seconds(10))
+        #expect(Markdown.html("`a``b` \\``c` ``d").text == "<p><code>a``b</code> `<code>c</code> ``d</p>")
+    }
+
     @Test func `a long README is cut`() {
         let html = Markdown.html(String(repeating: "é", count: Markdown.bytesMax))
         #expect(html.text.utf8.count <= Markdown.bytesMax + 100)

@@ -56,6 +56,27 @@ import Testing
         #expect(attributes[.posixPermissions] as? Int == 0o600)
     }
 
+    @Test func `who fetches a token by a form is named`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (path, file) = (folder + "/audit", folder + "/config.json")
+        try "{\"tokens\":{\"issue\":true}}".write(toFile: file, atomically: true, encoding: .utf8)
+        let lab = try RegistryLab(["--audit", path, "--config", file])
+        try lab.addUser("ann", "secret")
+        func post(_ form: String) throws -> RegistryLab.Reply {
+            try lab.ask("POST", "/token", [], Array("service=docker-registry&\(form)".utf8))
+        }
+        let reply = try post("grant_type=password&username=ann&password=secret&access_type=offline")
+        let token = try #require(reply.json["refresh_token"] as? String)
+        #expect(try post("grant_type=password&username=ann&password=guess-1").status == 401)
+        #expect(try post("grant_type=refresh_token&refresh_token=\(token)").status == 200)
+        #expect(
+            Self.lines(path).map(Self.short) == [
+                "ann token POST - - 200", "ann token POST - - 401", "ann token POST - - 200",
+            ])
+        #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("guess-1"))
+    }
+
     @Test func `a log that was renamed goes on in a new file, and a hang-up ends nothing`() throws {
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }

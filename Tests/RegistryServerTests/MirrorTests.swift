@@ -82,6 +82,24 @@ import Testing
         #expect(try mirror.registry.push([1, 2, 3], to: "own/app").description.hasPrefix("sha256:"))
     }
 
+    @Test func `a list is no page, whatever its registry calls it, and a blob that is followed counts once`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        origin.replace { asked, answer in
+            guard asked.target.contains("/tags/list") || asked.target.contains("/referrers/") else { return false }
+            answer.reply(200, ["Content-Type: text/html"], Array("{\"tags\":[\"<script>\"]}".utf8))
+            return true
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        #expect(try mirror.get("up.example/team/app/tags/list").headers["content-type"] == "application/json")
+        #expect(
+            try mirror.get("up.example/team/app/referrers/\(blob)").headers["content-type"] == MediaType.ociIndex)
+        #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
+        #expect(
+            try mirror.registry.ask("GET", "/metrics").text
+                .contains("docker_registry_blob_bytes_total \(Self.layer.count)\n"))
+    }
+
     @Test func `fifty clients cause one download, and follow it`() throws {
         let origin = try Origin()
         let blob = origin.blob(Self.layer)

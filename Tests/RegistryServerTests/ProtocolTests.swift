@@ -242,6 +242,34 @@ import Testing
         #expect(try lab.put(foreign, "foreign", in: "a").status == 201)
     }
 
+    @Test func `a page of referrers has few of those that say much, and the next ones follow`() throws {
+        let lab = try RegistryLab()
+        let subject = "{\"mediaType\":\"a/b\",\"digest\":\"\(AccessTests.digest)\",\"size\":1}"
+        let long = String(repeating: "x", count: 3_900_000)
+        var pushed: Set<String> = []
+        for number in 0..<6 {
+            let manifest = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[],"subject":\(subject),\
+                "annotations":{"\(number)":"\(long)"}}
+                """.utf8)
+            let digest = StreamHash.digest(of: manifest, .sha256).description
+            #expect(try lab.put(manifest, digest, in: "a", type: MediaType.ociIndex).status == 201)
+            pushed.insert(digest)
+        }
+        var path = "/v2/a/referrers/\(AccessTests.digest)"
+        var counts: [Int] = []
+        while true {
+            let reply = try lab.ask("GET", path)
+            let found = (reply.json["manifests"] as? [[String: Any]] ?? []).compactMap { $0["digest"] as? String }
+            counts.append(found.count)
+            pushed.subtract(found)
+            guard let link = reply.headers["link"] else { break }
+            path = String(try #require(link.split(separator: ">").first).dropFirst())
+        }
+        #expect(counts == [4, 2] && pushed.isEmpty)
+    }
+
     @Test func `referrers are listed by their subject and filtered by type`() throws {
         let subject = StreamHash.digest(of: Array("subject".utf8), .sha256)
         #expect(try lab.ask("GET", "/v2/a/referrers/\(subject)").json["manifests"] as? [String] == [])

@@ -326,4 +326,15 @@ import Testing
         let open = try RegistryLab()
         #expect(try open.operate(["robot", "add", "bot"]).err.contains("lets everybody do everything"))
     }
+
+    @Test func `lists are told to an account with thousands of grants`() async throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try RegistryStore(RegistryStore.Settings(root: folder + "/data"))
+        let visibility = Visibility.only((0..<3000).map { "team/r\($0)" })
+        #expect(try await store.repositories(after: nil, countMax: 10, visibility).items.isEmpty)
+        for text in ["", "x"] {
+            #expect(try await store.search(SearchQuery(text, count: 10), visibility).items.isEmpty)
+        }
+    }
 }

@@ -130,6 +130,7 @@ import Testing
             let first = try post(
                 "grant_type=password&username=ann&password=secret&access_type=offline&scope=repository:team:push")
             #expect(first.json["scope"] as? String == "repository:team:push")
+            #expect(first.headers["cache-control"] == "no-store")
             let refresh = try #require(first.json["refresh_token"] as? String)
             let second = try post("grant_type=refresh_token&refresh_token=\(refresh)&scope=repository:team:pull")
             #expect(second.status == 200 && second.json["refresh_token"] as? String == refresh)
@@ -173,6 +174,47 @@ import Testing
             lab.crash()
             try lab.start()
             #expect(try lab.ask("GET", "/v2/", Self.bearer(first)).status == 200)
+        }
+    }
+
+    @Test func `who looks for a key while it is being read waits for it`() async throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let store = try RegistryStore(RegistryStore.Settings(root: folder + "/data"))
+        func keys() -> TokenKeys { TokenKeys(period: .seconds(60), lifetimeMax: .seconds(60)) }
+        let token = try WebToken(parsing: try await keys().sign(WebToken.Claims(), store))
+        // As a registry that has just started does, or another one of the index.
+        let fresh = keys()
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for _ in 0..<50 { group.addTask { _ = try await fresh.key(for: token.header, store) } }
+            try await group.waitForAll()
+        }
+        let other = WebToken.Header(alg: "ES256", kid: "other")
+        await #expect(throws: WebToken.Failure.self) { _ = try await fresh.key(for: other, store) }
+    }
+
+    @Test func `a token is for the repository that its client means, by the name that the client uses`() throws {
+        try Self.withFolder { folder in
+            let origin = try Origin()
+            origin.image([1, 2, 3], of: "library/x")
+            let lab = try Self.issuing(
+                folder, "},\"mirrors\":{\"docker.io\":{\"url\":\"\(origin.url)\",\"hosts\":[\"127.0.0.1\"]}")
+            try lab.addUser("ann", "secret")
+            try lab.grant("ann", "docker.io", "pull")
+            // What Docker asks for, and what it is told to ask for.
+            let told = try lab.ask("GET", "/v2/library/x/manifests/latest").headers["www-authenticate"] ?? ""
+            #expect(told.hasSuffix("scope=\"repository:docker.io/library/x:pull\""))
+            for scope in ["repository:library/x:pull", "repository:docker.io/library/x:pull"] {
+                let reply = try Self.token(lab, "ann:secret", [scope])
+                let headers = Self.bearer(try #require(reply.json["token"] as? String))
+                #expect(try lab.ask("GET", "/v2/library/x/manifests/latest", headers).status == 200, "\(scope)")
+                #expect(try lab.ask("GET", "/v2/library/y/manifests/latest", headers).status == 401)
+            }
+            try lab.addUser("bob", "secret")
+            try lab.grant("bob", "library", "all")
+            let reply = try Self.token(lab, "bob:secret", ["repository:library/x:pull"])
+            let headers = Self.bearer(try #require(reply.json["token"] as? String))
+            #expect(try lab.ask("GET", "/v2/library/x/manifests/latest", headers).status == 401)
         }
     }
 

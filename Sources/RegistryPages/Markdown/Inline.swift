@@ -18,6 +18,8 @@ struct Inline {
     private var unclosed: Set<[UInt8]> = []
     /// The bracket that closes each one that opens.
     private let brackets: [Int: Int]
+    /// Where runs of so many backticks begin that may still close one, the last first.
+    private var ticks: [Int: [Int]]
 
     static func html(_ text: ArraySlice<UInt8>) -> HTML { html(text, depth: 0, isLinked: false) }
 
@@ -34,6 +36,7 @@ struct Inline {
         position = text.startIndex
         pending = text.startIndex
         brackets = Self.brackets(text)
+        ticks = Self.ticks(text)
     }
 
     private static func brackets(_ text: ArraySlice<UInt8>) -> [Int: Int] {
@@ -45,6 +48,17 @@ struct Inline {
             isEscaped = byte == UInt8(ascii: "\\") && !isEscaped
         }
         return pairs
+    }
+
+    /// Looked up and not searched for: there may be as many lengths as a text has room for.
+    private static func ticks(_ text: ArraySlice<UInt8>) -> [Int: [Int]] {
+        var (runs, end) = ([Int: [Int]](), text.endIndex)
+        while let last = text[..<end].lastIndex(of: UInt8(ascii: "`")) {
+            let start = (text[..<last].lastIndex { $0 != UInt8(ascii: "`") }).map { $0 + 1 } ?? text.startIndex
+            runs[last + 1 - start, default: []].append(start)
+            end = start
+        }
+        return runs
     }
 
     private mutating func run() -> HTML {
@@ -107,10 +121,10 @@ struct Inline {
 
     private mutating func code() -> Found? {
         let count = text[position...].prefix { $0 == UInt8(ascii: "`") }.count
-        let mark = [UInt8](repeating: UInt8(ascii: "`"), count: count)
-        guard let end = find(mark, from: position + count) else {
+        while let next = ticks[count]?.last, next < position + count { ticks[count]?.removeLast() }
+        guard let end = ticks[count]?.last else {
             // All of them are text: the second would be looked for like the first.
-            return (HTML(escaping: String(decoding: mark, as: UTF8.self)), position + count)
+            return (HTML(escaping: string(position..<position + count)), position + count)
         }
         return ("<code>\(string(position + count..<end))</code>", end + count)
     }

@@ -98,7 +98,13 @@ package actor AuditLog {
     }
 
     /// Writes what waits.
-    package func finish() async { await write() }
+    package func finish() async {
+        guard isWriting || !waiting.isEmpty else { return }
+        await withCheckedContinuation { done in
+            waiting.append(Waiting(line: [], done: done))
+            Task { await write() }
+        }
+    }
 }
 
 /// The open file, and which one it is.

@@ -7,7 +7,9 @@ extension RegistryAPI {
     private static let auditedMax = 300
 
     /// Writes down what a request has changed, read, or been refused.
-    func audit(_ request: Request, _ route: DistributionRoute?, _ caller: Caller?, _ response: Response) async {
+    func audit(
+        _ request: Request, _ route: DistributionRoute?, _ caller: Caller?, _ claimed: Claimed, _ response: Response
+    ) async {
         guard let auditLog, let route else { return }
         let isRefused = [401, 403, 429].contains(response.status)
         guard let action = Self.audited(AccessPolicy.right(route.kind, request.method)) else { return }
@@ -17,9 +19,11 @@ extension RegistryAPI {
         func short(_ text: String) -> String? { text.isEmpty ? nil : String(text.prefix(Self.auditedMax)) }
         let isDigest = route.reference.contains(":")
         // Of one who was not let in: who it said to be.
-        let claimed = caller == nil ? request.headers["authorization"].flatMap(Authenticator.credentials)?.name : nil
+        let typed =
+            caller == nil
+            ? request.headers["authorization"].flatMap(Authenticator.credentials)?.name : claimed.name
         let entry = AuditLog.Entry(
-            peer: request.peerAddress, user: caller?.name ?? claimed.flatMap(short), action: action,
+            peer: request.peerAddress, user: caller?.name ?? typed.flatMap(short), action: action,
             method: request.method.description, repository: short(route.name),
             reference: isDigest ? nil : short(route.reference),
             digest: response.headers["docker-content-digest"] ?? (isDigest ? short(route.reference) : nil),

@@ -63,8 +63,8 @@ extension RegistryAPI {
             return [found]
         }
         let platforms = members.indices.filter { !members[$0].isAttestation }
-        let usual = platforms.filter { members[$0].title == "linux/amd64" }
-        return Array((usual + platforms.filter { !usual.contains($0) }).prefix(candidatesMax))
+        func isUsual(_ place: Int) -> Bool { members[place].title == "linux/amd64" }
+        return Array((platforms.filter(isUsual) + platforms.filter { !isUsual($0) }).prefix(candidatesMax))
     }
 
     private static func member(_ descriptor: Descriptor) -> TagPage.Member {

@@ -33,10 +33,9 @@ extension RegistryAPI {
         }
         let wantsRefresh = query["offline_token"] == "true"
         let issued = try await issue(
-            tokens, authenticator, call.caller, service: query["service"], scopes: query.all("scope"),
+            tokens, authenticator, call.caller, call.request, service: query["service"], scopes: query.all("scope"),
             wantsRefresh: wantsRefresh)
-        return try Self.json(
-            200,
+        return try Self.answer(
             WireToken(
                 token: issued.token, access_token: issued.token, expires_in: issued.lifetime,
                 issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken, scope: nil))
@@ -49,21 +48,28 @@ extension RegistryAPI {
         let caller: Caller
         switch form["grant_type"] {
         case "password":
+            call.claimed.name = form["username"]
             caller = try await authenticator.logIn(form["username"] ?? "", form["password"] ?? "", store)
         case "refresh_token":
             caller = try await authenticator.refreshed(form["refresh_token"] ?? "", store)
+            call.claimed.name = caller.name
         default:
             throw Refusal(.unsupported, 400, "unknown grant_type: want password or refresh_token")
         }
         let issued = try await issue(
-            tokens, authenticator, caller, service: form["service"], scopes: form.all("scope"),
+            tokens, authenticator, caller, call.request, service: form["service"], scopes: form.all("scope"),
             wantsRefresh: form["access_type"] == "offline")
-        return try Self.json(
-            200,
+        return try Self.answer(
             WireToken(
                 token: nil, access_token: issued.token, expires_in: issued.lifetime,
                 issued_at: Self.timestamp(issued.issued), refresh_token: issued.refreshToken ?? form["refresh_token"],
                 scope: issued.scopes.map(\.text).joined(separator: " ")))
+    }
+
+    private static func answer(_ token: WireToken) throws -> Response {
+        var response = try json(200, token)
+        response.headers.add("Cache-Control", "no-store")
+        return response
     }
 
     func tokenKeys(_ call: Call) async throws -> Response {
@@ -72,8 +78,8 @@ extension RegistryAPI {
     }
 
     private func issue(
-        _ tokens: TokenAuthority, _ authenticator: Authenticator, _ caller: Caller, service: String?, scopes: [String],
-        wantsRefresh: Bool
+        _ tokens: TokenAuthority, _ authenticator: Authenticator, _ caller: Caller, _ request: Request,
+        service: String?, scopes: [String], wantsRefresh: Bool
     ) async throws -> TokenAuthority.Issued {
         if let service, service != tokens.settings.service {
             throw Refusal(
@@ -86,17 +92,21 @@ extension RegistryAPI {
         let wanted = words.compactMap { Scope(parsing: String($0)) }
         let fingerprint = wantsRefresh ? try await authenticator.fingerprint(of: caller.name, store) : nil
         return try await tokens.issue(
-            caller.name, wanted.compactMap { granted($0, caller) }, fingerprint: fingerprint, store)
+            caller.name, wanted.flatMap { granted($0, caller, request) }, fingerprint: fingerprint, store)
     }
 
-    /// A scope as far as the caller has rights to it.
-    private func granted(_ wanted: Scope, _ caller: Caller) -> Scope? {
+    /// A scope as far as the caller has rights to it. Challenges say what a repository is called here; Docker's clients do not
+    /// look at that, and ask by the name that they use.
+    private func granted(_ wanted: Scope, _ caller: Caller, _ request: Request) -> [Scope] {
         switch wanted.type {
         case "repository":
-            let rights = access.rights(of: caller, in: wanted.name).intersection(wanted.rights)
-            return rights.isEmpty ? nil : .repository(wanted.name, rights)
-        case "registry": return wanted == .catalog && caller.seesOverview ? wanted : nil
-        default: return nil
+            let local = localName(wanted.name, request)
+            return [wanted.name, local].prefix(local == wanted.name ? 1 : 2).compactMap { name in
+                let rights = access.rights(of: caller, in: name).intersection(wanted.rights)
+                return rights.isEmpty ? nil : .repository(name, rights)
+            }
+        case "registry": return wanted == .catalog && caller.seesOverview ? [wanted] : []
+        default: return []
         }
     }
 

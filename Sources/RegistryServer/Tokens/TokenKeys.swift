@@ -21,6 +21,8 @@ actor TokenKeys {
     private let lifetimeMax: Int64
     private var keys: [Key] = []
     private var lookedAt: ContinuousClock.Instant?
+    /// The read of the index that is under way, for all who want one meanwhile.
+    private var reading: Task<[StoredTokenKey], any Error>?
 
     init(period: Duration, lifetimeMax: Duration) {
         self.period = period.components.seconds
@@ -34,8 +36,15 @@ actor TokenKeys {
     }
 
     private func read(_ store: RegistryStore) async throws {
-        lookedAt = .now
-        try take(try await store.tokenKeys())
+        let began = ContinuousClock.now
+        let task = reading ?? Task { try await store.tokenKeys() }
+        reading = task
+        let found = await task.result
+        // Somebody has taken it already, or has made a newer key meanwhile.
+        guard reading == task else { return _ = try found.get() }
+        reading = nil
+        try take(try found.get())
+        lookedAt = began
     }
 
     /// Signs with the newest key, which is made when there is none or it has signed long enough.
@@ -50,6 +59,7 @@ actor TokenKeys {
             try take(
                 try await store.rotateTokenKey(
                     fresh, ifNewestBefore: now - period, forgetting: now - lifetimeMax))
+            reading = nil
         }
         guard let key = keys.first else { throw StoreFailure("the index has lost the key that it was given") }
         let header = WebToken.Header(alg: "ES256", kid: key.id, typ: "JWT")

@@ -11,7 +11,10 @@ package struct LegacyImage: Sendable, Hashable {
     /// Its bytes are the layer's, compressed as they were pushed.
     package let layer: Descriptor
     /// Of the image itself; nil for what lies below.
-    fileprivate let config: [UInt8]?
+    fileprivate var config: [UInt8]?
+
+    /// Layers of an image that is told to clients of the first version: none of theirs has more.
+    private static let layersMax = 512
 
     /// From the lowest layer to the image.
     ///
@@ -19,7 +22,9 @@ package struct LegacyImage: Sendable, Hashable {
     static func chain(_ document: ManifestDocument, config: [UInt8]) -> [LegacyImage] {
         guard let image = try? JSONDecoder().decode(ImageConfig.self, from: Data(config)) else { return [] }
         let (layers, contents) = (document.blobs.dropFirst(), image.rootfs.diffIDs)
-        guard layers.count == contents.count, let top = document.blobs.first else { return [] }
+        guard layers.count == contents.count, layers.count <= layersMax, let top = document.blobs.first else {
+            return []
+        }
         var images: [LegacyImage] = []
         var chain: Digest?
         for (place, (layer, content)) in zip(layers, contents).enumerated() {
@@ -33,6 +38,13 @@ package struct LegacyImage: Sendable, Hashable {
                     config: isTop ? config : nil))
         }
         return images
+    }
+
+    /// Without what a list does not tell: it would hold a configuration for each tag.
+    func listed() -> LegacyImage {
+        var image = self
+        image.config = nil
+        return image
     }
 
     /// What the protocol calls the image's JSON.

@@ -52,7 +52,7 @@ extension RegistryStore {
             if let found = known[tag.digest] {
                 images = found
             } else {
-                images = try await legacyImages(of: tag.digest, in: name)
+                images = try await legacyImages(of: tag.digest, in: name).map { $0.listed() }
                 known[tag.digest] = images
             }
             if !images.isEmpty { result.append((tag.name, images)) }

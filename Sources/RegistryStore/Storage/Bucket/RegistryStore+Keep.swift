@@ -90,7 +90,7 @@ extension RegistryStore {
         do {
             let name = try RepositoryName(BucketUploads.copies)
             let file = try await BlockingPool.shared.run { () throws(SystemError) in
-                try UploadFile(id, name, path, hash: StreamHash(digest.algorithm), algorithm: digest.algorithm)
+                try UploadFile(id, name, path, (StreamHash(digest.algorithm), 0), algorithm: digest.algorithm)
             }
             for try await part in try await client.read(key, 0..<size, size: size) {
                 try await file.append(part)
