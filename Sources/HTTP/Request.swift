@@ -125,7 +125,9 @@ final class ConnectionInput: Sendable {
                 let now = NIODeadline.now()
                 guard wholeBy == 0 || now.uptimeNanoseconds < wholeBy else { throw HTTPError.stalled }
                 let time = wholeBy > 0 ? wholeBy : (now + limits.stallTimeout).uptimeNanoseconds
-                guard var more = try await transport.read(by: time) else { throw HTTPError.badRequest("request body ends early") }
+                guard var more = try await transport.read(by: time) else {
+                    throw HTTPError.badRequest("request body ends early")
+                }
                 if state.bytes.readableBytes == 0 { state.bytes = more } else { state.bytes.writeBuffer(&more) }
             }
         }

@@ -25,7 +25,7 @@ package final class EngineImages: Sendable {
     private let base: String
     private let client: HTTPClient
 
-    /// An address that is none.
+    /// An address that is none, or an engine that does not answer.
     package struct Failure: Error, CustomStringConvertible {
         package let description: String
     }
@@ -80,9 +80,17 @@ package final class EngineImages: Sendable {
 
     /// Tags by repository.
     ///
-    /// - Throws: ``Refusal``.
-    package func repositories() async throws -> [String: [String]] {
-        let answer = try await ask("/content", bytesMax: Self.listBytesMax)
+    /// - Throws: ``Refusal``, ``Failure``; so do the others.
+    package func repositories() async throws -> [String: [String]] { try await list("/content") }
+
+    /// Tags of a repository; nil for one that is not known.
+    package func tags(of repository: String) async throws -> [String]? {
+        let name = try Self.repository(repository).name
+        return try await list("/content?name=\(name)")[name]
+    }
+
+    private func list(_ path: String) async throws -> [String: [String]] {
+        let answer = try await ask(path, bytesMax: Self.listBytesMax)
         guard answer.status == 200 else { throw Self.unexpected(answer) }
         return try Self.decoded(answer)
     }
@@ -160,7 +168,7 @@ package final class EngineImages: Sendable {
                 body: try await response.body.collect(upTo: bytesMax))
         } catch {
             try Task.checkCancellation()
-            throw Refusal(.unknown, 503, "the engine whose images are served does not answer: \(error)")
+            throw Failure(description: "the engine whose images are served does not answer: \(error)")
         }
     }
 
@@ -172,6 +180,7 @@ package final class EngineImages: Sendable {
 
     private static func unexpected(_ answer: Answer) -> Refusal {
         Refusal(
-            .unknown, 502, "the engine answers \(answer.status), not as one does that serves its images: is it of this version?")
+            .unknown, 502,
+            "the engine answers \(answer.status), not as one does that serves its images: is it of this version?")
     }
 }

@@ -64,7 +64,7 @@ package final class Mirrors: Sendable {
     ///
     /// - Parameters:
     ///   - host: of the request, as the client typed it.
-    ///   - namespace: the registry that containerd means (`ns` of its requests); one that is not mirrored is no matter.
+    ///   - namespace: the registry that containerd means (`ns` of its requests), see ``has(namespace:)``.
     package func localName(_ name: String, host: String?, namespace: String?) -> String {
         guard !name.isEmpty else { return name }
         let meant = namespace.flatMap { upstreams[$0]?.name } ?? host.flatMap(hostUpstream)
@@ -73,6 +73,9 @@ package final class Mirrors: Sendable {
         let path = full.dropFirst(upstream.name.utf8.count + 1)
         return path.isEmpty || path.contains("/") ? full : "\(upstream.name)/library/\(path)"
     }
+
+    /// Whether repositories of a registry are here, as containerd calls it (`ns`).
+    package func has(namespace: String) -> Bool { upstreams[namespace] != nil }
 
     private func hostUpstream(_ host: String) -> String? {
         let host = host.lowercased()

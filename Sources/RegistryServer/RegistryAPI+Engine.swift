@@ -55,7 +55,7 @@ extension RegistryAPI {
 
     private func tags(_ call: Call, of engine: EngineImages) async throws -> Response {
         let name = call.route.name
-        guard let tags = try await engine.repositories()[name] else {
+        guard let tags = try await engine.tags(of: name) else {
             throw Refusal(.nameUnknown, 404, "repository name not known to the engine: \(name)")
         }
         let paging = try Paging(call.request.query)

@@ -26,8 +26,12 @@ extension RegistryAPI {
     /// nil for what is this registry's own.
     func mirrored(_ call: Call) async throws -> Response? {
         let kinds: [DistributionRoute.Kind] = [.tags, .referrers, .manifest, .blob, .uploads, .upload]
-        guard let mirrors, kinds.contains(call.route.kind),
-            let repository = try mirrors.repository(call.route.name)
+        guard let mirrors, kinds.contains(call.route.kind) else { return nil }
+        // What another registry calls so is not what this one does.
+        if let namespace = call.request.query["ns"], !mirrors.has(namespace: namespace) {
+            throw Refusal(.nameUnknown, 404, "\(OCIError.quoted(namespace)) is not mirrored here")
+        }
+        guard let repository = try mirrors.repository(call.route.name)
         else { return nil }
         let isReading = [.get, .head].contains(call.request.method)
         switch call.route.kind {

@@ -277,6 +277,10 @@ package struct RegistryAPI: Sendable {
             return Refusal(error.status == 413 ? .sizeInvalid : .unknown, error.status, error.message)
         case let error as SystemError where error.code == ENOSPC || error.code == EDQUOT:
             return Refusal(.unknown, 507, "no space left on device: the registry cannot store more")
+        case let error as EngineImages.Failure:
+            logger.error("\(error)")
+            return Refusal(
+                .unknown, 503, "the engine whose images are served does not answer: the registry's log says more")
         case let error as StorageFailure:
             logger.error("\(error)")
             return Refusal(.unknown, 503, "the registry's storage does not answer: try again later")

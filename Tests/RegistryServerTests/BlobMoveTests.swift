@@ -192,7 +192,11 @@ struct BlobMoveTests {
         try check(lab, stored)
         let other = try RegistryLab()
         stored = try Self.push(30, to: other, "b")
-        let file = try target(bucket.configuration(port: way.port))
+        var elsewhere = bucket.configuration(port: way.port)
+        let taken = try move(other, port: way.port)
+        #expect(taken.status == 1 && taken.err.contains("the blobs of another index"), "\(taken)")
+        elsewhere.prefix = "other"
+        let file = try target(elsewhere)
         let process = Process()
         process.executableURL = URL(filePath: RegistryLab.binaries + "/docker")
         process.arguments = ["registry", "move", "--storage", file, "--data", other.directory + "/data"]
@@ -211,7 +215,7 @@ struct BlobMoveTests {
         let left = try #require(other.blobFiles.first)
         #expect(try other.ask("GET", "/v2/b/blobs/sha256:\(left)").status == 200)
         isDown.withLock { $0 = false }
-        let done = try move(other, port: way.port)
+        let done = try other.operate(["move", "--storage", file])
         #expect(done.status == 0 && other.blobFiles == [], "\(done)")
         try check(other, stored)
     }

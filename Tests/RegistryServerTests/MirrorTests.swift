@@ -61,6 +61,11 @@ import Testing
             #expect(try mirror.get(path).status == 404, "\(path)")
         }
         #expect(try mirror.get("docker.io/UPPER/manifests/latest").code == "NAME_INVALID")
+        // What was pushed here is no other registry's.
+        let own = try mirror.registry.image("own", in: "library/own")
+        #expect(try mirror.registry.put(own, "latest", in: "library/own").status == 201)
+        #expect(try mirror.get("library/own/manifests/latest").status == 200)
+        #expect(try mirror.get("library/own/manifests/latest?ns=other.example").code == "NAME_UNKNOWN")
         #expect(origin.count("GET", "/manifests/latest") == 2)
     }
 

@@ -13,9 +13,11 @@ extension ImageStore {
     }
 
     /// Tags by the `domain/path` of repositories, of images that came from a registry and are here as they came.
-    package func content() async throws -> [String: [String]] {
+    ///
+    /// - Parameter name: the one repository that is asked for; nil for all.
+    package func content(of name: String? = nil) async throws -> [String: [String]] {
         var found: [String: [String]] = [:]
-        for (repository, images) in try await repositories() {
+        for (repository, images) in try await repositories() where name.map({ $0 == repository }) ?? true {
             var tags: [String] = []
             var isServed = false
             for image in images where await isWhole(image.record) {

@@ -8,7 +8,7 @@ import OCI
 /// --from-engine`).
 enum Content {
     static func list(_ call: Call) async throws -> Response {
-        let found = try await call.engine.images.content()
+        let found = try await call.engine.images.content(of: call.text("name"))
         return Call.json(.object(found.sorted { $0.key < $1.key }.map { ($0.key, JSON($0.value)) }))
     }
 

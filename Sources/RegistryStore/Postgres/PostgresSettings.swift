@@ -20,11 +20,11 @@ package struct PostgresSettings: Sendable, Decodable {
         guard url.hasPrefix("postgres://") || url.hasPrefix("postgresql://") else {
             throw StoreFailure("the database's URL does not begin with postgres://")
         }
-        var message: UnsafeMutablePointer<CChar>?
-        guard let options = PQconninfoParse(url, &message) else {
-            defer { PQfreemem(message) }
-            let reason = message.map { String(cString: $0) } ?? "no memory"
-            throw StoreFailure("the database's URL cannot be read: \(reason)")
+        guard let options = PQconninfoParse(url, nil) else {
+            // libpq would quote it, password and all.
+            throw StoreFailure(
+                "the database's URL cannot be read: what is no letter or digit of its user and password has to be percent-encoded"
+            )
         }
         PQconninfoFree(options)
     }

@@ -36,7 +36,7 @@ package struct ReplicationRule: Sendable, Hashable, Decodable {
         // The same letters as the names it goes before; what is no host shows here, too.
         guard let probe = try? Reference("\(domain)/\(prefix)x"), probe.domain == domain else {
             throw DecodingError.dataCorruptedError(
-                forKey: "to", in: members, debugDescription: "\(to) and the prefix begin no repository's name")
+                forKey: "to", in: members, debugDescription: "host, path and prefix begin no repository's name")
         }
         name = try members.decodeIfPresent(String.self, forKey: "name") ?? "\(domain)/\(prefix)"
         repositories =
