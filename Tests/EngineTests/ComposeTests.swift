@@ -36,12 +36,16 @@ struct ComposeTests {
 
         """
 
+    /// It has Docker's client execute things.
+    private static let path = "/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
     @Test func `a project of three services comes up, talks by name, and goes without a trace`() throws {
         let net = try NetworkLab()
         try Self.project.write(toFile: net.lab.directory + "/compose.yml", atomically: true, encoding: .utf8)
         func compose(_ arguments: String...) throws -> Lab.Output {
             var environment = net.lab.environment
             environment["HOME"] = net.lab.directory
+            environment["PATH"] = Self.path
             return try Lab.run(
                 "/usr/bin/docker-compose",
                 ["--no-ansi", "-p", "demo", "-f", net.lab.directory + "/compose.yml"] + arguments,
@@ -106,6 +110,7 @@ struct ComposeTests {
         func compose(_ arguments: String...) throws -> Lab.Output {
             var environment = lab.environment
             environment["HOME"] = lab.directory
+            environment["PATH"] = Self.path
             return try Lab.run(
                 "/usr/bin/docker-compose",
                 ["--no-ansi", "-p", "order", "-f", lab.directory + "/compose.yml"] + arguments,

@@ -107,6 +107,11 @@ import Testing
         #expect(try soon(60) { try got("/v2/mirror/team/app/manifests/v1").status == 404 })
         #expect(try soon(60) { try lab.operate(["replication"]).out.contains("copy          0         -     0") })
         #expect(try target.ask("GET", "/v2/_catalog", [login]).json["repositories"] as? [String] == ["mirror/team/app"])
+        // A repository that goes takes its tags along.
+        _ = try Self.pushIndex(lab, "v2", in: "team/app")
+        #expect(try soon(60) { try got("/v2/mirror/team/app/manifests/v2").status == 200 })
+        #expect(try lab.operate(["rm", "team/app"]).status == 0)
+        #expect(try soon(60) { try got("/v2/mirror/team/app/manifests/v2").status == 404 })
     }
 
     @Test(.enabled(if: FileManager.default.fileExists(atPath: "/usr/bin/docker-registry"), "needs docker-registry"))

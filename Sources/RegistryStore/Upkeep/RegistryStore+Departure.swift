@@ -31,9 +31,11 @@ extension RegistryStore {
     @discardableResult
     package nonisolated func clearDeparted() async throws -> Int {
         var count = 0
-        let now = Self.now
+        let (now, watches) = (Self.now, settings.watches)
         while true {
-            let step: Departure = try await writer.change { try $0.clearDeparted(countMax: Self.departingAtOnce, now) }
+            let step: Departure = try await writer.change {
+                try $0.clearDeparted(countMax: Self.departingAtOnce, watches, now)
+            }
             switch step {
             case .isUnderWay: continue
             case .hasEnded: count += 1
@@ -47,13 +49,26 @@ extension RegistryStore {
 enum Departure: Sendable { case isUnderWay, hasEnded, isNone }
 
 extension Change {
+    private func hasTag(_ tag: String, in name: RepositoryName) throws -> Bool {
+        try connection.isAny(
+            """
+            SELECT 1 AS found FROM repositories JOIN tags ON tags.repository = repositories.id
+            WHERE repositories.name = ? AND tags.name = ?
+            """, [.text(name.description), .text(tag)])
+    }
+
     /// One step, of one kind of rows: tags first, since one manifest may have all of them.
-    func clearDeparted(countMax: Int, _ now: Int64) throws -> Departure {
-        let row = try connection.row("SELECT repository FROM departed ORDER BY repository LIMIT 1", [])
-        guard let repository = try row?.integer("repository") else { return .isNone }
+    func clearDeparted(countMax: Int, _ watches: Watches, _ now: Int64) throws -> Departure {
+        let row = try connection.row("SELECT repository, name FROM departed ORDER BY repository LIMIT 1", [])
+        guard let row else { return .isNone }
+        let repository = try row.integer("repository")
         let arguments: [SQLValue] = [.integer(repository), .integer(Int64(countMax))]
         let tags = try connection.rows("SELECT name FROM tags WHERE repository = ? LIMIT ?", arguments)
         for tag in tags { _ = try removeTag(try tag.text("name"), from: repository) }
+        let name = try RepositoryName(try row.text("name"))
+        // What has been pushed since by that name stays.
+        let gone = try tags.map { try $0.text("name") }.filter { try !hasTag($0, in: name) }
+        try queueDeletions(of: gone, in: name, watches, now: now)
         if !tags.isEmpty { return .isUnderWay }
         let manifests = try connection.rows("SELECT digest FROM manifests WHERE repository = ? LIMIT ?", arguments)
         for manifest in manifests {
