@@ -30,7 +30,8 @@ struct SQLiteIndex: IndexDatabase {
         try pool.write { try migrate($0) }
         // Opening in WAL mode lowers it: a commit would then be forgotten by a power cut.
         try pool.writeWithoutTransaction { connection in
-            try connection.execute(sql: "PRAGMA synchronous = FULL")
+            // Each change may be undone by itself: what that needs would be a file for every push.
+            try connection.execute(sql: "PRAGMA synchronous = FULL; PRAGMA temp_store = MEMORY")
             guard try Int.fetchOne(connection, sql: "PRAGMA synchronous") == 2 else {
                 throw StoreFailure("\(path): synchronous stays lower than FULL")
             }
