@@ -46,6 +46,19 @@ final class Origin: Sendable {
         answer.reply(206, headers, Array(bytes[first...]))
     }
 
+    /// Has a blob's first download end behind `count` bytes, or go on as `rest` wants it.
+    func begins(
+        _ bytes: [UInt8], with count: Int, _ rest: @escaping @Sendable (FaultyServer.Answer) -> Void = { _ in }
+    ) {
+        replace { asked, answer in
+            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(bytes.count)\r\nConnection: close\r\n\r\n")
+            answer.send(Array(bytes[..<count]))
+            rest(answer)
+            return true
+        }
+    }
+
     /// Does what a test wants with a request; false leaves it to the content.
     func replace(_ handler: Handler?) { held.special.withLock { $0 = handler } }
 

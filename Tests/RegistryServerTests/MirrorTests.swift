@@ -109,13 +109,9 @@ import Testing
         let origin = try Origin()
         let blob = origin.blob(Self.layer)
         let gate = DispatchSemaphore(value: 0)
-        origin.replace { asked, answer in
-            guard asked.method == "GET" else { return false }
-            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
-            answer.send(Array(Self.layer[..<1_000_000]))
+        origin.begins(Self.layer, with: 1_000_000) { answer in
             gate.wait()
             answer.send(Array(Self.layer[1_000_000...]))
-            return true
         }
         let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
         let path = "/v2/up.example/team/app/blobs/\(blob)"
@@ -148,12 +144,7 @@ import Testing
     @Test func `a download that is cut goes on where it was`() throws {
         let origin = try Origin()
         let blob = origin.blob(Self.layer)
-        origin.replace { asked, answer in
-            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
-            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
-            answer.send(Array(Self.layer[..<2_000_000]))
-            return true
-        }
+        origin.begins(Self.layer, with: 2_000_000)
         let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
         #expect(try mirror.get("up.example/team/app/blobs/\(blob)").body == Self.layer)
         let ranges = origin.server.asked.map { $0.headers["range"] }
@@ -164,13 +155,7 @@ import Testing
         let origin = try Origin()
         let blob = origin.blob(Self.layer)
         let gate = DispatchSemaphore(value: 0)
-        origin.replace { asked, answer in
-            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
-            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
-            answer.send(Array(Self.layer[..<2_000_000]))
-            gate.wait()
-            return true
-        }
+        origin.begins(Self.layer, with: 2_000_000) { _ in gate.wait() }
         let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
         let client = try Wire(mirror.registry.port)
         client.send(Array("GET /v2/up.example/team/app/blobs/\(blob) HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
@@ -243,16 +228,12 @@ import Testing
         let origin = try Origin()
         let blob = origin.blob(Self.layer)
         let gate = DispatchSemaphore(value: 0)
-        origin.replace { asked, answer in
-            guard asked.method == "GET", asked.headers["range"] == nil else { return false }
-            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
-            answer.send(Array(Self.layer[..<1_000_000]))
+        origin.begins(Self.layer, with: 1_000_000) { answer in
             var place = 1_000_000
             while gate.wait(timeout: .now() + 0.1) == .timedOut {
                 if kind == "a dripping" { answer.send([Self.layer[place]]) }
                 place += 1
             }
-            return true
         }
         defer { gate.signal() }
         let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\",\"stall\":\"2s\"}}")

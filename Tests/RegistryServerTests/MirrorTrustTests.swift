@@ -9,14 +9,17 @@ import Testing
 @Suite struct MirrorTrustTests {
     private static let layer = noise(1_500_000, 7)
 
+    /// A blob, and one that differs in its last byte.
+    private static func rightAndWrong(_ count: Int) -> (right: [UInt8], wrong: [UInt8]) {
+        let right = Array(layer[..<count])
+        return (right, right.dropLast() + [right[count - 1] ^ 1])
+    }
+
     @Test(arguments: [1_500_000, 1000])
     func `wrong bytes reach nobody whole, and are not kept`(_ count: Int) throws {
         let origin = try Origin()
-        let right = Array(Self.layer[..<count])
+        let (right, lie) = Self.rightAndWrong(count)
         let blob = origin.blob(right)
-        var wrong = right
-        wrong[count - 1] ^= 1
-        let lie = wrong
         origin.replace { asked, answer in
             guard asked.method == "GET" else { return false }
             answer.reply(200, [], lie)
@@ -154,11 +157,8 @@ import Testing
         _ count: Int
     ) throws {
         let origin = try Origin()
-        let right = Array(Self.layer[..<count])
+        let (right, lie) = Self.rightAndWrong(count)
         let blob = origin.blob(right)
-        var wrong = right
-        wrong[count - 1] ^= 1
-        let lie = wrong
         let elsewhere = try FaultyServer { _, answer in answer.reply(200, [], lie) }
         Self.redirecting(blob, origin, to: elsewhere)
         let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")

@@ -17,7 +17,7 @@ extension ImageStore {
     /// - Parameter name: the one repository that is asked for; nil for all.
     package func content(of name: String? = nil) async throws -> [String: [String]] {
         var found: [String: [String]] = [:]
-        for (repository, images) in try await repositories() where name.map({ $0 == repository }) ?? true {
+        for (repository, images) in try await repositories(name) {
             var tags: [String] = []
             var isServed = false
             for image in images where await isWhole(image.record) {
@@ -32,10 +32,10 @@ extension ImageStore {
     /// What a tag or digest names in a repository: the index that an image was chosen from, where that is what the name meant,
     /// else its manifest.
     ///
-    /// - Parameter repository: `domain/path`.
+    /// - Parameter name: a repository with a tag or a digest.
     /// - Throws: ``EngineError`` `.notFound`.
     package func document(_ name: Reference) async throws -> StoredDocument {
-        for image in try await repositories()[name.name] ?? [] {
+        for image in try await repositories(name.name)[name.name] ?? [] {
             guard let document = Self.document(name, image), await isWhole(image.record) else { continue }
             return document
         }
@@ -77,7 +77,8 @@ extension ImageStore {
     ///
     /// - Throws: ``EngineError`` `.notFound`.
     package func blob(_ digest: Digest, of repository: Reference) async throws -> ContentBlob {
-        for image in try await repositories()[repository.name] ?? [] where image.record.manifestBytes != nil {
+        for image in try await repositories(repository.name)[repository.name] ?? []
+        where image.record.manifestBytes != nil {
             if image.record.id == digest { return .bytes(image.record.configBytes) }
             guard let descriptor = image.record.layers.first(where: { $0.digest == digest }),
                 let path = await file(descriptor)

@@ -165,11 +165,15 @@ package actor ImageStore {
     }
 
     /// Images by the `domain/path` of the repositories that they have a name in.
-    func repositories() async throws -> [String: [NamedImage]] {
+    ///
+    /// - Parameter repository: the one that is asked for; nil for all.
+    func repositories(_ repository: String? = nil) async throws -> [String: [NamedImage]] {
         try await load()
         var found: [String: [Digest: NamedImage]] = [:]
-        for (name, id) in tags.merging(repoDigests, uniquingKeysWith: { first, _ in first }) {
-            guard let record = images[id], let reference = try? Reference(name) else { continue }
+        for (name, id) in [tags, repoDigests].joined() where repository.map(name.hasPrefix) ?? true {
+            guard let record = images[id], let reference = try? Reference(name),
+                repository.map({ $0 == reference.name }) ?? true
+            else { continue }
             var image = found[reference.name]?[id] ?? NamedImage(record: record)
             if let tag = reference.tag { image.tags.append(tag) }
             if let digest = reference.digest { image.digests.append(digest) }
