@@ -161,7 +161,7 @@ let package = Package(
         tests("DNSTests", ["DNS", "Kernel", "CLinux", nio, nioPosix, log]),
         .target(name: "TestServers", dependencies: ["Kernel"], path: "Tests/TestServers", swiftSettings: settings),
         tests("RegistryTests", ["Registry", "OCI", "Kernel", "TestServers"]),
-        tests("HTTPTests", ["HTTP"]),
+        tests("HTTPTests", ["HTTP", nio, nioPosix]),
         tests("RegistryPagesTests", ["RegistryPages"]),
         tests(
             "RegistryServerTests",

@@ -21,7 +21,7 @@ struct Connection: Sendable {
         do {
             if let head = try await input.nextHead() {
                 transport.beginRequest()
-                if try await exchange(head) == .request { return transport.wait(try await input.takeEarly()) }
+                if try await placed(head) == .request { return transport.wait(try await input.takeEarly()) }
             }
             try await transport.flush()
         } catch let error as HTTPError {
@@ -43,6 +43,12 @@ struct Connection: Sendable {
     }
 
     // MARK: One exchange
+
+    /// Exchanges where the service wants to.
+    private func placed(_ head: RequestHead) async throws -> Next {
+        guard !service.isBrief(head) else { return try await exchange(head) }
+        return try await withTaskExecutorPreference(globalConcurrentExecutor) { try await exchange(head) }
+    }
 
     private func exchange(_ head: RequestHead) async throws -> Next {
         if head.headers["origin"] != nil, !service.acceptsOrigin(head) {
@@ -120,17 +126,8 @@ struct Connection: Sendable {
         let extra =
             [("Date", ResponseHead.date()), ("Content-Length", "\(file.count)")]
             + Self.connectionFields(head, closes: closes)
-        transport.setDeadline(limits.answerTimeout)
-        try await transport.write(ResponseHead.bytes(response.status, headers: response.headers, extra: extra))
-        if head.method != .head {
-            // What is encrypted comes through memory, and is as much of it as one read may be.
-            let partBytes = transport.isPlain ? limits.filePartBytes : limits.readBytesMax
-            for part in file.parts(bytesMax: partBytes) {
-                transport.setDeadline(limits.answerTimeout)
-                try await transport.write(part)
-            }
-        }
-        transport.clearDeadline()
+        let bytes = ResponseHead.bytes(response.status, headers: response.headers, extra: extra)
+        try await transport.writeInTime(bytes, head.method == .head || file.count == 0 ? nil : file)
         return closes ? .close : .request
     }
 

@@ -19,10 +19,9 @@ package final class FileBody: Sendable {
         try? handle.close()
     }
 
-    /// The parts that are sent one after another; a large file has too many to list them.
-    func parts(bytesMax: Int) -> some Sequence<FileRegion> {
-        stride(from: offset, to: offset + count, by: bytesMax).lazy.map { [handle, offset, count] start in
-            FileRegion(fileHandle: handle, readerIndex: start, endIndex: min(start + bytesMax, offset + count))
-        }
+    /// - Parameter start: in bytes from the part's first.
+    func part(from start: Int, bytesMax: Int) -> FileRegion {
+        FileRegion(
+            fileHandle: handle, readerIndex: offset + start, endIndex: offset + min(start + bytesMax, count))
     }
 }

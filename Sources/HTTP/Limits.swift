@@ -22,8 +22,9 @@ package struct Limits: Sendable {
     /// Connections at once, over all listeners. For one more those that wait longest for a request go; it is answered 503
     /// when none waits. A waiting one costs about 2 KiB and a descriptor.
     package var connectionsMax = 8192
-    /// Bytes of a file that have to be taken within `answerTimeout`: slower clients than 17 KiB/s are cut off. One event loop
-    /// waits for the disk for as long as the kernel's read-ahead does not have them.
+    /// Bytes of a file that a client is sent in one turn, before others have theirs, and has to take within `answerTimeout`:
+    /// slower ones than 17 KiB/s are cut off. One event loop waits for the disk for as long as the kernel's read-ahead does
+    /// not have them.
     package var filePartBytes = 1 << 20
     /// Between two words about the same limit in the log.
     package var noteInterval: TimeAmount = .minutes(1)
@@ -37,10 +38,11 @@ package struct Limits: Sendable {
     package init() {}
 
     /// - Parameters:
-    ///   - descriptors: that the process may have open. Connections get a third, since one that is attached to a container, or
-    ///     moves a blob, takes two, and containers, layers and the database need theirs.
+    ///   - descriptors: that the process may have open.
+    ///   - percent: how many of a hundred of them are for connections. One that is attached to a container, or moves a blob,
+    ///     takes two, and containers, layers and the database need theirs.
     ///   - connections: at most.
-    package init(descriptors: Int, connections: Int = 8192) {
-        connectionsMax = max(1, min(connections, descriptors / 3))
+    package init(descriptors: Int, percent: Int = 33, connections: Int = 8192) {
+        connectionsMax = max(1, min(connections, descriptors / 100 * percent))
     }
 }

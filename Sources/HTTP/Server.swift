@@ -17,19 +17,24 @@ package struct HTTPService: Sendable {
     /// Whether a request with an `Origin` is heard. A browser sends it; no client of an engine does: a page must not reach an
     /// engine through the user's browser, so that nobody's is unless a service says otherwise.
     package var acceptsOrigin: @Sendable (RequestHead) -> Bool
+    /// Whether the answer to a request takes next to no computing: it is then made on the connection's event loop, which saves
+    /// the ways to another thread and back. Other connections of the loop wait meanwhile.
+    package var isBrief: @Sendable (RequestHead) -> Bool
 
     package init(
         respond: @escaping @Sendable (Request) async throws -> Response,
         failure: @escaping @Sendable (any Error) -> Response,
         noteBroken: @escaping @Sendable (RequestHead, any Error) -> Void = { _, _ in },
         noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in },
-        acceptsOrigin: @escaping @Sendable (RequestHead) -> Bool = { _ in false }
+        acceptsOrigin: @escaping @Sendable (RequestHead) -> Bool = { _ in false },
+        isBrief: @escaping @Sendable (RequestHead) -> Bool = { _ in false }
     ) {
         self.respond = respond
         self.failure = failure
         self.noteBroken = noteBroken
         self.noteLimit = noteLimit
         self.acceptsOrigin = acceptsOrigin
+        self.isBrief = isBrief
     }
 }
 
@@ -59,9 +64,22 @@ package final class HTTPServer: Sendable {
     private let limits: Limits
     private let group: any EventLoopGroup
     private let state = Mutex(State())
-    /// Connections with a request. Each is in it at most once, so that the limit on connections is its limit, too.
-    private let requests: AsyncThrowingStream<Transport, any Error>
-    private let continuation: AsyncThrowingStream<Transport, any Error>.Continuation
+    private let lanes: [ObjectIdentifier: Lane]
+
+    /// Connections of one event loop.
+    private struct Lane {
+        let executor: EventLoopExecutor
+        /// Those with a request. Each is in it at most once, so that the limit on connections is its limit, too.
+        let requests: AsyncStream<Transport>
+        let continuation: AsyncStream<Transport>.Continuation
+        let turns: LoopTurns
+
+        init(_ loop: any EventLoop) {
+            executor = EventLoopExecutor(loop)
+            turns = LoopTurns(loop)
+            (requests, continuation) = AsyncStream.makeStream()
+        }
+    }
 
     package init(
         _ sockets: [ListeningSocket], service: HTTPService, limits: Limits = Limits(),
@@ -71,7 +89,7 @@ package final class HTTPServer: Sendable {
         self.service = service
         self.limits = limits
         self.group = group
-        (requests, continuation) = AsyncThrowingStream.makeStream()
+        lanes = Dictionary(group.makeIterator().map { (ObjectIdentifier($0), Lane($0)) }) { first, _ in first }
     }
 
     /// Accepts and serves.
@@ -79,15 +97,32 @@ package final class HTTPServer: Sendable {
     /// - Throws: the error that keeps a socket from being listened on.
     package func run() async throws {
         defer { close() }
+        for lane in lanes.values { try await lane.turns.open() }
         for socket in sockets { try await listen(socket) }
         try await withThrowingTaskGroup { group in
             group.addTask { try await self.sweep() }
-            try await withThrowingDiscardingTaskGroup { tasks in
-                for try await transport in requests {
-                    tasks.addTask { await Connection(transport, self.service, self.limits).serve() }
+            await withDiscardingTaskGroup { loops in
+                for lane in lanes.values {
+                    loops.addTask(executorPreference: lane.executor) { await self.serve(lane.requests) }
                 }
             }
             group.cancelAll()
+        }
+    }
+
+    private func serve(_ requests: AsyncStream<Transport>) async {
+        await withDiscardingTaskGroup { tasks in
+            for await transport in requests {
+                tasks.addTask { await Connection(transport, self.service, self.limits).serve() }
+            }
+        }
+    }
+
+    /// Requests that are here are served still.
+    private func endRequests() {
+        for lane in lanes.values {
+            lane.continuation.finish()
+            lane.turns.close()
         }
     }
 
@@ -122,16 +157,17 @@ package final class HTTPServer: Sendable {
             .withBoundSocket(socket.release()).get()
         state.withLock { $0.listeners.append(listener) }
         // A listener that ends by itself ends the server.
-        listener.closeFuture.whenComplete { _ in if !self.state.withLock({ $0.isEnding }) { self.continuation.finish() }
-        }
+        listener.closeFuture.whenComplete { _ in if !self.state.withLock({ $0.isEnding }) { self.endRequests() } }
     }
 
     // MARK: Limits
 
     /// What serves a new connection, or refuses it.
     private func admit(_ channel: any Channel, isLocal: Bool, isPlain: Bool) -> any ChannelInboundHandler & Sendable {
+        // Connections are of the group's loops.
+        guard let lane = lanes[ObjectIdentifier(channel.eventLoop)] else { return refusal("no event loop", isPlain) }
         let transport = Transport(
-            channel, endOfInputIsDisconnect: !isLocal, isPlain: isPlain, limits: limits, owner: self)
+            channel, endOfInputIsDisconnect: !isLocal, isPlain: isPlain, limits: limits, turns: lane.turns, owner: self)
         enum Verdict { case admitted, admittedForOthers, refused, ending }
         let verdict: Verdict = state.withLock { state in
             guard !state.isEnding else { return .ending }
@@ -236,12 +272,12 @@ package final class HTTPServer: Sendable {
     private func close() {
         endListening()
         for connection in state.withLock({ Array($0.connections.values) }) { connection.close() }
-        continuation.finish()
+        endRequests()
     }
 }
 
 extension HTTPServer: TransportOwner {
-    func ready(_ transport: Transport) { continuation.yield(transport) }
+    func ready(_ transport: Transport) { lanes[ObjectIdentifier(transport.eventLoop)]?.continuation.yield(transport) }
 
     func cutOff(_ transport: Transport) { note(.time) }
 

@@ -21,6 +21,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     typealias OutboundOut = ByteBuffer
 
     private let channel: any Channel
+    var eventLoop: any EventLoop { channel.eventLoop }
     /// A client on the network that ends its sending side is gone; on a unix socket a half-close is told from a close.
     private let endOfInputIsDisconnect: Bool
     /// What is encrypted has to come through memory.
@@ -42,6 +43,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     private var disconnectReleased = false
     private var joint: Joint?
     private let limits: Limits
+    private let turns: LoopTurns
     private let owner: any TransportOwner
     /// When ``expire()`` is due, in nanoseconds of the monotonic clock; 0 for never. A sweep reads it: a timer for each
     /// connection would be searched for among all others at each request.
@@ -49,12 +51,15 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     /// Since when a request is waited for, in nanoseconds of the monotonic clock; 0 while one is served.
     private let waitingSince = Atomic<UInt64>(0)
 
-    init(_ channel: any Channel, endOfInputIsDisconnect: Bool, isPlain: Bool, limits: Limits, owner: any TransportOwner)
-    {
+    init(
+        _ channel: any Channel, endOfInputIsDisconnect: Bool, isPlain: Bool, limits: Limits, turns: LoopTurns,
+        owner: any TransportOwner
+    ) {
         self.channel = channel
         self.endOfInputIsDisconnect = endOfInputIsDisconnect
         self.isPlain = isPlain
         self.limits = limits
+        self.turns = turns
         self.owner = owner
         // Whoever can reach the network can connect and say nothing.
         beginWait(endOfInputIsDisconnect ? limits.headTimeout : limits.idleTimeout)
@@ -250,11 +255,53 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         }
     }
 
-    /// The same for a client that has to take it within ``Limits/answerTimeout``.
-    func writeInTime(_ bytes: ByteBuffer) async throws {
+    /// The same for a client that has to take it within ``Limits/answerTimeout``; a file that comes after it is with the kernel
+    /// when this returns. Cancelling closes the connection then.
+    func writeInTime(_ bytes: ByteBuffer, _ file: FileBody? = nil) async throws {
         setDeadline(limits.answerTimeout)
-        try await write(bytes)
+        if let file { try await write(bytes, file) } else { try await write(bytes) }
         clearDeadline()
+    }
+
+    private func write(_ bytes: ByteBuffer, _ file: FileBody) async throws {
+        guard isPlain else {
+            try await write(bytes)
+            return try await writeThroughMemory(file)
+        }
+        try await withTaskCancellationHandler {
+            try await channel.eventLoop.flatSubmit {
+                self.channel.write(bytes, promise: nil)
+                let sent = self.channel.eventLoop.makePromise(of: Void.self)
+                self.send(file, from: 0, sent)
+                return sent.futureResult
+            }.get()
+        } onCancel: {
+            channel.close(promise: nil)
+        }
+    }
+
+    /// Sends what a client gets in one turn, and the rest in later ones: one that takes as fast as it is given would keep the
+    /// event loop for itself.
+    private func send(_ file: FileBody, from start: Int, _ sent: EventLoopPromise<Void>) {
+        setDeadline(limits.answerTimeout)
+        let part = file.part(from: start, bytesMax: limits.filePartBytes)
+        channel.writeAndFlush(part).assumeIsolated().whenComplete { [turns] result in
+            let next = start + part.readableBytes
+            guard case .success = result, next < file.count else { return sent.completeWith(result) }
+            turns.next { self.send(file, from: next, sent) }
+        }
+    }
+
+    /// For what has to be encrypted.
+    private func writeThroughMemory(_ file: FileBody) async throws {
+        let files = NonBlockingFileIO(threadPool: .singleton)
+        var next = 0
+        while next < file.count {
+            setDeadline(limits.answerTimeout)
+            let part = file.part(from: next, bytesMax: limits.readBytesMax)
+            try await write(try await files.read(fileRegion: part, allocator: channel.allocator))
+            next += part.readableBytes
+        }
     }
 
     private func startWrite(_ bytes: ByteBuffer, _ continuation: CheckedContinuation<Void, any Error>) {
@@ -270,19 +317,6 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
         guard channel.isWritable else { return }
         for writer in writers { writer.resume() }
         writers = []
-    }
-
-    /// Sends a part of a file; returns when it is with the kernel. Cancelling closes the connection.
-    func write(_ part: FileRegion) async throws {
-        guard isPlain else {
-            let files = NonBlockingFileIO(threadPool: .singleton)
-            return try await write(try await files.read(fileRegion: part, allocator: channel.allocator))
-        }
-        try await withTaskCancellationHandler {
-            try await channel.writeAndFlush(part).get()
-        } onCancel: {
-            channel.close(promise: nil)
-        }
     }
 
     /// Returns when everything written is with the kernel.

@@ -139,7 +139,13 @@ package struct RegistryAPI: Sendable {
             noteBroken: { head, error in
                 logger.debug("\(head.method) \(head.path) was cut: \(error)")
             },
-            noteLimit: { logger.warning("\($0.rawValue)") }, acceptsOrigin: Self.isOwnPage)
+            noteLimit: { logger.warning("\($0.rawValue)") }, acceptsOrigin: Self.isOwnPage, isBrief: isBrief)
+    }
+
+    /// What pulls are made of: found in memory or by one look at the index, and sent by the kernel.
+    private func isBrief(_ head: RequestHead) -> Bool {
+        guard mirrors == nil, engine == nil, [.get, .head].contains(head.method) else { return false }
+        return [.manifest, .blob].contains(DistributionRoute(head.path)?.kind)
     }
 
     private func respond(_ request: Request) async throws -> Response {

@@ -3,7 +3,6 @@ import Glibc
 import HTTP
 import Kernel
 import Logging
-import NIOCore
 import RegistryEngine
 import RegistryMirror
 import RegistryServer
@@ -57,10 +56,10 @@ struct Serve: AsyncParsableCommand {
 
     /// A fleet's clients keep theirs open between pulls.
     private static let connectionsMax = 16_384
+    /// Of the descriptors. Most connections wait, and one that does not has a file or another connection beside it.
+    private static let connectionsPercent = 60
     /// Bytes of one read from a socket: a hundred pushes at once hold three of them each.
     private static let readBytesMax = 64 << 10
-    /// A hundred clients that take a blob each as fast as it comes keep a new one waiting for longer than is usual.
-    private static let headTimeout = TimeAmount.seconds(60)
     /// How long requests under way may go on after SIGTERM.
     private static let grace = Duration.seconds(5)
 
@@ -134,9 +133,10 @@ struct Serve: AsyncParsableCommand {
         api.mirrors = mirrors
         api.engine = engine
         api.auditLog = auditLog
-        var limits = Limits(descriptors: ProcessSettings.descriptors.hard, connections: Self.connectionsMax)
+        var limits = Limits(
+            descriptors: ProcessSettings.descriptors.hard, percent: Self.connectionsPercent,
+            connections: Self.connectionsMax)
         limits.readBytesMax = Self.readBytesMax
-        limits.headTimeout = Self.headTimeout
         let server = HTTPServer([socket], service: api.service, limits: limits)
         // After the store: who has that has the folder, and the socket of before is nobody's.
         let admin = HTTPServer(

@@ -1,6 +1,7 @@
 import Glibc
 import HTTP
 import NIOCore
+import NIOPosix
 import Synchronization
 import Testing
 
@@ -68,6 +69,10 @@ final class RawClient: Sendable {
 
     /// Reads until `marker`, `count` bytes, or the end.
     func receive(until marker: String? = nil, count: Int = .max) -> String {
+        String(decoding: receiveBytes(until: marker, count: count), as: UTF8.self)
+    }
+
+    func receiveBytes(until marker: String? = nil, count: Int = .max) -> [UInt8] {
         var bytes: [UInt8] = []
         var block = [UInt8](repeating: 0, count: 65536)
         let wanted = marker.map { Array($0.utf8) }
@@ -77,13 +82,15 @@ final class RawClient: Sendable {
             bytes.append(contentsOf: block[..<read])
             if let wanted, bytes.suffix(wanted.count) == wanted[...] { break }
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 }
 
 /// A server on a socket of its own, alive while `body` runs.
 func withServer(
-    limits: Limits = Limits(), noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in },
+    limits: Limits = Limits(), isBrief: @escaping @Sendable (RequestHead) -> Bool = { _ in false },
+    group: any EventLoopGroup = MultiThreadedEventLoopGroup.singleton,
+    noteLimit: @escaping @Sendable (ServerLimit) -> Void = { _ in },
     _ respond: @escaping @Sendable (Request) async throws -> Response,
     _ body: @escaping @Sendable (String, HTTPServer) async throws -> Void
 ) async throws {
@@ -94,8 +101,9 @@ func withServer(
         failure: { error in
             let error = error as? HTTPError ?? HTTPError(500, "\(error)")
             return Response(error.status, body: .bytes(ByteBuffer(string: error.message)))
-        }, noteLimit: noteLimit)
-    let server = HTTPServer([try ListeningSocket.unix(path, group: nil)], service: service, limits: limits)
+        }, noteLimit: noteLimit, isBrief: isBrief)
+    let server = HTTPServer(
+        [try ListeningSocket.unix(path, group: nil)], service: service, limits: limits, group: group)
     try await withThrowingTaskGroup(of: Void.self) { group in
         group.addTask { try await server.run() }
         group.addTask { try await body(path, server) }
