@@ -231,9 +231,12 @@ extension BulkMove {
     /// - Parameters:
     ///   - status: "Exporting".
     ///   - id: the volume.
-    ///   - body: gives the last events.
+    ///   - body: gives the last events; what else there is to say it tells.
     package static func events(
-        _ status: String, _ id: String, _ body: @escaping @Sendable (BulkMove) async throws -> [TransferEvent]
+        _ status: String, _ id: String,
+        _ body:
+            @escaping @Sendable (BulkMove, _ tell: @escaping @Sendable (TransferEvent) -> Void) async throws
+            -> [TransferEvent]
     ) -> AsyncThrowingStream<TransferEvent, any Error> {
         let (stream, continuation) = AsyncThrowingStream<TransferEvent, any Error>.makeStream(
             bufferingPolicy: .bufferingNewest(16))
@@ -253,7 +256,8 @@ extension BulkMove {
             }
             defer { ticker.cancel() }
             do {
-                for event in try await body(move) { continuation.yield(event) }
+                let last = try await body(move) { continuation.yield($0) }
+                for event in last { continuation.yield(event) }
                 continuation.finish()
             } catch { continuation.finish(throwing: error) }
         }

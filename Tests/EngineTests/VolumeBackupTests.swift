@@ -63,6 +63,20 @@ final class VolumeBackupTests {
 
     // MARK: Both ways
 
+    @Test func `a server of bytes that lies is named to who restores, and the registry gives them`() throws {
+        let liar = try FaultyRegistry()
+        try liar.obey([#"{"path": "/blobs/", "status": 200, "body": "something else"}"#])
+        #expect(try volume("create", "data").code == 0)
+        try python("volume-tree", "make", data("data"))
+        #expect(try volume("backup", "-q", "data", reference).code == 0)
+        let other = try Lab(configuration: #"{"layer-mirrors": {"\#(lab.registry)": ["http://\#(liar.authority)"]}}"#)
+        let restored = try other.docker("volume", "restore", [reference, "back"])
+        #expect(restored.code == 0 && restored.text == "back", "\(restored.err)")
+        #expect(restored.err.contains("http://\(liar.authority)"), "\(restored.err)")
+        let back = "\(other.dataRoot)/volumes/back/_data"
+        #expect(try python("volume-tree", "show", back) == python("volume-tree", "show", data("data")))
+    }
+
     @Test func `a volume comes back exactly, by tag and by digest, new or into an empty one`() throws {
         #expect(try volume("create", "--label", "team=red", "data").code == 0)
         try python("volume-tree", "make", data("data"))

@@ -7,7 +7,7 @@ extension Engine {
     /// Sends a volume's content to a registry, and of that only the chunks that are not there.
     package func backUp(_ request: BackupRequest) -> AsyncThrowingStream<TransferEvent, any Error> {
         let job = BackupJob(volumes: volumes, images: images, request: request)
-        return BulkMove.events("Backing up", request.volume) { move in
+        return BulkMove.events("Backing up", request.volume) { move, _ in
             do { return try await job.run(move) } catch { throw ImageStore.told(error) }
         }
     }

@@ -8,8 +8,9 @@ import Registry
 extension Engine {
     /// Makes a volume, or fills an empty one, with what a backup in a registry holds: all of it or nothing.
     package func restore(_ request: BackupRequest) -> AsyncThrowingStream<TransferEvent, any Error> {
-        let job = RestoreJob(volumes: volumes, images: images, request: request)
-        return BulkMove.events("Restoring", request.volume) { move in
+        let (volumes, images) = (volumes, images)
+        return BulkMove.events("Restoring", request.volume) { move, tell in
+            let job = RestoreJob(volumes: volumes, images: images, request: request, tell: tell)
             do { return try await job.run(move) } catch { throw ImageStore.told(error) }
         }
     }
@@ -22,10 +23,14 @@ private struct RestoreJob: Sendable {
     let request: BackupRequest
     private let sources: SourceLedger
 
-    init(volumes: VolumeRegistry, images: ImageStore, request: BackupRequest) {
+    init(
+        volumes: VolumeRegistry, images: ImageStore, request: BackupRequest,
+        tell: @escaping @Sendable (TransferEvent) -> Void
+    ) {
         (self.volumes, self.images, self.request) = (volumes, images, request)
         sources = SourceLedger(images.client.configuration.limits) { [logger = images.logger] text in
             logger.warning("\(text)")
+            tell(TransferEvent(text))
         }
     }
 

@@ -70,7 +70,7 @@ enum Volumes {
             return Call.json(wire(VolumeView(try await copy(containers, pause, false, BulkMove()))), status: 201)
         }
         return try await Progress.response(
-            BulkMove.events("Cloning", call.id) { move in
+            BulkMove.events("Cloning", call.id) { move, _ in
                 let volume = try await copy(containers, pause, true, move)
                 var name = TransferEvent(volume.name + "\n")
                 name.isStream = true
@@ -104,7 +104,7 @@ enum Volumes {
         var response: Response
         if let (file, _) = try await clientFile(call) {
             response = try await Progress.response(
-                BulkMove.events("Exporting", call.id) { move in
+                BulkMove.events("Exporting", call.id) { move, _ in
                     try await registry.export(wanted, to: file, move)
                     return [TransferEvent("Export complete", id: wanted.name, current: move.done, total: move.done)]
                 })
@@ -121,7 +121,7 @@ enum Volumes {
     static func importArchive(_ call: Call) async throws -> Response {
         let (registry, name) = (call.engine.volumes, try target(call))
         @Sendable func events(_ source: DescriptorBox, _ size: Int64?) -> Progress.Events {
-            BulkMove.events("Importing", name) { move in
+            BulkMove.events("Importing", name) { move, _ in
                 let volume = try await registry.importArchive(name, from: source, size: size, move)
                 return [TransferEvent("Import complete", id: volume.name, current: move.done, total: move.done)]
             }
