@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import OCI
 import RegistryStore
+import Synchronization
 import Testing
 
 /// What a store does without anybody who asks by HTTP.
@@ -63,6 +64,27 @@ import Testing
         for text in ["", "r1234"] {
             #expect(try await place.store.search(SearchQuery(text), visibility).items.map(\.name) == ["team/r1234"])
         }
+    }
+
+    @Test func `pulls that are too many for webhooks are counted, and the operator is told once`() async throws {
+        let notes = Mutex<[String]>([])
+        let place = try Place {
+            $0.watches = Watches(hooks: [
+                Watches.Hook(name: "ci", kinds: [.pull], repositories: [NamePattern("*")])
+            ])
+            $0.note = { note in notes.withLock { $0.append(note) } }
+        }
+        let name = try RepositoryName("a")
+        let body = try GarbageTests.manifest(try await place.push([1], to: name), [])
+        _ = try await place.store.putManifest(body, contentType: nil, as: .tag("t"), in: name)
+        let manifest = try await place.store.manifest(.tag("t"), in: name)
+        for _ in 0..<2 {
+            for _ in 0..<10_003 { place.store.notePull(manifest, .tag("t"), from: name) { .init() } }
+            try await place.store.writePulls()
+        }
+        #expect(place.store.pullNotices.lost == 6)
+        #expect(notes.withLock { $0.filter { $0.hasPrefix("webhooks are not told of 3 pulls") } }.count == 1)
+        #expect(try await place.store.hookStatus("ci").waiting == 20_000)
     }
 
     @Test func `the first protocol tells of a configuration only where it is`() async throws {
