@@ -24,7 +24,7 @@ struct Change {
         private(set) var repositories: Set<RepositoryName> = []
 
         /// What quotas count; nil until it was asked for.
-        var countedPatterns: [String]?
+        var countedPatterns: CountedPatterns?
 
         func touch(_ repository: RepositoryName) { repositories.insert(repository) }
 
