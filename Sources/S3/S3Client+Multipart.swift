@@ -94,17 +94,36 @@ extension S3Client {
         package let begun: Int64
     }
 
-    /// Uploads that have not ended, as many as one answer has.
-    package func unfinished(_ folder: String) async throws(S3Error) -> [Unfinished] {
-        let page = try await ask(
-            Ask(method: .GET, query: [(name: "uploads", value: ""), (name: "prefix", value: prefix + folder)])
-        ).xml()
-        return page.all("Upload").compactMap { item in
+    /// Where a list of uploads goes on.
+    package struct UnfinishedMarker: Sendable, Hashable {
+        /// With the prefix.
+        fileprivate let key: String
+        fileprivate let upload: String
+    }
+
+    /// A page of the uploads below `folder` that have not ended.
+    ///
+    /// - Parameter marker: what the page before gave; nil for the first.
+    /// - Returns: `next` is nil at the end.
+    package func unfinished(
+        _ folder: String, after marker: UnfinishedMarker? = nil
+    ) async throws(S3Error) -> (uploads: [Unfinished], next: UnfinishedMarker?) {
+        var query = [(name: "uploads", value: ""), (name: "prefix", value: prefix + folder)]
+        if let marker {
+            query += [(name: "key-marker", value: marker.key), (name: "upload-id-marker", value: marker.upload)]
+        }
+        let page = try await ask(Ask(method: .GET, query: query)).xml()
+        let uploads = page.all("Upload").compactMap { item -> Unfinished? in
             guard let key = item["Key"], key.hasPrefix(prefix + folder), let upload = item["UploadId"],
                 let begun = item["Initiated"].flatMap(Timestamp.parse)
             else { return nil }
             return Unfinished(key: String(key.dropFirst(prefix.count)), upload: upload, begun: begun)
         }
+        guard page["IsTruncated"] == "true" else { return (uploads, nil) }
+        guard let key = page["NextKeyMarker"], let upload = page["NextUploadIdMarker"],
+            case let next = UnfinishedMarker(key: key, upload: upload), next != marker
+        else { throw S3Error(.malformed, "a list of uploads does not say how it goes on") }
+        return (uploads, next)
     }
 
     private static func escaped(_ text: String) -> String {

@@ -232,7 +232,7 @@ struct BlobMoveTests {
         let damaged = try lab.push(Array("damaged".utf8), to: "a")
         guard lab.database == nil else {
             let done = try lab.operate(["move", "--storage", "files"])
-            return #expect(done.status == 1 && done.err.contains("others may have the bucket"), "\(done)")
+            return #expect(done.status == 1 && done.err.contains("by \"replication\" of --config"), "\(done)")
         }
         for key in try await bucket.objects() {
             try await bucket.withClient { client in
@@ -274,6 +274,43 @@ struct BlobMoveTests {
         try check(lab, stored + storm.stored.withLock { $0 })
         #expect(try lab.ask("GET", "/v2/a/blobs/\(digest)").body == blob)
         #expect(try lab.ask("GET", "/v2/a/blobs/\(damaged)").body == Array("damaged".utf8))
+    }
+
+    @Test func `of two moves at once the second is refused, and the first loses nothing`() throws {
+        let isOpen = Mutex(false)
+        let puts = Mutex(0)
+        let way = try FaultyWay(to: bucket.port) { method, path in
+            guard method == "PUT", path.contains("/registry/blobs/") else { return nil }
+            let number = puts.withLock { count in
+                count += 1
+                return count
+            }
+            // The look whether objects can be stored, and some blobs, pass.
+            guard number > 4 else { return nil }
+            return .held { while !isOpen.withLock({ $0 }) { usleep(10_000) } }
+        }
+        defer { isOpen.withLock { $0 = true } }
+        let lab = try RegistryLab()
+        let stored = try Self.push(6, to: lab, "a")
+        let file = try target(bucket.configuration(port: way.port))
+        let first = Process()
+        first.executableURL = URL(filePath: RegistryLab.binaries + "/docker")
+        first.arguments = ["registry", "move", "--storage", file, "--data", lab.directory + "/data"]
+        (first.standardOutput, first.standardError) = (FileHandle.nullDevice, FileHandle.nullDevice)
+        try first.run()
+        #expect(soon(30) { way.spoilt > 0 })
+        let again = try lab.operate(["move", "--storage", file])
+        #expect(again.status == 1 && again.err.contains("the blobs are being moved"), "\(again)")
+        let back = try lab.operate(["move", "--storage", "files"])
+        #expect(back.status == 1, "\(back)")
+        try check(lab, stored)
+        isOpen.withLock { $0 = true }
+        first.waitUntilExit()
+        #expect(first.terminationStatus == 0 && lab.blobFiles == [], "\(lab.log)")
+        try check(lab, stored)
+        lab.crash()
+        try lab.start(try settings())
+        try check(lab, stored)
     }
 
     @Test func `what cannot be moved to is refused, and nothing has begun`() throws {

@@ -160,6 +160,10 @@ final class FaultyWay: Sendable {
         case silence
         /// The answer announces a byte more than it has.
         case longLength
+        /// The request goes on when this returns.
+        case held(@Sendable () -> Void)
+        /// The body of the answer is what this makes of it.
+        case rewritten(@Sendable (String) -> String)
     }
 
     let port: UInt16
@@ -238,6 +242,10 @@ final class FaultyWay: Sendable {
             let answer = forward(bytes, end)
             Self.write(connection, Array(answer.prefix(answer.count / 2)))
         case .longLength: Self.write(connection, Self.lengthened(forward(bytes, end)))
+        case .held(let wait):
+            wait()
+            Self.write(connection, forward(bytes, end))
+        case .rewritten(let change): Self.write(connection, Self.rewritten(forward(bytes, end), change))
         case .cutRequest, nil: Self.write(connection, forward(bytes, end))
         }
     }
@@ -259,6 +267,12 @@ final class FaultyWay: Sendable {
             return "Content-Length: \(length + 1)"
         }
         return Array((lines.joined(separator: "\r\n") + "\r\n\r\n").utf8) + answer[end...]
+    }
+
+    private static func rewritten(_ answer: [UInt8], _ change: (String) -> String) -> [UInt8] {
+        guard let end = headEnd(answer) else { return answer }
+        let body = Array(change(String(decoding: answer[end...], as: UTF8.self)).utf8)
+        return Array("HTTP/1.1 200 OK\r\nContent-Length: \(body.count)\r\n\r\n".utf8) + body
     }
 
     private static func headEnd(_ bytes: [UInt8]) -> Int? { bytes.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound }

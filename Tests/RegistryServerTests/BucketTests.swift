@@ -98,7 +98,7 @@ struct BucketTests {
         var left: [String] = ["?"]
         for _ in 0..<40 where left != [] {
             try await Task.sleep(for: .milliseconds(250))
-            left = try await bucket.objects() + bucket.withClient { try await $0.unfinished("").map(\.key) }
+            left = try await bucket.objects() + bucket.withClient { try await $0.unfinished("").uploads.map(\.key) }
         }
         #expect(left == [])
     }

@@ -127,7 +127,7 @@ import Testing
         var left = ["?"]
         for _ in 0..<60 where left != [] {
             try await Task.sleep(for: .milliseconds(250))
-            left = try await bucket.objects() + bucket.withClient { try await $0.unfinished("").map(\.key) }
+            left = try await bucket.objects() + bucket.withClient { try await $0.unfinished("").uploads.map(\.key) }
         }
         #expect(left == [] && place.files == [])
     }

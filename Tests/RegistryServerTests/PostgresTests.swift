@@ -141,6 +141,47 @@ import Testing
         #expect(lab.log.contains("the database answers again"))
     }
 
+    @Test func `a registry that has nothing to do writes nothing`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = folder + "/config.json"
+        try """
+        {"webhooks":[{"url":"http://127.0.0.1:1"}],"replication":[{"name":"copy","to":"http://127.0.0.1:1"}],
+        "retention":[{"keepLast":1}],"scrub":{},"quotas":{"*":"1GB"}}
+        """.write(toFile: path, atomically: true, encoding: .utf8)
+        let database = try PostgresServer.shared.get().database()
+        let lab = try RegistryLab(["--config", path], database: database)
+        func written() throws -> String { try database.query("SELECT sum(number) FROM registry_writers") }
+        #expect(
+            try soon(60) {
+                let before = try written()
+                // Longer than what looks often takes between two looks.
+                sleep(7)
+                return try written() == before
+            })
+        // What there is to do is done all the same.
+        #expect(try lab.put(try lab.image("one", in: "a"), "v1", in: "a").status == 201)
+        #expect(try lab.operate(["rm", "a"]).status == 0)
+        #expect(try soon(30) { try database.query("SELECT count(*) FROM links") == "0" })
+    }
+
+    @Test func `a count of a quota that was cut goes on where it was`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let path = folder + "/config.json"
+        try #"{"quotas":{"*":"1GB"}}"#.write(toFile: path, atomically: true, encoding: .utf8)
+        let database = try PostgresServer.shared.get().database()
+        let lab = try RegistryLab(database: database)
+        for name in ["a", "b", "c"] { try lab.push([UInt8](repeating: 1, count: 1000), to: name) }
+        lab.crash()
+        let first = try database.query("SELECT id FROM repositories WHERE name = 'a'")
+        try database.query(
+            "INSERT INTO progress (name, value) VALUES ('quota *', '{\"repository\":\(first),\"bytes\":7}')")
+        try lab.start(["--config", path])
+        #expect(try database.query("SELECT bytes FROM quotas WHERE pattern = '*'") == "2007")
+        #expect(try database.query("SELECT count(*) FROM progress WHERE name LIKE 'quota%'") == "0")
+    }
+
     @Test func `without its database a registry says so, and goes on when it is back`() throws {
         let server = try PostgresServer()
         let lab = try RegistryLab(database: try server.database())

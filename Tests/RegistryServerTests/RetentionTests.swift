@@ -143,6 +143,34 @@ import Testing
         #expect(try await store.tags(in: name, after: nil, countMax: 9).items == ["two"])
     }
 
+    @Test func `what is pushed again within the same second stays, with what it relies on`() async throws {
+        let place = try GarbageTests.Place()
+        let (store, name) = (place.store, try RepositoryName("a"))
+        let config = try await place.push([1], to: name)
+        let body = try GarbageTests.manifest(config, [])
+        let digest = StreamHash.digest(of: body, .sha256)
+        for tag in ["one", "two"] {
+            _ = try await store.putManifest(body, contentType: nil, as: .tag(tag), in: name)
+        }
+        let before = try #require(try await store.contents(of: name))
+        _ = try await store.putManifest(body, contentType: nil, as: .digest(digest), in: name)
+        #expect(try await store.retire(before.manifests, tags: Set(before.tags), in: name) == Retired())
+        let relied = try #require(try await store.contents(of: name))
+        // An index that names it.
+        let index = Array(
+            """
+            {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[
+            {"mediaType":"\(MediaType.ociManifest)","digest":"\(digest)","size":\(body.count)}]}
+            """.utf8)
+        _ = try await store.putManifest(index, contentType: nil, as: .tag("index"), in: name)
+        #expect(try await store.retire(relied.manifests, tags: Set(relied.tags), in: name) == Retired())
+        let one = before.tags.filter { $0.name == "one" }
+        _ = try await store.putManifest(body, contentType: nil, as: .tag("one"), in: name)
+        #expect(try await store.retire(tags: one, in: name) == Retired())
+        #expect(try await store.retire(tags: before.tags.filter { $0.name == "two" }, in: name).tags == 1)
+        #expect(try await store.tags(in: name, after: nil, countMax: 9).items == ["index", "one"])
+    }
+
     @Test func `the operator sees what would go, and removes it`() throws {
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -2,6 +2,7 @@ import Foundation
 import NIOCore
 import OCI
 import RegistryStore
+import Synchronization
 import Testing
 
 /// What a store does without anybody who asks by HTTP.
@@ -62,6 +63,61 @@ import Testing
         #expect(try await place.store.repositories(after: nil, countMax: 9, visibility).items == ["team/r1234"])
         for text in ["", "r1234"] {
             #expect(try await place.store.search(SearchQuery(text), visibility).items.map(\.name) == ["team/r1234"])
+        }
+    }
+
+    @Test func `pulls that are too many for webhooks are counted, and the operator is told once`() async throws {
+        let notes = Mutex<[String]>([])
+        let place = try Place {
+            $0.watches = Watches(hooks: [
+                Watches.Hook(name: "ci", kinds: [.pull], repositories: [NamePattern("*")])
+            ])
+            $0.note = { note in notes.withLock { $0.append(note) } }
+        }
+        let name = try RepositoryName("a")
+        let body = try GarbageTests.manifest(try await place.push([1], to: name), [])
+        _ = try await place.store.putManifest(body, contentType: nil, as: .tag("t"), in: name)
+        let manifest = try await place.store.manifest(.tag("t"), in: name)
+        for _ in 0..<2 {
+            for _ in 0..<10_003 { place.store.notePull(manifest, .tag("t"), from: name) { .init() } }
+            try await place.store.writePulls()
+        }
+        #expect(place.store.pullNotices.lost == 6)
+        #expect(notes.withLock { $0.filter { $0.hasPrefix("webhooks are not told of 3 pulls") } }.count == 1)
+        #expect(try await place.store.hookStatus("ci").waiting == 20_000)
+    }
+
+    @Test func `a quota is counted in steps, beside pushes and deletions`() async throws {
+        let place = try Place {
+            $0.grace = .seconds(3600)
+            try? $0.quotas = JSONDecoder().decode(
+                Quotas.self, from: Data(#"{"*":"1GB","team/":"1GB","team/app3":"1GB"}"#.utf8))
+        }
+        let store = place.store
+        // Up to thirteen rows of each, among those that a quota does not cover.
+        for number in 0..<12 {
+            let name = try RepositoryName(number % 4 == 3 ? "other\(number)" : "team/app\(number)")
+            for layer in 0...number { try await place.push(Array("\(number) \(layer)".utf8), to: name) }
+            let config = try await place.push([1], to: name)
+            _ = try await store.putManifest(
+                try GarbageTests.manifest(config, []), contentType: nil, as: .tag("t"), in: name)
+        }
+        #expect(try await store.quotaUse().allSatisfy { $0.bytes == 0 })
+        let pushes = Task {
+            for number in 0..<40 {
+                let name = try RepositoryName("team/app\(number % 14)")
+                try await place.push(Array("new \(number)".utf8), to: name)
+                if number % 10 == 9 { try await store.deleteRepository(name) }
+                try await store.clearDeparted()
+            }
+        }
+        try await store.countQuotas(rowsAtOnce: 5)
+        try await pushes.value
+        let counted = try await store.quotaUse()
+        #expect(counted.map(\.pattern) == ["*", "team", "team/app3"] && counted[0].bytes > counted[1].bytes)
+        for rowsAtOnce: Int64 in [1, 1000] {
+            try await store.countQuotas(isAgain: true, rowsAtOnce: rowsAtOnce)
+            #expect(try await store.quotaUse() == counted)
         }
     }
 

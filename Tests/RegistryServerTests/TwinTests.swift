@@ -103,6 +103,31 @@ import Testing
         #expect(try soon(60) { try twins[0].operate(["scrub"]).out.contains("5 blobs (5 bytes) read, 0 damaged") })
     }
 
+    @Test func `while one reads blobs, both tell the same of it`() throws {
+        struct Settings: Encodable {
+            let storage: [String: S3Configuration]
+            let scrub: [String: String]
+        }
+        let bucket = try BucketLab()
+        let file = try bucket.file(Settings(storage: ["s3": bucket.configuration()], scrub: ["rate": "60KB"]))
+        let database = try PostgresServer.shared.get().database()
+        let twins = try (0..<2).map { _ in try RegistryLab(["--config", file], database: database) }
+        // The first pass of all finds nothing.
+        #expect(try soon(30) { try twins[0].operate(["scrub"]).out.hasPrefix("Ended") })
+        for seed: UInt64 in 1...6 { try twins[0].push(noise(100_000, seed), to: "a") }
+        #expect(try twins[0].operate(["scrub", "--now"]).status == 0)
+        var compared = 0
+        let isOver = try soon(60) {
+            let (before, other) = (try twins[0].operate(["scrub"]).out, try twins[1].operate(["scrub"]).out)
+            // It may have been written down meanwhile.
+            guard try before == twins[0].operate(["scrub"]).out else { return false }
+            #expect(before == other)
+            compared += 1
+            return before.contains("6 blobs (600000 bytes) read")
+        }
+        #expect(isOver && compared > 3)
+    }
+
     @Test func `an upload that one has begun goes on with the other`() async throws {
         let bucket = try BucketLab()
         let database = try PostgresServer.shared.get().database()

@@ -24,7 +24,7 @@ struct Change {
         private(set) var repositories: Set<RepositoryName> = []
 
         /// What quotas count; nil until it was asked for.
-        var countedPatterns: [String]?
+        var countedPatterns: CountedPatterns?
 
         func touch(_ repository: RepositoryName) { repositories.insert(repository) }
 
@@ -173,12 +173,18 @@ struct Change {
         let isKnown = try hasManifest(manifest.digest, in: repository)
         // Before anything that takes long: each of what is named is here then.
         if !isKnown, !isMirrored { try requireMembers(of: document, in: repository) }
-        // What a push has relied on is not what a rule may remove at the same time.
+        // What a push has relied on is not what a rule may remove at the same time. Each time it is another number, whatever the
+        // clock says: within one second, or of another registry.
         let relied = (isKnown ? [manifest.digest] : []) + document.manifests.map(\.digest)
         for relied in Set(relied + [document.subject].compactMap({ $0 })) {
             try connection.execute(
-                "UPDATE manifests SET relied = ? WHERE repository = ? AND digest = ?",
-                [.integer(now), .integer(repository), .text(relied.description)])
+                """
+                UPDATE manifests SET relied = CASE WHEN ? > relied AND ? > pushed THEN ?
+                WHEN relied > pushed THEN relied + 1 ELSE pushed + 1 END WHERE repository = ? AND digest = ?
+                """,
+                [
+                    .integer(now), .integer(now), .integer(now), .integer(repository), .text(relied.description),
+                ])
         }
         guard !isKnown else { return }
         try connection.execute(
@@ -240,6 +246,7 @@ struct Change {
         }
     }
 
+    /// A tag that is pushed again is younger than it was, within one second, too.
     func setTag(_ tag: String, to digest: Digest, in repository: Int64, now: Int64) throws {
         let key: [SQLValue] = [.integer(repository), .text(tag)]
         if try !connection.isAny("SELECT 1 AS found FROM tags WHERE repository = ? AND name = ?", key) {
@@ -249,7 +256,8 @@ struct Change {
         try connection.execute(
             """
             INSERT INTO tags (repository, name, digest, pushed) VALUES (?, ?, ?, ?)
-            ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest, pushed = excluded.pushed
+            ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest,
+            pushed = CASE WHEN excluded.pushed > tags.pushed THEN excluded.pushed ELSE tags.pushed + 1 END
             """, [.integer(repository), .text(tag), .text(digest.description), .integer(now)])
     }
 

@@ -202,13 +202,19 @@ extension RegistryStore {
     ///
     /// - Returns: what was moved.
     /// - Throws: ``Refusal`` 409 while something moves, without a bucket, or for an index in a database: other registries may
-    ///   have the bucket, and none has this folder. Else as ``moveBlobs(to:progress:)``.
+    ///   have the bucket, and none has this folder. That there is none now would say nothing of the next minute. Else as
+    ///   ``moveBlobs(to:progress:)``.
     package nonisolated func moveBlobsBack(
         progress: @escaping @Sendable (BlobMove.Progress) -> Void
     ) async throws -> BlobMove.Progress {
         guard bucket.use != nil else { throw Refusal(.unsupported, 409, "no blob is in a bucket") }
         guard try await index.read({ $0.dialect == .sqlite }) else {
-            throw Refusal(.unsupported, 409, "the index is in a database, by which others may have the bucket, too")
+            throw Refusal(
+                .unsupported, 409,
+                """
+                the index is in a database, by which others may have the bucket, too: they could not read files of this folder. \
+                Copy the repositories, by "replication" of --config, to a registry with an index and a folder of its own
+                """)
         }
         try await beginMove()
         defer { areBlobsMoving.withLock { $0 = false } }
@@ -223,7 +229,7 @@ extension RegistryStore {
             defer { areMoving = true }
             return !areMoving
         }
-        guard isFirst else { throw Refusal(.unsupported, 409, "the blobs are moved already") }
+        guard isFirst else { throw Refusal(.unsupported, 409, "the blobs are being moved: wait until that has ended") }
         do {
             let isInDatabase = try await index.read { $0.dialect == .postgres }
             guard isInDatabase || !isMoving.withLock({ $0 }) else {

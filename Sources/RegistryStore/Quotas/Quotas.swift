@@ -38,35 +38,52 @@ enum QuotaTables {
         postgres: "CREATE TABLE quotas (pattern TEXT COLLATE \"C\" PRIMARY KEY, bytes BIGINT NOT NULL);")
 }
 
+/// Which quotas have a use that is kept up.
+struct CountedPatterns: Sendable, Hashable {
+    /// Those with a row.
+    var whole: [String] = []
+    /// Those that are being counted, for the first time or again.
+    var underWay: [String] = []
+}
+
 extension Change {
     /// Notes that a repository has more bytes, or less.
     ///
     /// - Parameter bytes: asked for when anything of the repository is counted.
     func count(in repository: Int64, _ bytes: () throws -> Int64) throws {
         let patterns = try countedPatterns()
-        guard !patterns.isEmpty else { return }
+        guard patterns != CountedPatterns() else { return }
         let name = try connection.row("SELECT name FROM \(Self.counted) WHERE id = ?", [.integer(repository)])?.text(
             "name")
-        let covering = patterns.filter { pattern in name.map { Grant.covers(pattern, $0) } ?? false }
-        guard !covering.isEmpty else { return }
+        guard let name else { return }
+        let whole = patterns.whole.filter { Grant.covers($0, name) }
+        let underWay = patterns.underWay.filter { Grant.covers($0, name) }
+        guard !whole.isEmpty || !underWay.isEmpty else { return }
         let value = try bytes()
-        for pattern in covering {
+        for pattern in whole {
             try connection.execute(
                 "UPDATE quotas SET bytes = bytes + ? WHERE pattern = ?", [.integer(value), .text(pattern)])
         }
+        for pattern in underWay { try addToCount(of: pattern, value, in: repository) }
     }
 
     /// Repositories, and those that were deleted and still have bytes: these count until they have gone.
-    private static let counted = """
+    static let counted = """
         (SELECT id, name FROM repositories UNION ALL SELECT repository AS id, name FROM departed) AS counted
         """
 
     /// In one order, so that two registries never wait for each other's rows.
-    private func countedPatterns() throws -> [String] {
+    private func countedPatterns() throws -> CountedPatterns {
         if let known = effects.countedPatterns { return known }
-        let found = try connection.rows("SELECT pattern FROM quotas ORDER BY pattern", []).map {
-            try $0.text("pattern")
-        }
+        let names = try connection.rows(
+            "SELECT pattern AS name FROM quotas UNION ALL SELECT name FROM progress WHERE name LIKE ?",
+            [.text(QuotaCount.prefix + "%")]
+        ).map { try $0.text("name") }.sorted()
+        let found = CountedPatterns(
+            whole: names.filter { !$0.hasPrefix(QuotaCount.prefix) },
+            underWay: names.filter { $0.hasPrefix(QuotaCount.prefix) }.map {
+                String($0.dropFirst(QuotaCount.prefix.count))
+            })
         effects.countedPatterns = found
         return found
     }
@@ -124,53 +141,11 @@ extension RegistryStore {
         }
     }
 
-    /// Begins to count for quotas that are new. What is counted once stays counted, whatever becomes of its quota, so that
-    /// registries with different configurations agree.
-    ///
-    /// - Parameter isAgain: all of them, from the beginning.
-    package nonisolated func countQuotas(isAgain: Bool = false) async throws {
-        let patterns = settings.quotas.limits.keys.sorted()
-        guard !patterns.isEmpty else { return }
-        try await writer.change { change in
-            for pattern in patterns {
-                let known = try change.connection.isAny(
-                    "SELECT 1 AS found FROM quotas WHERE pattern = ?", [.text(pattern)])
-                if known, !isAgain { continue }
-                try change.connection.execute(
-                    """
-                    INSERT INTO quotas (pattern, bytes) VALUES (?, ?)
-                    ON CONFLICT (pattern) DO UPDATE SET bytes = excluded.bytes
-                    """, [.text(pattern), .integer(try change.bytes(of: pattern))])
-            }
-            change.effects.countedPatterns = nil
-        }
-    }
-
     /// Refuses what begins when there is no room at all, before anything of it is sent.
     nonisolated func requireAnyRoom(in repository: RepositoryName) async throws {
         let quotas = settings.quotas
         guard !quotas.covering(repository).isEmpty else { return }
         let folder = folder
         try await index.read { try Change($0, folder).requireRoom(1, in: repository, quotas) }
-    }
-}
-
-extension Change {
-    /// Of all repositories that a pattern covers: every blob once for each of them, and their manifests.
-    fileprivate func bytes(of pattern: String) throws -> Int64 {
-        let covered: Visibility = pattern == Grant.everything ? .all : .only([pattern])
-        let condition = covered.condition("counted.name")
-        let blobs = try connection.row(
-            """
-            SELECT CAST(COALESCE(SUM(blobs.size), 0) AS BIGINT) AS bytes FROM \(Self.counted)
-            JOIN links ON links.repository = counted.id JOIN blobs ON blobs.digest = links.digest
-            WHERE \(condition.sql)
-            """, condition.arguments)
-        let manifests = try connection.row(
-            """
-            SELECT CAST(COALESCE(SUM(length(manifests.body)), 0) AS BIGINT) AS bytes FROM \(Self.counted)
-            JOIN manifests ON manifests.repository = counted.id WHERE \(condition.sql)
-            """, condition.arguments)
-        return (try blobs?.integer("bytes") ?? 0) + (try manifests?.integer("bytes") ?? 0)
     }
 }

@@ -7,10 +7,14 @@ package final class PullNotices: Sendable {
     private struct State {
         var notices: [Notice] = []
         var lost = 0
+        /// Of those, what the operator was told of, and when.
+        var told = (count: 0, at: ContinuousClock.Instant?.none)
     }
 
     /// Pulls between two times that they are written down; what comes on top is not told.
-    private static let noticesMax = 10_000
+    static let noticesMax = 10_000
+    /// Between two times that the operator is told of what is lost.
+    private static let tellingInterval = Duration.seconds(60)
 
     private let watches: Watches
     private let hasHooks: Bool
@@ -43,6 +47,16 @@ package final class PullNotices: Sendable {
 
     /// Pulls that no hook was told of, since there were too many at once.
     package var lost: Int { state.withLock { $0.lost } }
+
+    /// - Returns: how many more are lost than the operator knows; nil for none, or where he was told a moment ago.
+    func lostToTell(now: ContinuousClock.Instant = .now) -> Int? {
+        state.withLock { state in
+            let isSoon = state.told.at.map { now - $0 < Self.tellingInterval } ?? false
+            guard state.lost > state.told.count, !isSoon else { return nil }
+            defer { state.told = (state.lost, now) }
+            return state.lost - state.told.count
+        }
+    }
 }
 
 extension RegistryStore {
@@ -52,6 +66,10 @@ extension RegistryStore {
     /// Puts pulls into the outbox of who is told of them.
     nonisolated func writePullNotices() async throws {
         let notices = pullNotices.take()
+        if let lost = pullNotices.lostToTell() {
+            settings.note(
+                "webhooks are not told of \(lost) pulls: more than \(PullNotices.noticesMax) came within some seconds")
+        }
         let (settings, now) = (settings, Self.now)
         for start in stride(from: 0, to: notices.count, by: Self.noticesAtOnce) {
             let part = notices[start..<min(start + Self.noticesAtOnce, notices.count)]

@@ -32,6 +32,8 @@ extension RegistryStore {
     package nonisolated func clearDeparted() async throws -> Int {
         var count = 0
         let (now, watches) = (Self.now, settings.watches)
+        // Asked every few seconds: a transaction would keep the other registries of the index from writing.
+        guard try await index.read({ try $0.isAny("SELECT 1 AS found FROM departed LIMIT 1", []) }) else { return 0 }
         while true {
             let step: Departure = try await writer.change {
                 try $0.clearDeparted(countMax: Self.departingAtOnce, watches, now)

@@ -20,7 +20,7 @@ package actor Scrubber {
     private let rule: ScrubRule?
     private let logger: Logger
     private var isAsked = false
-    /// While this registry reads.
+    /// While this registry reads: ahead of what is kept.
     private var current: ScrubStatus?
     private var keptAt = ContinuousClock.now
 
@@ -33,13 +33,10 @@ package actor Scrubber {
     /// Has a pass begin within a second, unless one is under way.
     package func begin() { isAsked = true }
 
+    /// As the index has it, whichever registry reads: a few seconds old.
+    ///
     /// - Throws: what the index does.
-    package func status() async throws -> ScrubStatus {
-        if let current { return current }
-        return try await kept()
-    }
-
-    private func kept() async throws -> ScrubStatus {
+    package nonisolated func status() async throws -> ScrubStatus {
         let text = try await store.progress(Self.progressName)
         return try text.map { try JSONDecoder().decode(ScrubStatus.self, from: Data($0.utf8)) } ?? ScrubStatus()
     }
@@ -54,7 +51,7 @@ package actor Scrubber {
     }
 
     private func look() async throws {
-        guard isWanted(try await kept()), try await lease() else { return }
+        guard isWanted(try await status()), try await lease() else { return }
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
                 repeat { try await Task.sleep(for: Self.renewalInterval) } while try await self.lease()
@@ -75,7 +72,7 @@ package actor Scrubber {
 
     private func pass() async throws {
         // Another registry may have read until now.
-        var status = try await kept()
+        var status = try await status()
         guard isWanted(status) else { return }
         defer { current = nil }
         if status.cursor == nil { status.begin(now: RegistryStore.now) }

@@ -27,8 +27,12 @@ actor BucketUpload: BlobUpload {
     private var isSettling = false
     /// Why bytes were lost; the request can only go back.
     private var failure: (any Error)?
-    /// Key of the object that has become a blob.
+    /// Key of the object that is to become a blob.
     private var completed: String?
+    /// Whether the parts have become an object.
+    private var areJoined = false
+    /// Objects that this request has made of all bytes, or may have.
+    private(set) var made: Set<String> = []
 
     /// Bytes from which on memory is taken for a whole part: most blobs are smaller.
     private static let smallBytes = 64 << 10
@@ -231,6 +235,7 @@ actor BucketUpload: BlobUpload {
             }
             let key = try await parts.list.isEmpty ? wholeObject() : joinedObject()
             completed = key
+            made.insert(key)
             if hash?.algorithm != digest.algorithm {
                 // The bytes came to another process, or were hashed otherwise.
                 let found = try await bucket.digest(of: key, size: count, digest.algorithm)
@@ -251,6 +256,7 @@ actor BucketUpload: BlobUpload {
     /// - Returns: the key of the object of a blob that has not come to a part.
     private func wholeObject() async throws(S3Error) -> String {
         if buffer == nil, let tail { return tail.key }
+        made.insert(saved.object)
         try await client.put(saved.object, buffer?.bytes ?? ByteBuffer())
         return saved.object
     }
@@ -267,12 +273,14 @@ actor BucketUpload: BlobUpload {
                     try await client.copyPart(
                         saved.object, upload: upload, number: list.count + 1, from: tail.key, size: tail.count))
             }
+            made.insert(saved.object)
             try await client.completeParts(saved.object, upload: upload, list)
         } catch {
             // The answer was lost with a crash: the object has its bytes, and they are hashed once more.
             guard error.code == "NoSuchUpload", try await client.size(saved.object) == count else { throw error }
             hash = nil
         }
+        areJoined = true
         return saved.object
     }
 
@@ -289,7 +297,7 @@ actor BucketUpload: BlobUpload {
         await releaseBuffer()
         var leftovers: [ObjectRemover.Leftover] = []
         if let key = tail?.key, key != saved.tail, key != completed { leftovers.append(.object(key)) }
-        if completed != saved.object, let upload = parts.upload, upload != saved.parts.upload {
+        if !areJoined, let upload = parts.upload, upload != saved.parts.upload {
             leftovers.append(.parts(saved.object, upload: upload))
         }
         return leftovers

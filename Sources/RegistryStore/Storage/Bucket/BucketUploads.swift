@@ -73,14 +73,16 @@ actor BucketUploads: UploadSessions {
     func take(_ id: String, _ repository: RepositoryName) async throws -> any BlobUpload {
         guard live[id] == nil else { throw Refusal.uploadIsBusy }
         let (holder, now) = (UploadID.fresh(), Self.now)
-        let before = try await writer.change { change in
-            guard let (record, lease) = try UploadRecord.find(id, change.connection), record.repository == repository
+        let (before, record) = try await writer.change { change in
+            guard let (before, lease) = try UploadRecord.find(id, change.connection), before.repository == repository
             else { throw Refusal.uploadUnknown }
             guard lease < now else { throw Refusal.uploadIsBusy }
-            try change.connection.execute(
-                "UPDATE uploads SET lease = ?, holder = ? WHERE id = ?",
-                [.integer(now + Self.leaseSeconds), .text(holder), .text(id)])
-            return record
+            let record = before.next(holder)
+            try record.begin(change.connection, lease: now + Self.leaseSeconds)
+            return (before, record)
+        }
+        if let begun = before.parts.upload, record.parts.upload == nil {
+            await bucket.remover.remove([.parts(before.object, upload: begun)])
         }
         var hash: StreamHash?
         if before.count == 0 {
@@ -89,8 +91,6 @@ actor BucketUploads: UploadSessions {
         {
             hash = known.hash
         }
-        var record = before
-        record.holder = holder
         let upload = BucketUpload(record, bucket, hash: hash)
         live[id] = upload
         renew()
@@ -161,8 +161,8 @@ actor BucketUploads: UploadSessions {
         await Task {
             var leftovers: [ObjectRemover.Leftover] = []
             if let upload { leftovers += await upload.abandon() }
-            // What cannot be said to the index now is said when it expires.
-            leftovers += (try? await self.forget(id, of: upload?.saved.holder)) ?? []
+            // What cannot be said to the index now is said when it expires, or found by the sweep.
+            leftovers += (try? await self.forget(id, of: upload?.saved.holder, made: await upload?.made ?? [])) ?? []
             await self.bucket.remover.remove(leftovers)
         }.value
     }
@@ -171,23 +171,18 @@ actor BucketUploads: UploadSessions {
     ///
     /// - Parameters:
     ///   - holder: whose turn it has to be; nil for anybody's.
+    ///   - made: objects of that turn, which go unless they have become a blob, or another turn has them.
     ///   - oldest: seconds since 1970; one that was touched since, or has a request, stays.
     private func forget(
-        _ id: String, of holder: String? = nil, ifUntouchedSince oldest: Int64? = nil
+        _ id: String, of holder: String? = nil, made: Set<String> = [], ifUntouchedSince oldest: Int64? = nil
     ) async throws -> [ObjectRemover.Leftover] {
         let now = Self.now
         return try await writer.change { change in
-            guard let (record, lease) = try UploadRecord.find(id, change.connection),
-                holder == nil || record.holder == holder
-            else { return [] }
-            if let oldest {
-                let isOld = try change.connection.isAny(
-                    "SELECT 1 AS found FROM uploads WHERE id = ? AND touched < ?", [.text(id), .integer(oldest)])
-                guard isOld, lease < now else { return [] }
+            let leftovers = try change.forgetUpload(id, of: holder, ifUntouchedSince: oldest, now: now)
+            for key in made where try !RegistryStore.isNamed(key, change.connection) {
+                change.effects.remove(.object(key))
             }
-            try change.connection.execute("DELETE FROM uploads WHERE id = ?", [.text(id)])
-            for key in [record.object, record.tail].compactMap({ $0 }) { try change.discard(.object(key)) }
-            return record.parts.upload.map { [.parts(record.object, upload: $0)] } ?? []
+            return leftovers
         }
     }
 
@@ -210,5 +205,22 @@ actor BucketUploads: UploadSessions {
     /// Gives up turns that a crash has left: nobody else has this index.
     func clearLeases() async throws {
         _ = try await writer.change { try $0.connection.execute("UPDATE uploads SET lease = 0", []) }
+    }
+}
+
+extension Change {
+    fileprivate func forgetUpload(
+        _ id: String, of holder: String?, ifUntouchedSince oldest: Int64?, now: Int64
+    ) throws -> [ObjectRemover.Leftover] {
+        guard let (record, lease) = try UploadRecord.find(id, connection), holder == nil || record.holder == holder
+        else { return [] }
+        if let oldest {
+            let isOld = try connection.isAny(
+                "SELECT 1 AS found FROM uploads WHERE id = ? AND touched < ?", [.text(id), .integer(oldest)])
+            guard isOld, lease < now else { return [] }
+        }
+        try connection.execute("DELETE FROM uploads WHERE id = ?", [.text(id)])
+        for key in [record.object, record.tail].compactMap({ $0 }) { try discard(.object(key)) }
+        return record.parts.upload.map { [.parts(record.object, upload: $0)] } ?? []
     }
 }

@@ -112,10 +112,26 @@ extension RegistryStore {
             count += unknown.count
             token = page.next
         } while token != nil
-        for upload in try await storage.client.unfinished(BucketStorage.keyFolder) where upload.begun <= oldest {
-            guard try await !index.read({ try Self.isGoingOn(upload, $0) }) else { continue }
-            try await storage.client.abandonParts(upload.key, upload: upload.upload)
-            count += 1
+        return count + (try await sweepParts(of: storage, begunBefore: oldest))
+    }
+
+    /// Pages of unfinished uploads of one sweep, a thousand each: more than leases and crashes leave in a day. What is beyond
+    /// is looked at when those before have gone.
+    private static let unfinishedPagesMax = 1000
+
+    /// - Returns: how many uploads were forgotten.
+    private nonisolated func sweepParts(of storage: BucketStorage, begunBefore oldest: Int64) async throws -> Int {
+        var (count, marker) = (0, S3Client.UnfinishedMarker?.none)
+        for _ in 0..<Self.unfinishedPagesMax {
+            let page = try await storage.client.unfinished(BucketStorage.keyFolder, after: marker)
+            let old = page.uploads.filter { $0.begun <= oldest }
+            let unknown = try await index.read { connection in
+                try old.filter { try !Self.isGoingOn($0, connection) }
+            }
+            for upload in unknown { try await storage.client.abandonParts(upload.key, upload: upload.upload) }
+            count += unknown.count
+            guard let next = page.next else { break }
+            marker = next
         }
         return count
     }
@@ -127,7 +143,8 @@ extension RegistryStore {
             [.text(upload.key), .text(upload.upload), .integer(now)])
     }
 
-    private static func isNamed(_ key: String, _ connection: any SQLConnection) throws -> Bool {
+    /// Whether a blob or an upload has an object.
+    static func isNamed(_ key: String, _ connection: any SQLConnection) throws -> Bool {
         let key = SQLValue.text(key)
         return try connection.isAny("SELECT 1 AS found FROM blobs WHERE object = ?", [key])
             || connection.isAny("SELECT 1 AS found FROM uploads WHERE object = ? OR tail = ?", [key, key])

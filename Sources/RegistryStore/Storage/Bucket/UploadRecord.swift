@@ -7,8 +7,9 @@ struct UploadRecord: Sendable {
     let id: String
     let repository: RepositoryName
     let algorithm: Digest.Algorithm
-    /// Key of what the parts become. No other upload ever has it, and the row is there before anything of that key is.
-    let object: String
+    /// Key of what the parts become, or of the whole. No other upload ever has it, and the row is there before anything of that
+    /// key is.
+    private(set) var object: String
     /// S3's id of the parts; nil before the first.
     var parts: (upload: String?, list: [S3Client.Part])
     /// Key of an object with what came after the parts; nil for nothing.
@@ -42,6 +43,17 @@ struct UploadRecord: Sendable {
         holder = try row.text("holder")
     }
 
+    /// The upload in the hands of the next request. That gets a key to which none before it can still be writing; only where
+    /// there are parts the key is theirs: what becomes an object by them does so once, and no part comes to it afterwards.
+    func next(_ holder: String) -> UploadRecord {
+        var record = self
+        record.holder = holder
+        guard parts.list.isEmpty else { return record }
+        record.object = BucketStorage.freshKey()
+        record.parts.upload = nil
+        return record
+    }
+
     private func partsText() throws -> String {
         String(decoding: try JSONEncoder().encode(parts.list), as: UTF8.self)
     }
@@ -63,6 +75,13 @@ struct UploadRecord: Sendable {
                 .text(id), .text(repository.description), .text(algorithm.rawValue), .text(object),
                 .text(try partsText()), .integer(count), .integer(now), .integer(lease), .text(holder),
             ])
+    }
+
+    /// Begins a turn.
+    func begin(_ connection: any SQLConnection, lease: Int64) throws {
+        try connection.execute(
+            "UPDATE uploads SET lease = ?, holder = ?, object = ?, multipart = ? WHERE id = ?",
+            [.integer(lease), .text(holder), .text(object), .text(parts.upload), .text(id)])
     }
 
     /// Ends a turn.
