@@ -10,11 +10,16 @@ struct Finding {
 
     private let connection: any SQLConnection
     private let visibility: Visibility
+    private let ranges: NameRanges
+    /// What a statement that does not seek by names asks of them.
+    private let seen: (sql: String, arguments: [SQLValue])
     private let query: SearchQuery
 
     init(_ connection: any SQLConnection, _ visibility: Visibility, _ query: SearchQuery) {
         self.connection = connection
         self.visibility = visibility
+        ranges = visibility.ranges
+        seen = visibility == .all ? ("TRUE", []) : ranges.condition("profiles.name")
         self.query = query
     }
 
@@ -83,8 +88,7 @@ struct Finding {
     private func select(_ tables: String, _ condition: String, _ arguments: [SQLValue], _ order: String) throws
         -> [SQLRow]
     {
-        let seen = visibility.condition("profiles.name")
-        return try connection.rows(
+        try connection.rows(
             """
             SELECT \(RepositorySummary.columns) FROM \(tables) WHERE \(condition) AND \(seen.sql)
             ORDER BY \(order) LIMIT ?
@@ -96,9 +100,10 @@ struct Finding {
         let leaf = try select("profiles", "profiles.leaf = ?", [.text(text.whole)], "profiles.place DESC")
         guard let end = SearchWords.end(of: text.whole) else { return leaf }
         return leaf
-            + (try select(
-                "profiles", "profiles.name >= ? AND profiles.name < ?", [.text(text.whole), .text(end)],
-                "profiles.name"))
+            + (try RangedSelect(
+                connection: connection, sql: "SELECT \(RepositorySummary.columns) FROM profiles WHERE TRUE",
+                arguments: [], column: "profiles.name", ranges: ranges.clipped(from: text.whole, to: end)
+            ).byName(isDescending: false, countMax: Int(Self.candidatesMax)))
     }
 
     private func withWords(_ words: [String], isBegun: Bool, isInName: Bool) throws -> [SQLRow] {
