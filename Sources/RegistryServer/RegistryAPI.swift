@@ -149,7 +149,9 @@ package struct RegistryAPI: Sendable {
         var caller: Caller?
         let claimed = Claimed()
         do {
-            let known = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
+            let known =
+                try await authenticator?.caller(
+                    of: request.headers["authorization"], from: request.peerAddress, store) ?? .anybody
             caller = known
             response = try await answer(request, route, known, claimed)
         } catch let error as ConnectionClosed { throw error } catch {
