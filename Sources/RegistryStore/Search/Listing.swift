@@ -44,16 +44,17 @@ struct Listing {
     }
 
     private func select(_ columns: String, _ position: Position?, _ ranges: NameRanges) -> RangedSelect {
-        let (behind, arguments) = behind(position)
+        // Not by the order's index, which would be read to its end for each range.
+        let (behind, arguments) = behind(position, " + 0")
         return RangedSelect(
             connection: connection, sql: "SELECT \(columns) FROM profiles WHERE \(behind)", arguments: arguments,
             column: "profiles.name", ranges: ranges)
     }
 
-    private func behind(_ position: Position?) -> (sql: String, arguments: [SQLValue]) {
+    private func behind(_ position: Position?, _ added: String = "") -> (sql: String, arguments: [SQLValue]) {
         guard let position else { return ("TRUE", []) }
         return (
-            "(profiles.\(column), profiles.repository) \(isAscending ? ">" : "<") (?, ?)",
+            "(profiles.\(column)\(added), profiles.repository\(added)) \(isAscending ? ">" : "<") (?, ?)",
             [position.value, .integer(position.repository)]
         )
     }
