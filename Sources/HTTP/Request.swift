@@ -14,8 +14,14 @@ package struct Request: Sendable {
     /// The address that it came from; nil for a unix socket.
     package var peerAddress: String? { body.input.transport.peerAddress }
 
-    /// The process that connected by a unix socket, as this one's namespace numbers it; nil on the network.
-    package func peerProcess() async -> Int32? { await body.input.transport.peerProcess() }
+    /// Who connected by a unix socket; nil on the network.
+    package func peerProcess() async -> PeerProcess? { await body.input.transport.peerProcess() }
+}
+
+/// A process at the other end of a unix socket when it connected, as this one's namespaces number it and its user.
+package struct PeerProcess: Sendable, Hashable {
+    package let id: Int32
+    package let user: UInt32
 }
 
 /// The body of a request: chunks of payload, read from the socket only when asked for. One reader at a time.

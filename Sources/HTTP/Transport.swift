@@ -163,13 +163,14 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     }
     private static let peerCredentials: CInt = 17
 
-    /// The process that connected by a unix socket, as this one's namespace numbers it; nil on the network.
-    func peerProcess() async -> Int32? {
+    /// Who connected by a unix socket; nil on the network.
+    func peerProcess() async -> PeerProcess? {
         guard !endOfInputIsDisconnect, let options = channel as? any SocketOptionProvider else { return nil }
         let credentials: EventLoopFuture<Credentials> = options.unsafeGetSocketOption(
             level: .socket, name: NIOBSDSocket.Option(rawValue: Self.peerCredentials))
         // Closed already: nobody is there.
-        return try? await credentials.get().process
+        guard let found = try? await credentials.get() else { return nil }
+        return PeerProcess(id: found.process, user: found.user)
     }
 
     /// Who is at the other end of a connection of the network.

@@ -19,25 +19,32 @@ extension Mirrors {
     package func blob(_ digest: Digest, of repository: MirroredRepository) async throws -> Blob {
         while true {
             switch await blobs.find(digest, repository.name) {
-            case .flight(let flight): return try await opened(flight)
+            case .flight(let flight): if let blob = try await opened(flight, repository.name) { return blob }
             case .isElsewhere:
                 _ = try await blobSize(digest, of: repository)
-                await blobs.join(digest, repository.name)
+                await blobs.join(digest, repository)
             case .none:
-                let begun = try await blobs.begin(digest, repository.name) { flight in
+                let begun = try await blobs.begin(digest, repository) { flight in
                     await self.run(flight, digest, repository)
                 }
-                if let begun { return try await opened(begun) }
+                if let begun, let blob = try await opened(begun, repository.name) { return blob }
             }
         }
     }
 
-    private func opened(_ flight: BlobFlight) async throws -> Blob {
-        switch try await flight.opened() {
-        case .stored: .stored
-        case .following(let blob): .following(blob)
+    /// - Returns: nil for a flight that has ended before anybody came.
+    private func opened(_ flight: BlobFlight, _ name: RepositoryName) async throws -> Blob? {
+        switch try await flight.opened(name) {
+        case .stored: return .stored
+        case .following(let blob): return .following(blob)
+        case .abandoned:
+            try await flight.over()
+            return nil
         }
     }
+
+    /// Nobody waits for a blob any more.
+    private struct Abandoned: Error {}
 
     /// Bytes of a blob, as its registry says.
     ///
@@ -54,18 +61,32 @@ extension Mirrors {
         }
     }
 
-    private func run(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async {
-        do {
-            if try await !isHere(digest, repository) { try await download(flight, digest, repository) }
-            // Who came after the file was taken over.
-            for name in await blobs.end(digest) { _ = try await store.linkMirrored(digest, in: name) }
-            flight.set(.stored)
-        } catch {
-            _ = await blobs.end(digest)
-            logger.warning("\(repository.name)@\(digest) could not be had: \(error)")
-            let told =
-                (error as? RegistryError).map { repository.upstream.refusal($0, digest, isBlob: true) } ?? error
-            flight.set(.failed(told))
+    /// Gets the blob by `first`, and where that fails by the others that clients have come by.
+    private func run(_ flight: BlobFlight, _ digest: Digest, _ first: MirroredRepository) async {
+        var (repository, cut): (MirroredRepository, SpoolFile?) = (first, nil)
+        while true {
+            do {
+                if try await !isHere(digest, repository) { try await download(flight, digest, repository, &cut) }
+                // Who came after the file was taken over.
+                for name in await blobs.end(digest) { _ = try await store.linkMirrored(digest, in: name) }
+                return flight.set(.stored)
+            } catch is Abandoned {
+                _ = await blobs.end(digest)
+                return logger.info("\(repository.name)@\(digest) was given up: nobody waits for it")
+            } catch {
+                logger.warning("\(repository.name)@\(digest) could not be had: \(error)")
+                let failure = error as? RegistryError
+                let told = failure.map { repository.upstream.refusal($0, digest, isBlob: true) } ?? error
+                // What is wrong here is so for everybody.
+                guard failure != nil || error is Refusal else {
+                    _ = await blobs.end(digest)
+                    return flight.set(.failed(told))
+                }
+                guard let next = await blobs.pass(digest, from: repository.name, told) else {
+                    return flight.set(.failed(told))
+                }
+                repository = next
+            }
         }
     }
 
@@ -82,17 +103,28 @@ extension Mirrors {
 
     /// Gets the blob into the store. Wrong bytes of servers that the registry redirects to come anew, each time without those that
     /// gave some of them; so do those behind a beginning that was here.
-    private func download(_ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository) async throws {
+    ///
+    /// - Parameter cut: the file that another registry has left behind, which clients may follow in; then what this one leaves.
+    private func download(
+        _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, _ cut: inout SpoolFile?
+    ) async throws {
         let upstream = repository.upstream
         let sources = SourceLedger(upstream.client.configuration.limits) { [logger] text in
             logger.warning("\(repository.name): \(text)")
         }
         let (path, algorithm) = (spool.path(digest), digest.algorithm)
         while true {
-            let file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
+            let file: SpoolFile
+            if let left = cut {
+                left.passOn()
+                (file, cut) = (left, nil)
+            } else {
+                file = try await BlockingPool.shared.run { () throws(SystemError) in try SpoolFile(path, algorithm) }
+            }
             do { return try await download(flight, digest, repository, into: file, sources) } catch {
+                if Self.leavesBytes(error) { cut = file }
                 guard (error as? RegistryError)?.isOfWrongBytes == true else { throw error }
-                if file.keptCount > 0 {
+                if file.hasOthersBytes {
                     sources.forget(digest)
                 } else {
                     guard sources.disprove(digest, goingOnWith: upstream.endpoint) else { throw error }
@@ -114,9 +146,7 @@ extension Mirrors {
             // It is right: who follows may have the rest while it is being made durable.
             flight.set(.flowing(file, size: size, available: size))
         } catch {
-            // What came before a cut is worth keeping; what is known to be wrong is not.
-            let isCut = (error as? RegistryError).map { $0.isTransient || $0.code == .unreachable } ?? false
-            if !isCut { file.remove() }
+            if !Self.leavesBytes(error) { file.remove() }
             throw error
         }
         do {
@@ -128,6 +158,11 @@ extension Mirrors {
         noteKept(size, of: repository.upstream)
     }
 
+    /// What came before a cut is worth keeping; what is known to be wrong is not.
+    private static func leavesBytes(_ error: any Error) -> Bool {
+        error is Abandoned || (error as? RegistryError).map { $0.isTransient || $0.code == .unreachable } ?? false
+    }
+
     /// - Returns: bytes of the blob, which are in the file and have its digest.
     private func receive(
         _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile,
@@ -135,6 +170,9 @@ extension Mirrors {
     ) async throws -> Int64 {
         let stream = try await begin(digest, repository, at: file, sources)
         let size = stream.descriptor.size
+        guard flight.size(toldOf: file).map({ $0 == size }) ?? true else {
+            throw RegistryError(.digestMismatch, "another registry has told another size of \(digest)")
+        }
         guard size <= repository.upstream.settings.blobBytesMax else {
             throw Refusal(.sizeInvalid, 403, "\(digest) has \(size) bytes: more than this mirror takes")
         }
@@ -149,29 +187,34 @@ extension Mirrors {
         return size
     }
 
-    /// Ends `body`, and with it all who follow, when too little comes for the time that the registry's settings give.
+    /// Ends `body`, and with it all who follow, when too little comes for the time that the registry's settings give; and when
+    /// nobody follows.
     private func whileAdvancing(
         _ flight: BlobFlight, _ digest: Digest, _ repository: MirroredRepository,
         _ body: @escaping @Sendable () async throws -> Int64
     ) async throws -> Int64 {
         let upstream = repository.upstream
-        return try await withThrowingTaskGroup(of: Int64?.self) { group in
+        return try await withThrowingTaskGroup(of: Int64.self) { group in
             defer { group.cancelAll() }
             group.addTask { try await body() }
             group.addTask {
                 try await flight.stall(upstream.settings.stall)
-                return nil
-            }
-            guard let size = try await group.next() ?? nil else {
                 throw RegistryError(
                     .timeout,
                     "\(upstream.endpoint) has sent next to nothing of \(digest) for \(upstream.settings.stall)")
             }
+            group.addTask {
+                try await flight.abandonment()
+                throw Abandoned()
+            }
+            guard let size = try await group.next() else { throw CancellationError() }
             return size
         }
     }
 
-    /// Goes on behind what the file has, or begins again where the registry has it otherwise.
+    /// Goes on behind what the file has.
+    ///
+    /// - Throws: `RegistryError` `digestMismatch` where the registry has it otherwise.
     private func begin(
         _ digest: Digest, _ repository: MirroredRepository, at file: SpoolFile, _ sources: SourceLedger
     ) async throws -> BlobStream {
@@ -182,10 +225,7 @@ extension Mirrors {
                 credentials: upstream.credentials, sources: sources)
         } catch {
             guard error.code == .malformed, file.count > 0 else { throw error }
-            try await BlockingPool.shared.run { () throws(SystemError) in try file.beginAgain() }
-            return try await upstream.client.download(
-                digest, of: repository.reference(), from: upstream.endpoint, credentials: upstream.credentials,
-                sources: sources)
+            throw RegistryError(.digestMismatch, "\(upstream.endpoint) does not go on with \(digest): \(error)")
         }
     }
 }

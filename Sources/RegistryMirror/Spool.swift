@@ -41,8 +41,8 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
     private let algorithm: Digest.Algorithm
     private var hash: StreamHash
     private(set) var count: Int64 = 0
-    /// Bytes that were here before this download.
-    private(set) var keptCount: Int64 = 0
+    /// Whether there is something in it, or was told of it, that is not of this download.
+    private(set) var hasOthersBytes = false
 
     private static let blockBytes = 1 << 20
 
@@ -63,20 +63,16 @@ final class SpoolFile: @unchecked Sendable {  // one download appends; readers p
             hash.update(UnsafeRawBufferPointer(rebasing: block[..<read]))
             count += Int64(read)
         }
-        keptCount = count
+        hasOthersBytes = count > 0
     }
 
     var digest: Digest { hash.digest }
 
+    /// Another download goes on with it.
+    func passOn() { hasOthersBytes = true }
+
     private func cut(to size: Int64) throws(SystemError) {
         try checked("ftruncate", path) { [raw = file.raw] in ftruncate(raw, off_t(size)) }
-    }
-
-    /// Forgets everything.
-    func beginAgain() throws(SystemError) {
-        try cut(to: 0)
-        hash = StreamHash(algorithm)
-        (count, keptCount) = (0, 0)
     }
 
     /// - Throws: `SystemError`.

@@ -155,7 +155,9 @@ package struct RegistryAPI: Sendable {
         var caller: Caller?
         let claimed = Claimed()
         do {
-            let known = try await authenticator?.caller(of: request.headers["authorization"], store) ?? .anybody
+            let known =
+                try await authenticator?.caller(
+                    of: request.headers["authorization"], from: request.peerAddress, store) ?? .anybody
             caller = known
             response = try await answer(request, route, known, claimed)
         } catch let error as ConnectionClosed { throw error } catch {
@@ -276,6 +278,9 @@ package struct RegistryAPI: Sendable {
         return response
     }
 
+    /// When a registry without free descriptors is asked again: requests that have some end meanwhile.
+    private static let descriptorPause = Duration.seconds(5)
+
     func refusal(_ error: any Error) -> Refusal {
         switch error {
         case let refusal as Refusal: return refusal
@@ -283,6 +288,11 @@ package struct RegistryAPI: Sendable {
             return Refusal(error.status == 413 ? .sizeInvalid : .unknown, error.status, error.message)
         case let error as SystemError where error.code == ENOSPC || error.code == EDQUOT:
             return Refusal(.unknown, 507, "no space left on device: the registry cannot store more")
+        case let error as SystemError where error.code == EMFILE || error.code == ENFILE:
+            logger.error("\(error)")
+            return Refusal(
+                .unknown, 503, "too many open files: the registry has reached its limit, try again later",
+                retryAfter: Self.descriptorPause)
         case let error as EngineImages.Failure:
             logger.error("\(error)")
             return Refusal(

@@ -139,14 +139,15 @@ extension RegistryStore {
     package nonisolated func repositories(
         after last: String?, countMax: Int, _ visibility: Visibility = .all
     ) async throws -> Page<String> {
-        let seen = visibility.condition("name")
+        let ranges = visibility.ranges.clipped(from: NameRanges.after(last ?? ""), to: nil)
         let names = try await index.read { connection in
-            try connection.rows(
-                """
-                SELECT name FROM repositories WHERE name > ? AND \(seen.sql)
-                AND EXISTS (SELECT 1 FROM manifests WHERE repository = repositories.id) ORDER BY name LIMIT ?
-                """, [.text(last ?? "")] + seen.arguments + [.integer(Int64(countMax) + 1)]
-            ).map { try $0.text("name") }
+            try RangedSelect(
+                connection: connection,
+                sql: """
+                    SELECT name FROM repositories
+                    WHERE EXISTS (SELECT 1 FROM manifests WHERE repository = repositories.id)
+                    """, arguments: [], column: "name", ranges: ranges
+            ).byName(isDescending: false, countMax: countMax + 1).map { try $0.text("name") }
         }
         return Page(names, countMax: countMax)
     }

@@ -4,21 +4,17 @@ package enum Visibility: Sendable, Hashable {
     /// Repositories of these names, and those below them.
     case only([String])
 
-    /// What a statement asks of the column with a repository's name, and the arguments of that.
-    func condition(_ column: String) -> (sql: String, arguments: [SQLValue]) {
-        guard case .only(let names) = self else { return ("TRUE", []) }
-        guard !names.isEmpty else { return ("FALSE", []) }
-        // "0" comes after "/".
-        let one = "(\(column) = ? OR (\(column) > ? AND \(column) < ?))"
-        return (
-            Self.anyOf(one, names.count),
-            names.flatMap { [.text($0), .text($0 + "/"), .text($0 + "0")] }
-        )
+    /// The same, to be sought by.
+    var ranges: NameRanges {
+        switch self {
+        case .all: .all
+        case .only(let names): NameRanges(names)
+        }
     }
 
-    /// `count` times `one`, of which one holds; SQLite takes no deep expressions, which a plain chain of them is.
-    private static func anyOf(_ one: String, _ count: Int) -> String {
-        count == 1 ? one : "(\(anyOf(one, count / 2)) OR \(anyOf(one, count - count / 2)))"
+    /// What a statement asks of the column with a repository's name, and the arguments of that.
+    func condition(_ column: String) -> (sql: String, arguments: [SQLValue]) {
+        self == .all ? ("TRUE", []) : ranges.condition(column)
     }
 
     package func contains(_ name: String) -> Bool {

@@ -53,10 +53,16 @@ package struct Upkeep: Sendable {
     package let store: RegistryStore
     package let rules: Rules
     package let scrubber: Scrubber
+    private let removed: @Sendable ([Removal]) async -> Void
     let figures: Figures
     let logger: Logger
 
-    package init(_ store: RegistryStore, _ rules: Rules, logger: Logger) {
+    /// - Parameter removed: is told what rules of retention have removed.
+    package init(
+        _ store: RegistryStore, _ rules: Rules, logger: Logger,
+        removed: @escaping @Sendable ([Removal]) async -> Void = { _ in }
+    ) {
+        self.removed = removed
         self.store = store
         self.rules = rules
         scrubber = Scrubber(store, rules.scrub, logger)
@@ -64,7 +70,9 @@ package struct Upkeep: Sendable {
         self.logger = logger
     }
 
-    package var retention: Retention { Retention(store: store, rules: rules.retention, logger: logger) }
+    package var retention: Retention {
+        Retention(store: store, rules: rules.retention, removed: removed, logger: logger)
+    }
 
     package var replicators: [Replicator] {
         rules.replication.map { Replicator(rule: $0, store: store, logger: logger) }

@@ -122,7 +122,7 @@ struct Serve: AsyncParsableCommand {
         let store = try await BlockingPool.shared.run { () throws in try RegistryStore(settings) }
         try await store.countQuotas()
         try await store.openBucket()
-        let upkeep = Upkeep(store, configuration.upkeep, logger: logger)
+        let upkeep = Upkeep(store, configuration.upkeep, logger: logger) { await auditLog?.add($0) }
         var api = RegistryAPI(
             store, access: try access.policy(), authenticator: authenticator, upkeep: upkeep, logger: logger)
         api.searchSettings = configuration.search ?? api.searchSettings

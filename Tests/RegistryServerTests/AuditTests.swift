@@ -72,9 +72,55 @@ import Testing
         #expect(try post("grant_type=refresh_token&refresh_token=\(token)").status == 200)
         #expect(
             Self.lines(path).map(Self.short) == [
-                "ann token POST - - 200", "ann token POST - - 401", "ann token POST - - 200",
+                "- user-add - - - 200", "ann token POST - - 200", "ann token POST - - 401", "ann token POST - - 200",
             ])
         #expect(try !String(contentsOfFile: path, encoding: .utf8).contains("guess-1"))
+    }
+
+    @Test func `what an operator and rules change is written down, and who has connected`() throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let (path, file) = (folder + "/audit", folder + "/config.json")
+        try #"{"retention": [{"repositories": "a", "tags": "pr-*", "keepLast": 1}]}"#.write(
+            toFile: file, atomically: true, encoding: .utf8)
+        let lab = try RegistryLab(["--accounts", "--audit", path, "--config", file])
+        try lab.addUser("ann", "secret-1")
+        let secret = try lab.addRobot("bot")
+        try lab.grant("ann", "a", "all")
+        for number in 0..<2 {
+            let body = Array(
+                """
+                {"schemaVersion":2,"mediaType":"\(MediaType.ociIndex)","manifests":[],"annotations":{"n":"\(number)"}}
+                """.utf8)
+            let headers = [AccessTests.basic("ann:secret-1"), "Content-Type: \(MediaType.ociIndex)"]
+            #expect(try lab.ask("PUT", "/v2/a/manifests/pr-\(number)", headers, body).status == 201)
+        }
+        for arguments in [
+            ["user", "disable", "ann"], ["user", "rm", "bot"], ["revoke", "ann", "a"], ["robot", "rm", "bot"],
+            ["user", "ls"], ["gc"], ["quota", "--recount"], ["retention"], ["rm", "a"],
+            ["webhooks", "--redeliver", "x"],
+            ["move", "--storage", "files"],
+        ] { try lab.operate(arguments) }
+        let all = Self.lines(path)
+        let told = all.filter { $0["by"] as? String == "operator" }
+        let short = told.map { line in
+            ["action", "account", "rights", "repository", "target", "status"].compactMap { line[$0] }
+                .map { "\($0)" }.joined(separator: " ")
+        }
+        #expect(
+            short == [
+                "user-add ann 200", "robot-add bot 200", "grant ann pull,push,delete a 200", "user-disable ann 200",
+                "user-remove bot 404", "revoke ann a 200", "robot-remove bot 200", "gc 200", "quota-recount 200",
+                "retention 200", "delete a 204", "webhook-redeliver x 404", "move-storage files 200",
+                "move-storage-end files 500",
+            ])
+        #expect(told.allSatisfy { $0["uid"] as? Int == Int(getuid()) && ($0["pid"] as? Int ?? 0) > 1 })
+        #expect(told.allSatisfy { $0["user"] == nil && $0["peer"] == nil })
+        let removed = all.filter { $0["by"] as? String == "retention" }
+        #expect(removed.map(Self.short) == ["- delete - a pr-0 200", "- delete - a - 200"])
+        #expect(removed.allSatisfy { ($0["digest"] as? String)?.hasPrefix("sha256:") == true })
+        let text = try String(contentsOfFile: path, encoding: .utf8)
+        #expect(!text.contains("secret-") && !text.contains(secret))
     }
 
     @Test func `a log that was renamed goes on in a new file, and a hang-up ends nothing`() throws {

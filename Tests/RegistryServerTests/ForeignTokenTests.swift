@@ -173,6 +173,45 @@ import Testing
         ]
     }
 
+    @Test func `a key whose certificate is not valid now verifies nothing, alone or as an authority`() async throws {
+        let folder = try AccessTests.folder()
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let made = try RegistryLab.run(
+            "/bin/bash",
+            [
+                "-c",
+                """
+                set -e; cd \(folder)
+                openssl ecparam -name prime256v1 -genkey -noout -out a.key
+                openssl req -new -key a.key -subj /CN=a -out a.csr
+                touch index.txt; printf '[ca]\ndefault_ca=d\n[d]\ndatabase=index.txt\nnew_certs_dir=.\nrand_serial=yes
+                default_md=sha256\npolicy=p\nunique_subject=no\nemail_in_dn=no\n[p]\ncommonName=supplied\n' > ca.cnf
+                for span in past:20200101000000Z:20210101000000Z now:20200101000000Z:20400101000000Z \
+                    future:20390101000000Z:20400101000000Z; do
+                    IFS=: read name from to <<< $span
+                    openssl ca -batch -config ca.cnf -selfsign -keyfile a.key -in a.csr -out $name.pem \
+                        -startdate $from -enddate $to -notext
+                done
+                cat past.pem now.pem > renewed.pem
+                openssl x509 -in past.pem -outform der | base64 -w0 > past.b64
+                """,
+            ])
+        try #require(made.status == 0, "\(made.err)")
+        let text = try String(contentsOfFile: folder + "/a.key", encoding: .utf8)
+        let key = try P256.Signing.PrivateKey(pemRepresentation: text)
+        let name = VerificationKey.p256(key.publicKey).name
+        for (file, isTaken) in [("past", false), ("now", true), ("future", false), ("renewed", true)] {
+            let keys = try ExternalKeys(keySet: nil, certificates: "\(folder)/\(file).pem")
+            for kid in [name, nil] {
+                let taken = try? await keys.key(for: .init(alg: "ES256", kid: kid))
+                #expect((taken != nil) == isTaken, "\(file)")
+            }
+        }
+        let past = try ExternalKeys(keySet: nil, certificates: folder + "/past.pem")
+        let chain = [try String(contentsOfFile: folder + "/past.b64", encoding: .utf8)]
+        await #expect(throws: WebToken.Failure.self) { try await past.key(for: .init(alg: "ES256", x5c: chain)) }
+    }
+
     @Test func `a configuration that says too little is refused with what is missing`() throws {
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -248,6 +248,85 @@ import Testing
         #expect(origin.server.asked.last?.headers["range"]?.hasPrefix("bytes=") == true)
     }
 
+    @Test func `a download that nobody waits for ends, and the next client goes on with it`() throws {
+        let origin = try Origin()
+        let blob = origin.blob(Self.layer)
+        let sent = Mutex(0)
+        origin.begins(Self.layer, with: 1_000_000) { answer in
+            // The rest comes slowly, but it does.
+            for place in stride(from: 1_000_000, to: Self.layer.count, by: 40_000) {
+                let end = min(place + 40_000, Self.layer.count)
+                guard answer.send(Array(Self.layer[place..<end])) else { return }
+                sent.withLock { $0 = end }
+                usleep(500_000)
+            }
+        }
+        let mirror = try MirrorLab("{\"up.example\":{\"url\":\"\(origin.url)\"}}")
+        let path = "up.example/team/app/blobs/\(blob)"
+        func begin() throws {
+            let client = try Wire(mirror.registry.port)
+            client.send(Array("GET /v2/\(path) HTTP/1.1\r\nHost: x\r\n\r\n".utf8))
+            #expect(client.receive(atLeast: 500_000).count >= 500_000)
+        }
+        try begin()
+        // Who comes back soon follows the same one.
+        usleep(1_000_000)
+        try begin()
+        #expect(origin.count("GET", blob) == 1)
+        #expect(soon(30) { mirror.registry.log.contains("nobody waits") })
+        #expect(mirror.partial.count == 1 && sent.withLock { $0 } < Self.layer.count)
+        #expect(try mirror.get(path).body == Self.layer)
+        let range = try #require(origin.server.asked.last?.headers["range"])
+        #expect(Int(range.dropFirst("bytes=".count).dropLast()) ?? 0 >= 1_000_000)
+    }
+
+    @Test(arguments: ["cut", "unknown"])
+    func `who has come by another registry goes on with that when the first one fails`(_ failure: String) throws {
+        let (first, second) = (try Origin(), try Origin())
+        let blob = first.blob(Self.layer)
+        second.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        first.replace { asked, answer in
+            guard asked.method == "GET" else { return false }
+            if failure == "cut", asked.headers["range"] == nil {
+                answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count)\r\nConnection: close\r\n\r\n")
+                answer.send(Array(Self.layer[..<1_000_000]))
+            }
+            gate.wait()
+            gate.signal()
+            if failure == "unknown" { answer.reply(404) }
+            return true
+        }
+        let mirror = try MirrorLab(
+            "{\"one.example\":{\"url\":\"\(first.url)\"},\"two.example\":{\"url\":\"\(second.url)\"}}")
+        let replies = Mutex<[String: RegistryLab.Reply]>([:])
+        let clients = ["one", "two"].map { name in
+            let thread = Thread {
+                let reply = try? mirror.get("\(name).example/team/app/blobs/\(blob)")
+                if let reply { replies.withLock { $0[name] = reply } }
+            }
+            thread.start()
+            #expect(soon { (name == "one" ? first : second).server.asked.contains { $0.target.hasSuffix("\(blob)") } })
+            return thread
+        }
+        usleep(300_000)
+        gate.signal()
+        #expect(soon(60) { clients.allSatisfy(\.isFinished) })
+        let (one, two) = replies.withLock { ($0["one"], $0["two"]) }
+        #expect(two?.status == 200 && two?.body == Self.layer)
+        #expect(one?.body != Self.layer)
+        if failure == "unknown" { #expect(one?.code == "BLOB_UNKNOWN") }
+        let gotten = second.server.asked.filter { $0.method == "GET" }.map { $0.headers["range"] }
+        #expect(gotten == [failure == "cut" ? "bytes=1000000-" : nil])
+        // The first registry does not have it: nor does its repository here.
+        first.replace { _, answer in
+            answer.reply(404)
+            return true
+        }
+        #expect(try mirror.get("one.example/team/app/blobs/\(blob)").status == 404)
+        #expect(mirror.registry.blobFiles == [blob.hex])
+    }
+
     @Test func `skopeo pulls through a mirror`() throws {
         let folder = try AccessTests.folder()
         defer { try? FileManager.default.removeItem(atPath: folder) }

@@ -201,6 +201,39 @@ import Testing
         #expect(mirror.registry.blobFiles == [blob.hex])
     }
 
+    @Test(arguments: [0, 5])
+    func `what a registry that lied has left is not passed off as another one's`(_ excess: Int) throws {
+        let (liar, honest) = (try Origin(), try Origin())
+        let blob = liar.blob(Self.layer)
+        honest.blob(Self.layer)
+        let gate = DispatchSemaphore(value: 0)
+        liar.replace { asked, answer in
+            guard asked.method == "GET" else { return false }
+            guard asked.headers["range"] == nil else { return true }
+            answer.send("HTTP/1.1 200 OK\r\nContent-Length: \(Self.layer.count + excess)\r\nConnection: close\r\n\r\n")
+            answer.send(noise(1_000_000, 9))
+            gate.wait()
+            return true
+        }
+        let mirror = try MirrorLab(
+            "{\"one.example\":{\"url\":\"\(liar.url)\"},\"two.example\":{\"url\":\"\(honest.url)\"}}")
+        let clients = try ["one", "two"].map { name in
+            let client = try Wire(mirror.registry.port)
+            let path = "/v2/\(name).example/team/app/blobs/\(blob)"
+            client.send(Array("GET \(path) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8))
+            return (client, client.receive(atLeast: 500_000))
+        }
+        gate.signal()
+        for (client, first) in clients {
+            let all = first + client.receive()
+            let body = all[(all.firstRange(of: Array("\r\n\r\n".utf8))?.upperBound ?? 0)...]
+            #expect(body.count < Self.layer.count)
+        }
+        #expect(try mirror.get("two.example/team/app/blobs/\(blob)").body == Self.layer)
+        #expect(mirror.registry.blobFiles == [blob.hex] && mirror.partial == [])
+        #expect(honest.server.asked.last { $0.method == "GET" }?.headers["range"] == nil)
+    }
+
     @Test func `the rights are those of any repository`() throws {
         let origin = try Origin()
         origin.image(Self.layer)

@@ -168,6 +168,27 @@ import Testing
         }
     }
 
+    @Test func `a registry without free descriptors says so, and when to ask again`() throws {
+        let lab = try RegistryLab()
+        let (first, second) = (try lab.push([1], to: "a"), try lab.push([2], to: "a"))
+        // What a read of the index opens is open from then on.
+        for _ in 0..<3 { #expect(try lab.ask("GET", "/v2/a/blobs/\(first)").status == 200) }
+        let wire = try Wire(lab.port)
+        usleep(300_000)
+        let used = Set(
+            try FileManager.default.contentsOfDirectory(atPath: "/proc/\(lab.pid)/fd").compactMap { Int($0) })
+        let free = try #require((0...).first { !used.contains($0) })
+        let limited = try RegistryLab.run(
+            "/usr/bin/prlimit", ["--pid", "\(lab.pid)", "--nofile=\(free):"])
+        #expect(limited.status == 0, "\(limited.err)")
+        wire.send(Array("GET /v2/a/blobs/\(second) HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".utf8))
+        let answer = String(decoding: wire.receive(), as: UTF8.self)
+        #expect(answer.hasPrefix("HTTP/1.1 503") && answer.contains("too many open files"), "\(answer)")
+        #expect(answer.lowercased().contains("retry-after: 5\r\n"), "\(answer)")
+        _ = try RegistryLab.run("/usr/bin/prlimit", ["--pid", "\(lab.pid)", "--nofile=1024:"])
+        #expect(try lab.ask("GET", "/v2/a/blobs/\(second)").body == [2])
+    }
+
     @Test func `the index is nobody else's to read`() throws {
         let lab = try RegistryLab()
         guard lab.database == nil else { return }

@@ -339,6 +339,28 @@ private func gets(_ server: FaultyServer) -> Int { server.asked.filter { $0.head
             ])
     }
 
+    @Test func `give configurations, too, unless they lie`() async throws {
+        let manifest = try json(Manifest(mediaType: MediaType.ociManifest, config: wanted, layers: []))
+        let (liar, good) = (try FaultyServer { serve(lie, $0, $1) }, try FaultyServer { serve(blob, $0, $1) })
+        let header = "X-Docker-Endpoints: http://\(liar.authority), http://\(good.authority)"
+        let own = try FaultyServer { _, answer in
+            answer.reply(200, ["Content-Type: \(MediaType.ociManifest)", header], manifest)
+        }
+        let notices = Notices()
+        try await withClient(impatient()) { client in
+            let reference = try Reference("\(own.authority)/a:1")
+            let image = try await client.resolve(reference, platform: Platform("linux/amd64"), credentials: user)
+            let sources = SourceLedger(client.configuration.limits) { notices.add($0) }
+            let bytes = try await client.fetchSmall(
+                image.manifest.config, of: reference, from: image.endpoint, credentials: user,
+                announced: image.sources, sources: sources)
+            #expect(bytes == blob)
+        }
+        #expect(liar.asked.count == 1 && good.asked.count == 1 && own.asked.count == 1)
+        #expect(good.asked.allSatisfy { $0.headers["authorization"] == nil })
+        #expect(notices.lines.count == 1 && notices.lines.allSatisfy { $0.contains(liar.authority) })
+    }
+
     @Test func `are none where it names no address`() async throws {
         #expect(try await resolve("file:///etc, u:p@h, /x, ,h/UP,h?x=1,h#x,a b:x") == [])
         #expect(try await resolve((0..<1000).map { "h\($0)" }.joined(separator: ",")).count == 16)

@@ -91,7 +91,7 @@ struct PullJob: Sendable {
             reference, platform: request.platform ?? .host, credentials: request.credentials)
         let configBytes = try await store.client.fetchSmall(
             image.manifest.config, of: reference, from: image.endpoint, credentials: request.credentials,
-            sources: sources)
+            announced: image.sources, sources: sources)
         let config = try Self.config(configBytes, image.manifest)
         let known = try? await store.image(image.manifest.config.digest.description)
         let diffIDs = config.rootfs.diffIDs
@@ -227,10 +227,9 @@ struct PullJob: Sendable {
     /// Who is asked for layers: servers that are trusted with nothing, those of the configuration before those that the registry
     /// announces; then the registry.
     private func endpoints(_ image: ResolvedImage) async throws -> [RegistryEndpoint] {
-        var endpoints = try await store.client.endpoints(for: request.reference.domain, after: image.endpoint)
-        let announced = image.sources.filter { !endpoints.contains($0) }
-        endpoints.insert(contentsOf: announced, at: endpoints.firstIndex { $0.resolvesTags } ?? 0)
-        return endpoints.filter { !sources.isRefused($0) }
+        try await store.client.endpoints(
+            for: request.reference.domain, after: image.endpoint, announced: image.sources
+        ).filter { !sources.isRefused($0) }
     }
 
     private func leave(

@@ -168,10 +168,10 @@ enum Volumes {
         guard let number = try call.int("fd").flatMap({ CInt(exactly: $0) }), let process = try call.int("pid"),
             let parts = call.text("file")?.split(separator: ":").map({ UInt64($0) }), parts.count == 2,
             let device = parts[0], let inode = parts[1], let peer = await call.request.peerProcess(),
-            Int(peer) == process
+            Int(peer.id) == process
         else { return nil }
         let identity = NodeStatus.Identity(device: device, inode: inode)
-        guard let node = PeerFile(number: number, identity: identity).open(in: peer) else { return nil }
+        guard let node = PeerFile(number: number, identity: identity).open(in: peer.id) else { return nil }
         let status = node.status
         return (DescriptorBox(node.take()), status)
     }

@@ -114,10 +114,11 @@ extension RegistryClient {
     /// A small blob, whole and verified: an image configuration. Asks the servers that are
     /// trusted with nothing, then `endpoint`, then the others.
     ///
+    /// - Parameter announced: ``ResolvedImage/sources``.
     /// - Throws: `RegistryError`: `tooLarge` beyond the configuration limit, `digestMismatch`.
     package func fetchSmall(
         _ descriptor: Descriptor, of reference: Reference, from endpoint: RegistryEndpoint,
-        credentials: Credentials? = nil, sources: SourceLedger? = nil
+        credentials: Credentials? = nil, announced: [RegistryEndpoint] = [], sources: SourceLedger? = nil
     ) async throws(RegistryError) -> [UInt8] {
         let bytesMax = configuration.limits.configBytesMax
         guard descriptor.size <= bytesMax else {
@@ -125,7 +126,7 @@ extension RegistryClient {
                 .tooLarge, "blob \(descriptor.digest) has \(descriptor.size) bytes: more than \(bytesMax)")
         }
         let sources = sources ?? SourceLedger(configuration.limits, notice: notice)
-        let endpoints = try await endpoints(for: reference.domain, after: endpoint)
+        let endpoints = try await endpoints(for: reference.domain, after: endpoint, announced: announced)
             .filter { !sources.isRefused($0) }
         return try await each(endpoints, of: reference) { endpoint throws(RegistryError) in
             while true {

@@ -25,13 +25,17 @@ extension RegistryClient {
     /// Where to fetch what a digest names, in the order to try: see
     /// ``RegistryConfiguration/endpoints(for:hosts:after:)``.
     ///
+    /// - Parameter announced: ``ResolvedImage/sources``, which are asked behind those of the configuration that are trusted with
+    ///   nothing, too.
     /// - Throws: as ``endpoints(for:_:)``.
     package func endpoints(
-        for domain: String, after teller: RegistryEndpoint
+        for domain: String, after teller: RegistryEndpoint, announced: [RegistryEndpoint] = []
     ) async throws(RegistryError) -> [RegistryEndpoint] {
         let hosts = try await hosts(of: domain)
-        let endpoints = try configuration.endpoints(for: domain, hosts: hosts, after: teller)
+        var endpoints = try configuration.endpoints(for: domain, hosts: hosts, after: teller)
         guard !endpoints.isEmpty else { throw Self.nobody(.pull, hosts?.path ?? domain) }
+        let others = announced.filter { !endpoints.contains($0) }
+        endpoints.insert(contentsOf: others, at: endpoints.firstIndex { $0.resolvesTags } ?? 0)
         return endpoints
     }
 

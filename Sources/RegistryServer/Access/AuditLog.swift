@@ -10,17 +10,36 @@ package import Logging
 package actor AuditLog {
     /// A line. What nobody knows is left out; there is no secret in it.
     struct Entry: Encodable, Sendable {
+        /// Who has no name of an account.
+        enum Actor: String, Encodable, Sendable {
+            /// Whoever has asked by the socket in the registry's folder.
+            case `operator`
+            /// A rule of the configuration.
+            case retention
+        }
+
         var time = ""
-        let peer: String?
-        let user: String?
+        var by: Actor?
+        /// Of an operator: the user and the process that have connected.
+        var uid: UInt32?
+        var pid: Int32?
+        var peer: String?
+        var user: String?
         let action: String
-        let method: String
-        let repository: String?
+        var method: String?
+        /// The account that is changed.
+        var account: String?
+        /// Of an account that is changed.
+        var rights: String?
+        /// Where a move goes, without credentials; a webhook, or a rule.
+        var target: String?
+        /// One, or the pattern of a grant.
+        var repository: String?
         /// A tag, or an upload.
-        let reference: String?
-        let digest: String?
+        var reference: String?
+        var digest: String?
         let status: Int
-        let bytes: Int64?
+        var bytes: Int64?
     }
 
     private struct Waiting {

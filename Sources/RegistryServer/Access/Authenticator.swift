@@ -9,8 +9,6 @@ package import RegistryStore
 
 /// Finds out who a request is from: an account of the password file, one of the index, or whoever has a token.
 package actor Authenticator {
-    /// Log-ins that are checked at once: each takes a processor for tens of milliseconds.
-    private static let checksMax = 4
     /// How long a password that was right is not checked again; another password of the account ends it at once.
     private static let memory = Duration.seconds(300)
     /// Passwords that are remembered, by a keyed digest; when there are more, all are forgotten.
@@ -28,7 +26,9 @@ package actor Authenticator {
 
     private let file: PasswordFileWatch?
     nonisolated let tokens: TokenAuthority?
-    private let checks = Allowance(checksMax)
+    private var turns = LoginTurns()
+    private var ticketCount = 0
+    private var waiting: [Int: CheckedContinuation<Void, Never>] = [:]
     private let key = SymmetricKey(size: .bits256)
     private var remembered: [[UInt8]: ContinuousClock.Instant] = [:]
 
@@ -43,15 +43,16 @@ package actor Authenticator {
 
     /// Who an `Authorization` header is of.
     ///
+    /// - Parameter address: that it came from.
     /// - Throws: ``Refusal`` UNAUTHORIZED for a name or password that is not right, TOOMANYREQUESTS; what keeps the index
     ///   from being read.
-    func caller(of header: String?, _ store: RegistryStore) async throws -> Caller {
+    func caller(of header: String?, from address: String?, _ store: RegistryStore) async throws -> Caller {
         guard let header else { return .anonymous }
         if let tokens, let token = TokenAuthority.token(header) { return try await caller(of: token, tokens, store) }
         guard let (name, password) = Self.credentials(header) else { throw Self.refusal }
         // What skopeo, podman and buildah send when they have nothing to send.
         if name.isEmpty, password.isEmpty { return .anonymous }
-        return try await logIn(name, password, store)
+        return try await logIn(name, password, from: address, store)
     }
 
     // MARK: Tokens
@@ -79,7 +80,7 @@ package actor Authenticator {
 
     /// Who comes with a token that stands for a password.
     ///
-    /// - Throws: as ``caller(of:_:)``.
+    /// - Throws: as ``caller(of:from:_:)``.
     func refreshed(_ token: String, _ store: RegistryStore) async throws -> Caller {
         guard let tokens else { throw Self.refusal }
         do {
@@ -102,10 +103,12 @@ package actor Authenticator {
 
     // MARK: Passwords
 
-    /// - Throws: as ``caller(of:_:)``.
-    func logIn(_ name: String, _ password: String, _ store: RegistryStore) async throws -> Caller {
+    /// - Throws: as ``caller(of:from:_:)``.
+    func logIn(
+        _ name: String, _ password: String, from address: String?, _ store: RegistryStore
+    ) async throws -> Caller {
         let candidate = try await candidate(name, store)
-        guard try await isRight(password, name, candidate) else { throw Self.refusal }
+        guard try await isRight(password, name, from: address, candidate) else { throw Self.refusal }
         // Said to nobody who does not have the password.
         if let obstacle = candidate.obstacle {
             throw Refusal(.unauthorized, 401, "authentication required: \(obstacle)")
@@ -128,7 +131,9 @@ package actor Authenticator {
             obstacle: account?.obstacle(at: Int64(time(nil))))
     }
 
-    private func isRight(_ password: String, _ name: String, _ candidate: Candidate) async throws(Refusal) -> Bool {
+    private func isRight(
+        _ password: String, _ name: String, from address: String?, _ candidate: Candidate
+    ) async throws -> Bool {
         let hash = candidate.hash
         if candidate.isRobot, let hash, PasswordHash.areEqual(PasswordHash.hash(ofSecret: password), hash) {
             return true
@@ -136,17 +141,35 @@ package actor Authenticator {
         let text = "\(name)\0\(password)\0\(hash ?? "")"
         let digest = Array(HMAC<SHA256>.authenticationCode(for: Data(text.utf8), using: key))
         if let until = remembered[digest], until > .now { return true }
-        guard checks.take() else {
-            throw Refusal(.tooManyRequests, 429, "too many log-ins at once: try again in a second")
-        }
         // A robot's wrong secret takes as long as everybody's wrong password.
         let tried = candidate.isRobot ? nil : hash
-        let isRight = await BlockingPool.shared.run { PasswordHash.matches(password, tried) }
-        checks.give()
+        let cost = max(PasswordHash.cost, await file?.cost ?? 0)
+        let isRight = try await inTurn(name, address) {
+            await BlockingPool.shared.run { PasswordHash.matches(password, tried, asLongAs: cost) }
+        }
         guard isRight else { return false }
         if remembered.count >= Self.rememberedMax { remembered = [:] }
         remembered[digest] = .now + Self.memory
         return true
+    }
+
+    /// Runs `body` when it is this log-in's turn.
+    ///
+    /// - Throws: ``Refusal`` TOOMANYREQUESTS; `CancellationError` for a client that has left.
+    private func inTurn(_ name: String, _ address: String?, _ body: () async -> Bool) async throws -> Bool {
+        ticketCount += 1
+        let ticket = LoginTurns.Ticket(
+            id: ticketCount, address: LoginTurns.network(address ?? ""), account: name)
+        switch turns.begin(ticket) {
+        case .begins: break
+        case .waits: await withCheckedContinuation { waiting[ticket.id] = $0 }
+        case .refused:
+            throw Refusal(
+                .tooManyRequests, 429, "too many log-ins at once: try again in a second", retryAfter: .seconds(1))
+        }
+        defer { for next in turns.end(ticket) { waiting.removeValue(forKey: next.id)?.resume() } }
+        try Task.checkCancellation()
+        return await body()
     }
 
     static let refusal = Refusal(.unauthorized, 401, "authentication required: unknown name or wrong password")

@@ -6,6 +6,8 @@ struct PasswordFile: Sendable {
     }
 
     private let hashes: [String: String]
+    /// The highest of its hashes.
+    let cost: UInt
 
     init(parsing text: String) throws(Failure) {
         var hashes: [String: String] = [:]
@@ -18,6 +20,7 @@ struct PasswordFile: Sendable {
             hashes[parts[0]] = parts[1]
         }
         self.hashes = hashes
+        cost = hashes.values.compactMap(PasswordHash.cost(of:)).max() ?? 0
     }
 
     func hash(of name: String) -> String? { hashes[name] }

@@ -36,6 +36,9 @@ actor PasswordFileWatch {
         return accounts.hash(of: name)
     }
 
+    /// The highest cost of its hashes.
+    var cost: UInt { accounts.cost }
+
     private func look() async {
         guard ContinuousClock.now - lookedAt >= Self.lookInterval else { return }
         lookedAt = .now

@@ -10,16 +10,21 @@ import RegistryStore
 enum PasswordHash {
     /// bcrypt's forms. Others that htpasswd(1) writes can be tried by the million.
     private static let forms = ["$2y$", "$2b$", "$2a$"]
-    /// Of a name that nobody has, so that asking for one takes as long as for an account.
-    private static let nobody = "$2y$10$abcdefghijklmnopqrstuuhaIXPMRwKCM6Bk4vAJqVbnTBEDFGYCq"
     /// log2 of bcrypt's rounds: some 50 ms, as htpasswd -B -C 10.
-    private static let cost: UInt = 10
+    static let cost: UInt = 10
+    /// What everybody is made to wait as long as, at most: some 200 ms. Hashes of a password file that take longer can be told by that.
+    private static let equalCostMax: UInt = 12
     /// What bcrypt looks at. Of a longer one the rest would be of no meaning, and nobody would know.
     static let passwordBytesMax = 72
     /// Random bytes of a robot's secret.
     private static let secretBytes = 32
     /// Begins every secret, so that those who look for lost ones find it.
     private static let secretPrefix = "drs_"
+
+    /// log2 of the rounds of a hash; nil for what is none.
+    static func cost(of hash: String) -> UInt? {
+        isBcrypt(hash) ? UInt(hash.dropFirst(4).prefix(2)) : nil
+    }
 
     static func isBcrypt(_ hash: String) -> Bool { forms.contains { hash.hasPrefix($0) } }
 
@@ -45,11 +50,26 @@ enum PasswordHash {
         return hash
     }
 
-    /// Whether that is the password of a hash; nil stands for nobody's, takes as long and is never right.
-    static func matches(_ password: String, _ hash: String?) -> Bool {
-        let isRight = crypt(password, hash ?? nobody).map { areEqual($0, hash ?? "") } ?? false
-        return isRight && hash != nil
+    /// Whether that is the password of a hash. How long it takes does not tell whether there is one, or what it costs.
+    ///
+    /// - Parameters:
+    ///   - hash: nil for a name that nobody has: never right.
+    ///   - cost: the highest of all that may be asked for.
+    static func matches(_ password: String, _ hash: String?, asLongAs cost: UInt) -> Bool {
+        let cost = min(cost, equalCostMax)
+        guard let hash else {
+            _ = crypt(password, nobody(cost))
+            return false
+        }
+        let isRight = crypt(password, hash).map { areEqual($0, hash) } ?? false
+        // Each step doubles the rounds: those of the hash, and once more what has been, up to all.
+        let own = Self.cost(of: hash) ?? cost
+        if own < cost { for step in own..<cost { _ = crypt(password, nobody(step)) } }
+        return isRight
     }
+
+    /// The beginning of a hash: how crypt(3) is told what to do.
+    private static func nobody(_ cost: UInt) -> String { "$2y$\(cost < 10 ? "0" : "")\(cost)$abcdefghijklmnopqrstuu" }
 
     private static func crypt(_ password: String, _ setting: String) -> String? {
         // Behind a NUL anything would be right.

@@ -96,6 +96,7 @@ extension AdminAPI {
         let (kind, change) = (try kind(call), try await call.body(AccountChange.self))
         let name = change.name ?? ""
         try Account.checkName(name)
+        call.done.deed = .init("\(kind)-add", account: name)
         let (secret, hash) = try await credentials(kind, change.password)
         let now = Int64(time(nil))
         let lifetime = change.lifetime.map { min(max($0, 0), Self.lifetimeMax) }
@@ -109,8 +110,11 @@ extension AdminAPI {
 
     private func changeAccount(_ call: Call) async throws -> Response {
         let (kind, change) = (try kind(call), try await call.body(AccountChange.self))
+        let renews = change.password != nil || change.renews == true
+        let verb = renews ? "renew" : change.isEnabled == false ? "disable" : "enable"
+        call.done.deed = .init("\(kind)-\(verb)", account: call.parameter("name"))
         var (secret, hash): (String?, String?) = (nil, nil)
-        if change.password != nil || change.renews == true {
+        if renews {
             (secret, hash) = try await credentials(kind, change.password)
         }
         try await store.changeAccount(
@@ -119,7 +123,9 @@ extension AdminAPI {
     }
 
     private func removeAccount(_ call: Call) async throws -> Response {
-        try await store.removeAccount(call.parameter("name"), try kind(call))
+        let kind = try kind(call)
+        call.done.deed = .init("\(kind)-remove", account: call.parameter("name"))
+        try await store.removeAccount(call.parameter("name"), kind)
         return try answer()
     }
 
@@ -133,6 +139,9 @@ extension AdminAPI {
     private func setRights(_ call: Call) async throws -> Response {
         let item = try await call.body(RightsItem.self)
         let rights = item.rights.isEmpty ? [] : try Rights(parsing: item.rights)
+        call.done.deed = .init(
+            rights.isEmpty ? "revoke" : "grant", account: item.account, rights: rights.description,
+            repository: item.pattern)
         try await store.grant(
             Grant(pattern: try Grant.pattern(item.pattern), rights: rights), to: item.account)
         return try answer()

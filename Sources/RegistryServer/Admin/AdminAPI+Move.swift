@@ -8,7 +8,7 @@ extension AdminAPI {
     static let moveEndpoints: [Route<Handler>] = [
         .init(.post, "/move/database") { try await $0.moveDatabase($1) },
         .init(.post, "/move/storage") { try await $0.moveStorage($1) },
-        .init(.post, "/move/files") { api, _ in api.moveFiles() },
+        .init(.post, "/move/files") { await $0.moveFiles($1) },
     ]
 
     /// Of `POST /move/database`.
@@ -36,7 +36,7 @@ extension AdminAPI {
             throw Refusal(.unknown, 400, error.description)
         }
         let (store, logger) = (store, api.logger)
-        return Self.lines { tell in
+        return await audited("move-database", to: settings.place, call) { tell in
             do {
                 try await store.moveIndex(to: settings) { tell(MoveLine(progress: $0)) }
                 logger.info("the index was moved to \(settings.place)")
@@ -51,19 +51,19 @@ extension AdminAPI {
     private func moveStorage(_ call: Call) async throws -> Response {
         let target = try await call.body(StorageConfiguration.self)
         let store = store
-        return blobs("the bucket") { try await store.moveBlobs(to: target, progress: $0) }
+        return await blobs("the bucket", call) { try await store.moveBlobs(to: target, progress: $0) }
     }
 
-    private func moveFiles() -> Response {
+    private func moveFiles(_ call: Call) async -> Response {
         let store = store
-        return blobs("files") { try await store.moveBlobsBack(progress: $0) }
+        return await blobs("files", call) { try await store.moveBlobsBack(progress: $0) }
     }
 
     private func blobs(
-        _ place: String,
+        _ place: String, _ call: Call,
         _ move: @escaping @Sendable (@escaping @Sendable (BlobMove.Progress) -> Void) async throws -> BlobMove.Progress
-    ) -> Response {
-        Self.lines { [logger = api.logger] tell in
+    ) async -> Response {
+        await audited("move-storage", to: place, call) { [logger = api.logger] tell in
             do {
                 let moved = try await move { tell(MoveLine(blobs: $0)) }
                 logger.info("\(moved.blobs) blobs (\(moved.bytes) bytes) were moved to \(place)")
@@ -71,6 +71,23 @@ extension AdminAPI {
                 logger.error("the blobs were not all moved to \(place): \(error)")
                 throw error
             }
+        }
+    }
+
+    /// Writes down that a move has begun, with the answer, and how it has ended.
+    private func audited(
+        _ action: String, to place: String, _ call: Call,
+        _ move: @escaping @Sendable (_ tell: @escaping @Sendable (MoveLine) -> Void) async throws -> Void
+    ) async -> Response {
+        let peer = await call.request.peerProcess()
+        call.done.deed = .init(action, target: place)
+        return Self.lines { [auditLog = api.auditLog] tell in
+            let end = AuditLog.Deed("\(action)-end", target: place)
+            do { try await move(tell) } catch {
+                await auditLog?.add(end, status: 500, by: peer)
+                throw error
+            }
+            await auditLog?.add(end, status: 200, by: peer)
         }
     }
 

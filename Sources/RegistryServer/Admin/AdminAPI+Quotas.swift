@@ -22,6 +22,7 @@ extension AdminAPI {
     }
 
     private func countQuotas(_ call: Call) async throws -> Response {
+        call.done.deed = .init("quota-recount")
         try await store.countQuotas(isAgain: true)
         return try await listQuotas(call)
     }

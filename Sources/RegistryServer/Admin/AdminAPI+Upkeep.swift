@@ -10,7 +10,9 @@ extension AdminAPI {
     private static let origin = Origin(method: "", agent: "docker registry")
 
     func deleteRepository(_ call: Call) async throws -> Response {
-        try await store.deleteRepository(try RepositoryName(call.parameter("name")), by: Self.origin)
+        let name = try RepositoryName(call.parameter("name"))
+        call.done.deed = .init("delete", repository: name.description)
+        try await store.deleteRepository(name, by: Self.origin)
         return Response(204)
     }
 
@@ -38,6 +40,7 @@ extension AdminAPI {
 
     func redeliver(_ call: Call) async throws -> Response {
         let name = try await call.body(Redelivery.self).name
+        call.done.deed = .init("webhook-redeliver", target: name)
         guard api.upkeep?.rules.webhooks.contains(where: { $0.name == name }) == true else {
             throw Refusal(.unknown, 404, "no webhook is called \(name.prefix(200)): see docker registry webhooks")
         }
@@ -65,7 +68,10 @@ extension AdminAPI {
             })
     }
 
-    func applyRetention() async throws -> Response { try RegistryAPI.json(200, try await retention().apply()) }
+    func applyRetention(_ call: Call) async throws -> Response {
+        call.done.deed = .init("retention")
+        return try RegistryAPI.json(200, try await retention().apply())
+    }
 
     // MARK: Copies
 
@@ -83,6 +89,7 @@ extension AdminAPI {
     /// Queues all that is here already for a rule; the body is as that of ``redeliver(_:)``, the answer, too.
     func queueReplication(_ call: Call) async throws -> Response {
         let name = try await call.body(Redelivery.self).name
+        call.done.deed = .init("replication-queue", target: name)
         guard let rule = api.upkeep?.replicators.first(where: { $0.name == name }) else {
             throw Refusal(
                 .unknown, 404, "no replication is called \(name.prefix(200)): see docker registry replication")
@@ -114,7 +121,8 @@ extension AdminAPI {
                 quarantined: try await store.quarantined(countMax: Self.quarantinedMax)))
     }
 
-    func beginScrub() async throws -> Response {
+    func beginScrub(_ call: Call) async throws -> Response {
+        call.done.deed = .init("scrub")
         try await scrubber().begin()
         return Response(202)
     }

@@ -3,6 +3,7 @@ package import HTTP
 import NIOCore
 import OCI
 import RegistryStore
+import Synchronization
 
 /// What the operator asks of a running registry, through a socket in its folder: nothing of it is on the public port, and the
 /// file's mode is who may ask. Bodies are JSON; errors are those of the public side.
@@ -16,6 +17,7 @@ package struct AdminAPI: Sendable {
     struct Call: Sendable {
         let request: Request
         let parameters: [String: String]
+        let done = Done()
 
         /// The value of `{name}` in the pattern; empty when the pattern has none.
         func parameter(_ name: String) -> String { parameters[name] ?? "" }
@@ -32,6 +34,15 @@ package struct AdminAPI: Sendable {
         }
     }
 
+    /// What a request is about to change, for the audit log.
+    final class Done: Sendable {
+        private let held = Mutex<AuditLog.Deed?>(nil)
+        var deed: AuditLog.Deed? {
+            get { held.withLock { $0 } }
+            set { held.withLock { $0 = newValue } }
+        }
+    }
+
     typealias Handler = @Sendable (AdminAPI, Call) async throws -> Response
 
     private static let bodyBytesMax = 1 << 20
@@ -43,11 +54,11 @@ package struct AdminAPI: Sendable {
         .init(.get, "/webhooks") { try await $0.webhooks($1) },
         .init(.post, "/webhooks/redeliver") { try await $0.redeliver($1) },
         .init(.get, "/retention") { api, _ in try api.previewRetention() },
-        .init(.post, "/retention") { api, _ in try await api.applyRetention() },
+        .init(.post, "/retention") { try await $0.applyRetention($1) },
         .init(.get, "/replication") { api, _ in try await api.replication() },
         .init(.post, "/replication") { try await $0.queueReplication($1) },
         .init(.get, "/scrub") { api, _ in try await api.scrubStatus() },
-        .init(.post, "/scrub") { api, _ in try await api.beginScrub() },
+        .init(.post, "/scrub") { try await $0.beginScrub($1) },
     ]
 
     private static let router = Router(
@@ -59,13 +70,21 @@ package struct AdminAPI: Sendable {
     }
 
     private func respond(_ request: Request) async throws -> Response {
+        var call: Call?
+        let response: Response
         do {
             let match = try Self.router.match(request.method, request.path)
-            return try await match.handler(self, Call(request: request, parameters: match.parameters))
+            let matched = Call(request: request, parameters: match.parameters)
+            call = matched
+            response = try await match.handler(self, matched)
         } catch let error as ConnectionClosed { throw error } catch {
             try Task.checkCancellation()
-            return api.failure(error)
+            response = api.failure(error)
         }
+        if let deed = call?.done.deed {
+            await api.auditLog?.add(deed, status: response.status, by: await request.peerProcess())
+        }
+        return response
     }
 
     // MARK: Garbage
@@ -78,6 +97,7 @@ package struct AdminAPI: Sendable {
     }
 
     private func collectGarbage(_ call: Call) async throws -> Response {
+        call.done.deed = .init("gc")
         let uploads = try await store.expireUploads()
         let found = try await store.collectGarbage()
         return try RegistryAPI.json(200, Collected(uploads: uploads, blobs: found.blobs, bytes: found.bytes))

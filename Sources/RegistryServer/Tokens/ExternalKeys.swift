@@ -12,9 +12,19 @@ struct ExternalKeys: Sendable {
     private static let chainCountMax = 4
     private static let fileBytesMax = 1 << 20
 
-    private let keys: [String: VerificationKey]
+    /// A key, and when it may be used.
+    private struct Known {
+        let key: VerificationKey
+        /// nil for one that is in no certificate.
+        var validity: ClosedRange<Date>?
+
+        func isValid(at time: Date) -> Bool { validity?.contains(time) ?? true }
+    }
+
+    /// By name: a certificate that was renewed has its key once more.
+    private let keys: [String: [Known]]
     /// Of a set with just one key, for services that give it no name.
-    private let onlyKey: VerificationKey?
+    private let onlyName: String?
     private let roots: [Certificate]
 
     /// - Parameters:
@@ -22,8 +32,7 @@ struct ExternalKeys: Sendable {
     ///   - certificates: file of PEM.
     /// - Throws: what keeps the files from being used.
     init(keySet: String?, certificates: String?) throws {
-        var keys: [String: VerificationKey] = [:]
-        var found: [VerificationKey] = []
+        var keys: [String: [Known]] = [:]
         if let keySet {
             let bytes = try Files.read(keySet, bytesMax: Self.fileBytesMax)
             let set: WebKeySet
@@ -32,8 +41,7 @@ struct ExternalKeys: Sendable {
             }
             for key in set.keys {
                 guard let made = VerificationKey(key) else { continue }
-                found.append(made)
-                keys[key.kid ?? made.name] = made
+                keys[key.kid ?? made.name, default: []].append(Known(key: made))
             }
         }
         if let certificates {
@@ -41,18 +49,21 @@ struct ExternalKeys: Sendable {
             do { roots = try Self.certificates(text) } catch {
                 throw WebToken.Failure("\(certificates) has no certificates that can be read (PEM): \(error)")
             }
-            for key in roots.compactMap({ VerificationKey($0.publicKey) }) {
-                found.append(key)
-                keys[key.name] = key
+            for certificate in roots {
+                guard let key = VerificationKey(certificate.publicKey) else { continue }
+                // One that ends before it begins is never valid.
+                let (begin, end) = (certificate.notValidBefore, certificate.notValidAfter)
+                guard begin <= end else { continue }
+                keys[key.name, default: []].append(Known(key: key, validity: begin...end))
             }
         } else {
             roots = []
         }
-        guard !found.isEmpty || !roots.isEmpty else {
+        guard !keys.isEmpty || !roots.isEmpty else {
             throw WebToken.Failure("no key of a kind that is taken: want RSA of 2048 bits or more, P-256, or Ed25519")
         }
         self.keys = keys
-        onlyKey = found.count == 1 ? found[0] : nil
+        onlyName = keys.count == 1 ? keys.keys.first : nil
     }
 
     private static func certificates(_ text: String) throws -> [Certificate] {
@@ -68,12 +79,13 @@ struct ExternalKeys: Sendable {
     /// - Throws: ``WebToken/Failure`` for one that nobody here trusts.
     func key(for header: WebToken.Header) async throws(WebToken.Failure) -> VerificationKey {
         if let chain = header.x5c, !chain.isEmpty, !roots.isEmpty { return try await key(certifiedBy: chain) }
-        if let name = header.kid {
-            guard let key = keys[name] else { throw WebToken.Failure("the token's key is not known") }
-            return key
+        guard let name = header.kid ?? onlyName else { throw WebToken.Failure("the token does not name its key") }
+        guard let known = keys[name] else { throw WebToken.Failure("the token's key is not known") }
+        let now = Date()
+        guard let valid = known.last(where: { $0.isValid(at: now) }) else {
+            throw WebToken.Failure("the certificate of the token's key has expired, or is not valid yet")
         }
-        guard let onlyKey else { throw WebToken.Failure("the token does not name its key") }
-        return onlyKey
+        return valid.key
     }
 
     private func key(certifiedBy chain: [String]) async throws(WebToken.Failure) -> VerificationKey {

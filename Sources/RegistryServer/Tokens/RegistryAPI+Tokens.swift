@@ -49,7 +49,8 @@ extension RegistryAPI {
         switch form["grant_type"] {
         case "password":
             call.claimed.name = form["username"]
-            caller = try await authenticator.logIn(form["username"] ?? "", form["password"] ?? "", store)
+            caller = try await authenticator.logIn(
+                form["username"] ?? "", form["password"] ?? "", from: call.request.peerAddress, store)
         case "refresh_token":
             caller = try await authenticator.refreshed(form["refresh_token"] ?? "", store)
             call.claimed.name = caller.name

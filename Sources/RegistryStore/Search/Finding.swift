@@ -5,16 +5,27 @@ struct Finding {
     private static let candidatesMax: Int64 = 300
     /// Repositories that match some words and are then asked for a tag.
     private static let taggedMax: Int64 = 2000
-    /// Names of a visibility that the full-text index is asked for; with more, what it gives is looked through.
-    private static let pathsMax = 64
+    /// Names of a visibility that the full-text index is asked for, each of which costs a look; with more, what it gives for everybody is
+    /// looked through.
+    private static let pathsMax = 4096
 
     private let connection: any SQLConnection
-    private let visibility: Visibility
+    private let ranges: NameRanges
+    /// What the full-text index is asked for; none where it is not.
+    private let paths: [String]
+    /// What a statement that does not seek by names asks of them.
+    private let seen: (sql: String, arguments: [SQLValue])
     private let query: SearchQuery
 
     init(_ connection: any SQLConnection, _ visibility: Visibility, _ query: SearchQuery) {
         self.connection = connection
-        self.visibility = visibility
+        ranges = visibility.ranges
+        if case .only(let names) = visibility, names.count <= Self.pathsMax {
+            paths = names.map(SearchWords.path)
+        } else {
+            paths = []
+        }
+        seen = visibility == .all ? ("TRUE", []) : ranges.condition("profiles.name")
         self.query = query
     }
 
@@ -83,8 +94,7 @@ struct Finding {
     private func select(_ tables: String, _ condition: String, _ arguments: [SQLValue], _ order: String) throws
         -> [SQLRow]
     {
-        let seen = visibility.condition("profiles.name")
-        return try connection.rows(
+        try connection.rows(
             """
             SELECT \(RepositorySummary.columns) FROM \(tables) WHERE \(condition) AND \(seen.sql)
             ORDER BY \(order) LIMIT ?
@@ -93,23 +103,31 @@ struct Finding {
 
     /// Those that are called just that, or begin so from the front.
     private func named(_ text: Text) throws -> [SQLRow] {
-        let leaf = try select("profiles", "profiles.leaf = ?", [.text(text.whole)], "profiles.place DESC")
+        let leaf = try called(text)
         guard let end = SearchWords.end(of: text.whole) else { return leaf }
         return leaf
-            + (try select(
-                "profiles", "profiles.name >= ? AND profiles.name < ?", [.text(text.whole), .text(end)],
-                "profiles.name"))
+            + (try RangedSelect(
+                connection: connection, sql: "SELECT \(RepositorySummary.columns) FROM profiles WHERE TRUE",
+                arguments: [], column: "profiles.name", ranges: ranges.clipped(from: text.whole, to: end)
+            ).byName(isDescending: false, countMax: Int(Self.candidatesMax)))
+    }
+
+    /// Those whose last part is the text. Who may see few is not made to look through all that are called so.
+    private func called(_ text: Text) throws -> [SQLRow] {
+        guard !paths.isEmpty, !text.words.isEmpty else {
+            return try select("profiles", "profiles.leaf = ?", [.text(text.whole)], "profiles.place DESC")
+        }
+        let index = connection.words
+        let match = WordMatch(words: text.words, isLastBegun: false, isInName: true, paths: paths)
+        return try select(
+            index.tables, "\(index.condition) AND profiles.leaf = ?", [index.argument(match), .text(text.whole)],
+            index.order)
     }
 
     private func withWords(_ words: [String], isBegun: Bool, isInName: Bool) throws -> [SQLRow] {
         let index = connection.words
         let match = WordMatch(words: words, isLastBegun: isBegun, isInName: isInName, paths: paths)
         return try select(index.tables, index.condition, [index.argument(match)], index.order)
-    }
-
-    private var paths: [String] {
-        guard case .only(let names) = visibility, names.count <= Self.pathsMax else { return [] }
-        return names.map(SearchWords.path)
     }
 
     /// Those that one word names a tag of, and that match the others.

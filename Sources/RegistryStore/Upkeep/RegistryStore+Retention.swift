@@ -44,11 +44,25 @@ package struct RepositoryContents: Sendable, Hashable {
     }
 }
 
-/// What was removed by rule.
+/// How much was removed by rule.
 package struct Retired: Sendable, Hashable, Codable {
     package var tags = 0
     package var manifests = 0
     package init() {}
+
+    package mutating func count(_ removals: [Removal]) {
+        for removal in removals {
+            if removal.tag == nil { manifests += 1 } else { tags += 1 }
+        }
+    }
+}
+
+/// A tag or a manifest that was removed by rule.
+package struct Removal: Sendable, Hashable {
+    package let repository: RepositoryName
+    /// nil for the manifest itself.
+    package let tag: String?
+    package let digest: Digest
 }
 
 extension RegistryStore {
@@ -90,12 +104,13 @@ extension RegistryStore {
     /// `contents` were read, all stay.
     ///
     /// - Parameter tags: that may go; another tag keeps them.
+    /// - Returns: what has gone.
     package nonisolated func retire(
         _ group: [RepositoryContents.Manifest], tags: Set<RepositoryContents.Tag>, in name: RepositoryName
-    ) async throws -> Retired {
+    ) async throws -> [Removal] {
         let (now, settings) = (Self.now, settings)
         return try await writer.change { change in
-            var retired = Retired()
+            var retired: [Removal] = []
             guard let repository = try Change.find(name, change.connection),
                 try group.allSatisfy({ try change.isUntouched($0, tags, in: repository) })
             else { return retired }
@@ -105,21 +120,23 @@ extension RegistryStore {
                     try change.tell(
                         Notice(.retention, name, digest: manifest.digest, tag: tag, Origin()), settings, now: now)
                     try change.queueDeletions(of: [tag], in: name, settings.watches, now: now)
-                    retired.tags += 1
+                    retired.append(Removal(repository: name, tag: tag, digest: manifest.digest))
                 }
                 guard try change.removeManifest(manifest.digest, from: repository, now: now) else { continue }
                 try change.tell(Notice(.retention, name, digest: manifest.digest, Origin()), settings, now: now)
-                retired.manifests += 1
+                retired.append(Removal(repository: name, tag: nil, digest: manifest.digest))
             }
             return retired
         }
     }
 
     /// Removes tags whose manifests stay; one that was pushed again since stays.
-    package nonisolated func retire(tags: [RepositoryContents.Tag], in name: RepositoryName) async throws -> Retired {
+    ///
+    /// - Returns: what has gone.
+    package nonisolated func retire(tags: [RepositoryContents.Tag], in name: RepositoryName) async throws -> [Removal] {
         let (now, settings) = (Self.now, settings)
         return try await writer.change { change in
-            var retired = Retired()
+            var retired: [Removal] = []
             guard let repository = try Change.find(name, change.connection) else { return retired }
             change.effects.touch(name)
             for tag in tags {
@@ -130,7 +147,7 @@ extension RegistryStore {
                 try change.tell(
                     Notice(.retention, name, digest: tag.digest, tag: tag.name, Origin()), settings, now: now)
                 try change.queueDeletions(of: [tag.name], in: name, settings.watches, now: now)
-                retired.tags += 1
+                retired.append(Removal(repository: name, tag: tag.name, digest: tag.digest))
             }
             return retired
         }

@@ -25,6 +25,8 @@ package struct Retention: Sendable {
 
     let store: RegistryStore
     let rules: [RetentionRule]
+    /// Is told what has been removed, transaction by transaction.
+    let removed: @Sendable ([Removal]) async -> Void
     let logger: Logger
 
     /// Runs until it is cancelled.
@@ -46,18 +48,18 @@ package struct Retention: Sendable {
     /// Removes what goes now.
     package func apply() async throws -> Retired {
         var total = Retired()
+        func note(_ removals: [Removal]) async {
+            total.count(removals)
+            await removed(removals)
+        }
         try await forEachPlan { name, plan in
             let goes = Set(plan.tags.map(\.tag))
-            for group in plan.groups {
-                let retired = try await store.retire(group, tags: goes, in: name)
-                total.tags += retired.tags
-                total.manifests += retired.manifests
-            }
+            for group in plan.groups { await note(try await store.retire(group, tags: goes, in: name)) }
             let gone = Set(plan.groups.flatMap { $0.map(\.digest) })
             let rest = plan.tags.map(\.tag).filter { !gone.contains($0.digest) }
             for start in stride(from: 0, to: rest.count, by: Self.tagsAtOnce) {
                 let part = Array(rest[start..<min(start + Self.tagsAtOnce, rest.count)])
-                total.tags += try await store.retire(tags: part, in: name).tags
+                await note(try await store.retire(tags: part, in: name))
             }
         }
         try await store.setProgress(Self.progressName, "\(RegistryStore.now)")
