@@ -110,8 +110,8 @@ import Testing
             short == [
                 "user-add ann 200", "robot-add bot 200", "grant ann pull,push,delete a 200", "user-disable ann 200",
                 "user-remove bot 404", "revoke ann a 200", "robot-remove bot 200", "robot-renew x 404", "gc 200",
-                "quota-recount 200", "retention 200", "delete a 204", "webhook-redeliver x 404", "move-storage files 200",
-                "move-storage-end files 500",
+                "quota-recount 200", "retention 200", "delete a 204", "webhook-redeliver x 404",
+                "move-storage files 200", "move-storage-end files 500",
             ])
         #expect(told.allSatisfy { $0["uid"] as? Int == Int(getuid()) && ($0["pid"] as? Int ?? 0) > 1 })
         #expect(told.allSatisfy { $0["user"] == nil && $0["peer"] == nil })
