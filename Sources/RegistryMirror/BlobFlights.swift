@@ -56,8 +56,9 @@ actor BlobFlights {
     /// Repositories that wait for the blob.
     func names(_ digest: Digest) -> Set<RepositoryName> { Set(entries[digest]?.repositories.keys.map { $0 } ?? []) }
 
-    /// - Returns: ``names(_:)``
-    func end(_ digest: Digest) -> Set<RepositoryName> {
+    /// - Returns: ``names(_:)``; none when the flight is at its end already, and may have a successor.
+    func end(_ digest: Digest, _ flight: BlobFlight) -> Set<RepositoryName> {
+        guard entries[digest]?.flight === flight else { return [] }
         defer { entries[digest] = nil }
         return names(digest)
     }
@@ -65,13 +66,15 @@ actor BlobFlights {
     /// The blob does not come by `name`, whose clients are told why.
     ///
     /// - Returns: the repository by which it is got then; nil, and the flight is at its end, where there is no other.
-    func pass(_ digest: Digest, from name: RepositoryName, _ error: any Error) -> MirroredRepository? {
-        guard let entry = entries[digest] else { return nil }
+    func pass(
+        _ digest: Digest, _ flight: BlobFlight, from name: RepositoryName, _ error: any Error
+    ) -> MirroredRepository? {
+        guard let entry = entries[digest], entry.flight === flight else { return nil }
         var rest = entry.repositories
         rest[name] = nil
         let next = rest.values.min { $0.name.description < $1.name.description }
-        entries[digest] = next.map { _ in Entry(flight: entry.flight, repositories: rest) }
-        entry.flight.fail(name, error)
+        entries[digest] = next.map { _ in Entry(flight: flight, repositories: rest) }
+        flight.fail(name, error)
         return next
     }
 

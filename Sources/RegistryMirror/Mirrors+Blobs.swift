@@ -68,10 +68,10 @@ extension Mirrors {
             do {
                 if try await !isHere(digest, repository) { try await download(flight, digest, repository, &cut) }
                 // Who came after the file was taken over.
-                for name in await blobs.end(digest) { _ = try await store.linkMirrored(digest, in: name) }
+                for name in await blobs.end(digest, flight) { _ = try await store.linkMirrored(digest, in: name) }
                 return flight.set(.stored)
             } catch is Abandoned {
-                _ = await blobs.end(digest)
+                _ = await blobs.end(digest, flight)
                 return logger.info("\(repository.name)@\(digest) was given up: nobody waits for it")
             } catch {
                 logger.warning("\(repository.name)@\(digest) could not be had: \(error)")
@@ -79,10 +79,10 @@ extension Mirrors {
                 let told = failure.map { repository.upstream.refusal($0, digest, isBlob: true) } ?? error
                 // What is wrong here is so for everybody.
                 guard failure != nil || error is Refusal else {
-                    _ = await blobs.end(digest)
+                    _ = await blobs.end(digest, flight)
                     return flight.set(.failed(told))
                 }
-                guard let next = await blobs.pass(digest, from: repository.name, told) else {
+                guard let next = await blobs.pass(digest, flight, from: repository.name, told) else {
                     return flight.set(.failed(told))
                 }
                 repository = next

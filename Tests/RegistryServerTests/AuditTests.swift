@@ -97,9 +97,8 @@ import Testing
         }
         for arguments in [
             ["user", "disable", "ann"], ["user", "rm", "bot"], ["revoke", "ann", "a"], ["robot", "rm", "bot"],
-            ["user", "ls"], ["gc"], ["quota", "--recount"], ["retention"], ["rm", "a"],
-            ["webhooks", "--redeliver", "x"],
-            ["move", "--storage", "files"],
+            ["user", "ls"], ["robot", "renew", "x"], ["gc"], ["quota", "--recount"], ["retention"], ["rm", "a"],
+            ["webhooks", "--redeliver", "x"], ["move", "--storage", "files"],
         ] { try lab.operate(arguments) }
         let all = Self.lines(path)
         let told = all.filter { $0["by"] as? String == "operator" }
@@ -110,9 +109,9 @@ import Testing
         #expect(
             short == [
                 "user-add ann 200", "robot-add bot 200", "grant ann pull,push,delete a 200", "user-disable ann 200",
-                "user-remove bot 404", "revoke ann a 200", "robot-remove bot 200", "gc 200", "quota-recount 200",
-                "retention 200", "delete a 204", "webhook-redeliver x 404", "move-storage files 200",
-                "move-storage-end files 500",
+                "user-remove bot 404", "revoke ann a 200", "robot-remove bot 200", "robot-renew x 404", "gc 200",
+                "quota-recount 200", "retention 200", "delete a 204", "webhook-redeliver x 404",
+                "move-storage files 200", "move-storage-end files 500",
             ])
         #expect(told.allSatisfy { $0["uid"] as? Int == Int(getuid()) && ($0["pid"] as? Int ?? 0) > 1 })
         #expect(told.allSatisfy { $0["user"] == nil && $0["peer"] == nil })

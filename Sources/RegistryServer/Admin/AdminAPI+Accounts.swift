@@ -111,7 +111,8 @@ extension AdminAPI {
     private func changeAccount(_ call: Call) async throws -> Response {
         let (kind, change) = (try kind(call), try await call.body(AccountChange.self))
         let renews = change.password != nil || change.renews == true
-        let verb = renews ? "renew" : change.isEnabled == false ? "disable" : "enable"
+        let verb =
+            renews ? (kind == .user ? "passwd" : "renew") : change.isEnabled == false ? "disable" : "enable"
         call.done.deed = .init("\(kind)-\(verb)", account: call.parameter("name"))
         var (secret, hash): (String?, String?) = (nil, nil)
         if renews {
