@@ -145,7 +145,11 @@ package struct RegistryAPI: Sendable {
     /// What pulls are made of: found in memory or by one look at the index, and sent by the kernel.
     private func isBrief(_ head: RequestHead) -> Bool {
         guard mirrors == nil, engine == nil, [.get, .head].contains(head.method) else { return false }
-        return [.manifest, .blob].contains(DistributionRoute(head.path)?.kind)
+        switch DistributionRoute(head.path)?.kind {
+        case .manifest: return true
+        case .blob: return store.sendsFiles
+        default: return false
+        }
     }
 
     private func respond(_ request: Request) async throws -> Response {

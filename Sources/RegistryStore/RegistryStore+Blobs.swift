@@ -71,6 +71,9 @@ extension RegistryStore {
         }
     }
 
+    /// Whether blobs are sent as files; else they come from a bucket, and are hashed on their way.
+    package nonisolated var sendsFiles: Bool { bucket.use == nil }
+
     private nonisolated func place(of digest: Digest) async throws -> BlobPlace? {
         let folder = folder
         return try await index.read { connection in
