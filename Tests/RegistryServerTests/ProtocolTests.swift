@@ -210,6 +210,35 @@ import Testing
         let inUse = try lab.ask("DELETE", "/v2/a/blobs/\(layer)")
         #expect(inUse.status == 405 && inUse.code == "UNSUPPORTED")
         #expect(try lab.ask("DELETE", "/v2/a/manifests/\(digest)").status == 202)
+    @Test(arguments: [Digest.Algorithm.sha256, .sha512])
+    func `a manifest that is pushed by its digest gets the tags that come with it`(
+        _ algorithm: Digest.Algorithm
+    ) throws {
+        let manifest = try lab.image("x", in: "a")
+        let digest = StreamHash.digest(of: manifest, algorithm)
+        let tags = (0..<100).map { "t\($0)" }
+        func query(_ tags: [String]) -> String { "?" + tags.map { "tag=\($0)" }.joined(separator: "&") }
+        let pushed = try lab.put(manifest, "\(digest)" + query(tags[..<99] + ["t0"]), in: "a")
+        #expect(pushed.status == 201 && pushed.values("oci-tag") == Array(tags[..<99]))
+        #expect(pushed.headers["location"] == "/v2/a/manifests/\(digest)")
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == tags[..<99].sorted())
+        for tag in ["t0", "t98"] {
+            let reply = try lab.ask("GET", "/v2/a/manifests/\(tag)")
+            #expect(reply.body == manifest && reply.headers["docker-content-digest"] == "\(digest)")
+        }
+        // All of them, or none.
+        let other = try lab.image("y", in: "a")
+        let path = "\(StreamHash.digest(of: other, algorithm))"
+        #expect(try lab.put(other, path + query(["t0", ".no"]), in: "a").code == "TAG_INVALID")
+        #expect(try lab.put(other, path + query(tags + ["one-more"]), in: "a").status == 414)
+        #expect(try lab.ask("GET", "/v2/a/manifests/t0").body == manifest)
+        // With a tag in its path a push is of that one.
+        #expect(try lab.put(other, "own" + query(["t0"]), in: "a").headers["oci-tag"] == nil)
+        #expect(try lab.ask("GET", "/v2/a/manifests/t0").body == manifest)
+        #expect(try lab.ask("DELETE", "/v2/a/manifests/\(digest)").status == 202)
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == ["own"])
+    }
+
         for reference in ["two", "three", "\(digest)"] {
             #expect(try lab.ask("GET", "/v2/a/manifests/\(reference)").status == 404, "\(reference)")
         }

@@ -16,7 +16,7 @@ package actor AuditLog {
         let action: String
         let method: String
         let repository: String?
-        /// A tag, or an upload.
+        /// A tag, those that came with a digest, or an upload.
         let reference: String?
         let digest: String?
         let status: Int
