@@ -123,6 +123,24 @@ extension RegistryStore {
         return .success(OpenFile(descriptor: descriptor, size: Int64(status.st_size)))
     }
 
+    /// Repositories among which a blob is looked for: links are found by their repository, not by their digest.
+    private static let repositoriesSearchedMax: Int64 = 1000
+
+    /// One of the repositories that have a blob, of the youngest ones that `visibility` has; nil where none of them has it.
+    package nonisolated func repository(having digest: Digest, _ visibility: Visibility) async throws -> RepositoryName?
+    {
+        let seen = visibility.condition("name")
+        return try await index.read { connection in
+            guard try Change.knows(digest.description, connection) else { return nil }
+            return try connection.row(
+                """
+                SELECT name FROM (SELECT id, name FROM repositories WHERE \(seen.sql) ORDER BY id DESC LIMIT ?) AS young
+                WHERE EXISTS (SELECT 1 FROM links WHERE repository = young.id AND digest = ?) LIMIT 1
+                """, seen.arguments + [.integer(Self.repositoriesSearchedMax), .text(digest.description)]
+            ).map { try RepositoryName(try $0.text("name")) }
+        }
+    }
+
     /// Makes a blob of one repository a blob of another.
     ///
     /// - Returns: false when the first does not have it.

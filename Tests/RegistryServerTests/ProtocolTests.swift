@@ -167,7 +167,8 @@ import Testing
         #expect(try lab.ask("GET", "/v2/from/here/blobs/\(digest)").code == "BLOB_UNKNOWN")
         #expect(try lab.ask("GET", "/v2/to/there/blobs/\(digest)").status == 200)
         for query in [
-            "mount=\(digest)&from=nobody", "mount=\(digest)", "mount=x&from=to/there", "mount=\(digest)&from=..",
+            "mount=\(digest)&from=nobody", "mount=x&from=to/there", "mount=\(digest)&from=..", "mount=\(digest)&from=",
+            "mount=\(AccessTests.digest)", "mount=x",
         ] {
             #expect(try lab.ask("POST", "/v2/third/blobs/uploads/?\(query)").status == 202, "\(query)")
         }
@@ -178,6 +179,9 @@ import Testing
     @Test func `a manifest is had by tag and by digest, as it was pushed`() throws {
         let manifest = try lab.image("x", in: "a/b")
         let digest = StreamHash.digest(of: manifest, .sha256)
+        let found = try lab.ask("POST", "/v2/third/blobs/uploads/?mount=\(digest)")
+        #expect(found.status == 201 && found.headers["location"] == "/v2/third/blobs/\(digest)")
+        #expect(try lab.ask("GET", "/v2/third/blobs/\(digest)").body == bytes(10))
         let pushed = try lab.put(manifest, "v1", in: "a/b")
         #expect(pushed.status == 201 && pushed.headers["docker-content-digest"] == "\(digest)")
         #expect(pushed.headers["location"] == "/v2/a/b/manifests/\(digest)" && pushed.headers["oci-subject"] == nil)
