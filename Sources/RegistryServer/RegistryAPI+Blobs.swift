@@ -181,13 +181,13 @@ extension RegistryAPI {
                     "Content-Range has \(range.count) bytes, Content-Length says \(length.prefix(30))")
             }
             guard range.lowerBound == mark.count else {
-                var refused = Self.uploading(416, upload.id, upload.repository, count: mark.count)
-                refused.body =
-                    self.refused(
-                        Refusal(
-                            .rangeInvalid, 416,
-                            "the chunk begins at \(range.lowerBound), but \(mark.count) bytes are here")
-                    ).body
+                var refused = refused(
+                    Refusal(
+                        .rangeInvalid, 416,
+                        "the chunk begins at \(range.lowerBound), but \(mark.count) bytes are here"))
+                for field in Self.uploading(416, upload.id, upload.repository, count: mark.count).headers.fields {
+                    refused.headers.add(field.name, field.value)
+                }
                 return refused
             }
         }
