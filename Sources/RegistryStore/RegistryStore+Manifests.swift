@@ -159,14 +159,16 @@ extension RegistryStore {
         return Page(names, countMax: countMax)
     }
 
-    /// - Throws: ``Refusal`` NAME_UNKNOWN for a repository without manifests.
+    /// - Throws: ``Refusal`` NAME_UNKNOWN for a repository without manifests and blobs.
     package nonisolated func tags(
         in name: RepositoryName, after last: String?, countMax: Int
     ) async throws -> Page<String> {
         let tags: [String]? = try await index.read { connection in
             guard let repository = try Change.find(name, connection),
-                try connection.isAny(
-                    "SELECT 1 AS found FROM manifests WHERE repository = ? LIMIT 1", [.integer(repository)])
+                try ["manifests", "links"].contains(where: { table in
+                    try connection.isAny(
+                        "SELECT 1 AS found FROM \(table) WHERE repository = ? LIMIT 1", [.integer(repository)])
+                })
             else { return nil }
             return try connection.rows(
                 "SELECT name FROM tags WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",

@@ -253,8 +253,14 @@ import Testing
         for reference in ["two", "three", "\(digest)"] {
             #expect(try lab.ask("GET", "/v2/a/manifests/\(reference)").status == 404, "\(reference)")
         }
-        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(layer)").status == 202)
-        #expect(try lab.ask("GET", "/v2/a/blobs/\(layer)").status == 404)
+        // The repository is there as long as anything of it is.
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == [])
+        let config = StreamHash.digest(of: Array("{\"seed\":\"x\"}".utf8), .sha256)
+        for blob in [layer, config] {
+            #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blob)").status == 202)
+            #expect(try lab.ask("GET", "/v2/a/blobs/\(blob)").status == 404)
+        }
+        #expect(try lab.ask("GET", "/v2/a/tags/list").code == "NAME_UNKNOWN")
     }
 
     @Test func `an index is taken when its manifests are there, a manifest when its blobs are`() throws {
