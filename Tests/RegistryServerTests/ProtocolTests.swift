@@ -76,6 +76,9 @@ import Testing
             #expect(refused.headers["location"] == upload && refused.code == "RANGE_INVALID")
             #expect(refused.headers["content-type"] == "application/json")
         }
+        let digest = StreamHash.digest(of: blob, .sha256)
+        let last = try lab.ask("PUT", upload + "?digest=\(digest)", ["Content-Range: 2000-2999"], Array(blob[2000...]))
+        #expect(last.status == 416 && last.headers["range"] == "0-999" && last.headers["location"] == upload)
         #expect(try lab.ask("PATCH", upload, ["Content-Range: 1000-1001"], [1, 2, 3]).code == "SIZE_INVALID")
         #expect(try lab.ask("PATCH", upload, ["Content-Range: x"], [1]).status == 400)
         let status = try lab.ask("GET", upload)
@@ -117,6 +120,11 @@ import Testing
         let wrong = StreamHash.digest(of: [1], .sha256)
         let refused = try lab.ask("POST", "/v2/a/blobs/uploads/?digest=\(wrong)", [], [2])
         #expect(refused.status == 400 && refused.code == "DIGEST_INVALID")
+        let whole = try #require(try lab.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        #expect(try lab.ask("PUT", whole + "?digest=\(wrong)", [], [2]).code == "DIGEST_INVALID")
+        let parts = try #require(try lab.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        #expect(try lab.ask("PATCH", parts, ["Content-Range: 0-0"], [2]).status == 202)
+        #expect(try lab.ask("PUT", parts + "?digest=\(wrong)").code == "DIGEST_INVALID")
         #expect(try lab.ask("HEAD", "/v2/a/blobs/\(wrong)").status == 404)
         #expect(lab.blobFiles == [] && lab.uploadFiles == [])
     }
@@ -199,6 +207,9 @@ import Testing
             let head = try lab.ask("HEAD", "/v2/a/b/manifests/\(reference)")
             #expect(head.status == 200 && head.headers["content-length"] == "\(manifest.count)" && head.body == [])
         }
+        let typed = try lab.put(manifest, "typed", in: "a/b", type: MediaType.ociManifest + "; charset=utf-8")
+        #expect(typed.status == 201)
+        #expect(try lab.ask("GET", "/v2/a/b/manifests/typed").headers["content-type"] == MediaType.ociManifest)
         let long = StreamHash.digest(of: manifest, .sha512)
         #expect(try lab.put(manifest, "\(long)", in: "a/b").headers["docker-content-digest"] == "\(long)")
         #expect(try lab.ask("GET", "/v2/a/b/manifests/\(long)").body == manifest)
@@ -370,6 +381,21 @@ import Testing
         let list = try #require(all.json["manifests"] as? [[String: Any]])
         #expect(Set(list.compactMap { $0["digest"] as? String }) == Set(digests.values))
         #expect(list.allSatisfy { $0["annotations"] as? [String: String] == ["k": "v"] })
+        #expect(try lab.ask("GET", "/v2/a/referrers/sha256:x").status == 400)
+        // An index that does not say its type has none; what a configuration is, is its manifest's.
+        let other = StreamHash.digest(of: Array("subject".utf8), .sha512)
+        let named = ",\"subject\":{\"mediaType\":\"\(MediaType.ociManifest)\",\"digest\":\"\(other)\",\"size\":7}"
+        let index = Array("{\"schemaVersion\":2,\"manifests\":[]\(named)}".utf8)
+        #expect(try lab.put(index, "index", in: "a", type: MediaType.ociIndex).headers["oci-subject"] == "\(other)")
+        #expect(try lab.put(try lab.image("x", in: "a", extra: named), "image", in: "a").status == 201)
+        let plain = try lab.ask("GET", "/v2/a/referrers/\(other)").json["manifests"] as? [[String: Any]] ?? []
+        let types = plain.map { "\($0["mediaType"] ?? "-") \($0["artifactType"] ?? "-")" }
+        #expect(Set(types) == ["\(MediaType.ociIndex) -", "\(MediaType.ociManifest) \(MediaType.ociConfig)"])
+        for tag in ["index", "image"] {
+            let digest = try #require(try lab.ask("HEAD", "/v2/a/manifests/\(tag)").headers["docker-content-digest"])
+            #expect(try lab.ask("DELETE", "/v2/a/manifests/\(digest)").status == 202)
+        }
+        #expect(try lab.ask("GET", "/v2/a/referrers/\(other)").json["manifests"] as? [String] == [])
         let one = try lab.ask("GET", "/v2/a/referrers/\(subject)?artifactType=application/vnd.sig")
         #expect(one.headers["oci-filters-applied"] == "artifactType")
         let found = try #require(one.json["manifests"] as? [[String: Any]])
@@ -401,6 +427,13 @@ import Testing
         }
         #expect(seen == [["A", "_z"], ["a-0", "a.1"], ["b"]])
         #expect(try lab.ask("GET", "/v2/a/tags/list?last=a.1").json["tags"] as? [String] == ["b"])
+        // Where a list begins need not be in it; the end of one has no next page.
+        for (query, tags) in [("n=1&last=a", ["a-0"]), ("n=5", nil), ("n=900&last=b", [])] {
+            let reply = try lab.ask("GET", "/v2/a/tags/list?\(query)")
+            #expect(reply.json["tags"] as? [String] == tags ?? ["A", "_z", "a-0", "a.1", "b"], "\(query)")
+            #expect((reply.headers["link"] == nil) == (query != "n=1&last=a"), "\(query)")
+        }
+        #expect(try lab.ask("GET", "/v2/a/tags/list?n=0").headers["link"] == nil)
         #expect(try lab.ask("GET", "/v2/nobody/tags/list").code == "NAME_UNKNOWN")
         #expect(try lab.ask("GET", "/v2/_catalog").json["repositories"] as? [String] == names)
         let page = try lab.ask("GET", "/v2/_catalog?n=1&last=a")
