@@ -15,7 +15,7 @@ enum ByteRange {
     /// The one range that a `Range` header asks for (RFC 9110 §14.2), within `size` bytes.
     ///
     /// - Returns: nil for what is answered as if it had not been asked: no range, several, or none that can be read.
-    /// - Throws: ``Refusal`` 416 for one that begins behind the end.
+    /// - Throws: ``Refusal`` 416 for one that begins behind the blob's end, or its own.
     static func requested(_ header: String?, size: Int64) throws(Refusal) -> Range<Int64>? {
         guard let header, header.lowercased().hasPrefix("bytes=") else { return nil }
         let text = header.dropFirst("bytes=".count)
@@ -32,7 +32,9 @@ enum ByteRange {
         if ends[1].isEmpty {
             last = max(first, size - 1)
         } else {
-            guard let typed = number(ends[1]), typed >= first else { return nil }
+            guard let typed = number(ends[1]) else { return nil }
+            // A server may ignore this one, too; whoever takes all of a blob for a part of it is worse off.
+            guard typed >= first else { throw unsatisfiable(header, size) }
             last = min(typed, size - 1)
         }
         guard first < size else { throw unsatisfiable(header, size) }
@@ -40,7 +42,7 @@ enum ByteRange {
     }
 
     private static func unsatisfiable(_ header: String, _ size: Int64) -> Refusal {
-        Refusal(.rangeInvalid, 416, "range \(header.prefix(60)) is outside of the blob's \(size) bytes")
+        Refusal(.rangeInvalid, 416, "range \(header.prefix(60)) has none of the blob's \(size) bytes")
     }
 
     /// The `Content-Range` of a chunk: `first-last`, as the specification has it, or with the unit before and the size behind,

@@ -74,7 +74,7 @@ extension RegistryAPI {
     }
 
     func deleteBlob(_ call: Call) async throws -> Response {
-        try await store.deleteBlob(try call.digest(), in: try call.repository())
+        try await store.deleteBlob(try call.digest(), in: try call.repository(), by: call.origin)
         return Response(202)
     }
 
@@ -83,18 +83,16 @@ extension RegistryAPI {
     func beginUpload(_ call: Call) async throws -> Response {
         let name = try call.repository()
         let query = call.request.query
-        // One that cannot be mounted is uploaded, says the specification; what is no digest is no blob of anybody's. Nor is
-        // what the caller may not pull where it is.
+        // One that cannot be mounted is uploaded, says the specification; what is no digest is no blob of anybody's.
         if let mount = query["mount"].flatMap({ try? Digest($0) }),
-            let source = query["from"].flatMap({ try? RepositoryName($0) }),
-            access.verdict(.pull, repository: source.description, call.caller) == .allowed,
+            let source = try await source(of: mount, query["from"], call.caller),
             try await store.mount(mount, from: source, to: name, by: call.origin)
         {
             return Self.created(mount, in: name)
         }
         guard let text = query["digest"] else {
-            let algorithm = query["digest-algorithm"].flatMap(Digest.Algorithm.init(rawValue:)) ?? .sha256
-            return Self.uploading(202, try await store.beginUpload(to: name, algorithm: algorithm), name, count: 0)
+            let id = try await store.beginUpload(to: name, algorithm: try Self.algorithm(query))
+            return Self.uploading(202, id, name, count: 0)
         }
         let digest = try ManifestName.digest(text)
         let id = try await store.beginUpload(to: name, algorithm: digest.algorithm)
@@ -103,6 +101,30 @@ extension RegistryAPI {
             try? await store.cancelUpload(id, in: name)
             throw error
         }
+    }
+
+    /// The repository that a blob is mounted from; nil for one that the caller may not pull from, and where there is none.
+    ///
+    /// - Parameter typed: what the client calls it; without it any that has the blob does.
+    private func source(of digest: Digest, _ typed: String?, _ caller: Caller) async throws -> RepositoryName? {
+        guard let typed else { return try await store.repository(having: digest, access.visibility(caller)) }
+        guard let source = try? RepositoryName(typed),
+            access.verdict(.pull, repository: source.description, caller) == .allowed
+        else { return nil }
+        return source
+    }
+
+    /// What the digest of an upload will be of.
+    ///
+    /// - Throws: ``Refusal`` DIGEST_INVALID for what the registry does not know.
+    private static func algorithm(_ query: Query) throws(Refusal) -> Digest.Algorithm {
+        guard let text = query["digest-algorithm"] else { return .sha256 }
+        guard let algorithm = Digest.Algorithm(rawValue: text) else {
+            throw Refusal(
+                .digestInvalid, 400, "digest algorithm \(OCIError.quoted(text)) is not supported: want sha256 or sha512"
+            )
+        }
+        return algorithm
     }
 
     func uploadStatus(_ call: Call) async throws -> Response {
@@ -159,13 +181,13 @@ extension RegistryAPI {
                     "Content-Range has \(range.count) bytes, Content-Length says \(length.prefix(30))")
             }
             guard range.lowerBound == mark.count else {
-                var refused = Self.uploading(416, upload.id, upload.repository, count: mark.count)
-                refused.body =
-                    self.refused(
-                        Refusal(
-                            .rangeInvalid, 416,
-                            "the chunk begins at \(range.lowerBound), but \(mark.count) bytes are here")
-                    ).body
+                var refused = refused(
+                    Refusal(
+                        .rangeInvalid, 416,
+                        "the chunk begins at \(range.lowerBound), but \(mark.count) bytes are here"))
+                for field in Self.uploading(416, upload.id, upload.repository, count: mark.count).headers.fields {
+                    refused.headers.add(field.name, field.value)
+                }
                 return refused
             }
         }

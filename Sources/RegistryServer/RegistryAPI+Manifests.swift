@@ -44,13 +44,30 @@ extension RegistryAPI {
         let type = call.request.headers["content-type"].map { header in
             String(header.prefix { $0 != ";" && $0 != " " })
         }
+        let tags = try Self.tags(of: reference, call.request.query)
         let pushed = try await store.putManifest(
-            Array(body.readableBytesView), contentType: type, as: reference, in: name, by: call.origin)
+            Array(body.readableBytesView), contentType: type, as: reference, tags: tags, in: name, by: call.origin)
         var headers: Headers = [
             "Location": "/v2/\(name)/manifests/\(pushed.digest)", "Docker-Content-Digest": pushed.digest.description,
         ]
+        for tag in tags { headers.add("OCI-Tag", tag) }
         if let subject = pushed.subject { headers.add("OCI-Subject", subject.description) }
         return Response(201, headers: headers)
+    }
+
+    /// Tags that a manifest gets with its push by digest: `tag`, as often as wanted.
+    ///
+    /// - Throws: ``Refusal`` TAG_INVALID, or 414 for more than ``RegistryStore/tagsOfPushMax``.
+    private static func tags(of reference: ManifestName, _ query: Query) throws(Refusal) -> [String] {
+        guard case .digest = reference else { return [] }
+        let typed = query.all("tag")
+        guard typed.count <= RegistryStore.tagsOfPushMax else {
+            throw Refusal(
+                .unsupported, 414, "\(typed.count) tags in one push: \(RegistryStore.tagsOfPushMax) are taken at once")
+        }
+        var tags: [String] = []
+        for tag in typed where !tags.contains(tag) { tags.append(try ManifestName.checkedTag(tag)) }
+        return tags
     }
 
     func deleteManifest(_ call: Call) async throws -> Response {

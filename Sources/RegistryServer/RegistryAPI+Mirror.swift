@@ -23,6 +23,14 @@ extension RegistryAPI {
         return mirrors?.localName(name, host: request.headers["host"], namespace: namespace) ?? name
     }
 
+    /// The registry that a request says that its repository is of (`ns`), where that was heeded.
+    func scope(_ request: Request, _ route: DistributionRoute?) -> String? {
+        guard mirrors != nil || engine != nil, let namespace = request.query["ns"], let route,
+            route.name.hasPrefix(namespace + "/")
+        else { return nil }
+        return namespace
+    }
+
     /// nil for what is this registry's own.
     func mirrored(_ call: Call) async throws -> Response? {
         let kinds: [DistributionRoute.Kind] = [.tags, .referrers, .manifest, .blob, .uploads, .upload]

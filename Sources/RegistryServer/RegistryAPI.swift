@@ -172,6 +172,9 @@ package struct RegistryAPI: Sendable {
         if response.status == 401 { response.headers.add("WWW-Authenticate", challenge(request, route, caller)) }
         response.headers.add("Docker-Distribution-Api-Version", "registry/2.0")
         response.headers.add("X-Content-Type-Options", "nosniff")
+        if let namespace = scope(request, route), response.status < 400 {
+            response.headers.add("OCI-Namespace", namespace)
+        }
         note(request, route, caller?.name, response, .now - began)
         await audit(request, route, caller, claimed, response)
         return response

@@ -4,6 +4,9 @@ extension RegistryStore {
     /// Bytes of a manifest (OCI distribution specification, "Pushing Manifests").
     package static let manifestBytesMax = 4 << 20
 
+    /// Tags that come with a push by digest, all set in one transaction. The specification wants at least ten.
+    package static let tagsOfPushMax = 100
+
     /// What a push of a manifest comes to.
     package struct Pushed: Sendable, Hashable {
         package let digest: Digest
@@ -13,11 +16,13 @@ extension RegistryStore {
 
     /// Stores a manifest; durable when this returns.
     ///
-    /// - Parameter contentType: nil leaves the type to the document.
+    /// - Parameters:
+    ///   - contentType: nil leaves the type to the document.
+    ///   - tags: what else is to name it.
     /// - Throws: ``Refusal`` MANIFEST_INVALID, DIGEST_INVALID, MANIFEST_BLOB_UNKNOWN, SIZE_INVALID.
     package nonisolated func putManifest(
-        _ body: [UInt8], contentType: String?, as reference: ManifestName, in name: RepositoryName,
-        by origin: Origin = Origin()
+        _ body: [UInt8], contentType: String?, as reference: ManifestName, tags: [String] = [],
+        in name: RepositoryName, by origin: Origin = Origin()
     ) async throws -> Pushed {
         let document = try ManifestDocument(parsing: body, contentType: contentType)
         var algorithm = Digest.Algorithm.sha256
@@ -38,14 +43,17 @@ extension RegistryStore {
             }
             try change.addManifest(
                 manifest, document, to: repository, now: now, facts: told.facts, readme: told.readme)
-            var pushedTag: String?
-            if case .tag(let tag) = reference {
-                pushedTag = tag
-                try change.setTag(tag, to: digest, in: repository, now: now)
-                try change.tell(Notice(.tag, name, manifest, tag: tag, origin), settings, now: now)
+            var tags: [String?] = tags
+            if case .tag(let tag) = reference { tags.append(tag) }
+            // Each is told of as if it had been pushed alone.
+            for tag in tags.isEmpty ? [nil] : tags {
+                if let tag {
+                    try change.setTag(tag, to: digest, in: repository, now: now)
+                    try change.tell(Notice(.tag, name, manifest, tag: tag, origin), settings, now: now)
+                }
+                try change.tell(Notice(.push, name, manifest, tag: tag, origin), settings, now: now)
+                try change.queueCopies(of: manifest, document, tag: tag, in: name, settings.watches, now: now)
             }
-            try change.tell(Notice(.push, name, manifest, tag: pushedTag, origin), settings, now: now)
-            try change.queueCopies(of: manifest, document, tag: pushedTag, in: name, settings.watches, now: now)
         }
         return Pushed(digest: digest, subject: document.subject)
     }
@@ -152,14 +160,16 @@ extension RegistryStore {
         return Page(names, countMax: countMax)
     }
 
-    /// - Throws: ``Refusal`` NAME_UNKNOWN for a repository without manifests.
+    /// - Throws: ``Refusal`` NAME_UNKNOWN for a repository without manifests and blobs.
     package nonisolated func tags(
         in name: RepositoryName, after last: String?, countMax: Int
     ) async throws -> Page<String> {
         let tags: [String]? = try await index.read { connection in
             guard let repository = try Change.find(name, connection),
-                try connection.isAny(
-                    "SELECT 1 AS found FROM manifests WHERE repository = ? LIMIT 1", [.integer(repository)])
+                try ["manifests", "links"].contains(where: { table in
+                    try connection.isAny(
+                        "SELECT 1 AS found FROM \(table) WHERE repository = ? LIMIT 1", [.integer(repository)])
+                })
             else { return nil }
             return try connection.rows(
                 "SELECT name FROM tags WHERE repository = ? AND name > ? ORDER BY name LIMIT ?",

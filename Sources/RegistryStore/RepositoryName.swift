@@ -33,12 +33,7 @@ package enum ManifestName: Sendable, Hashable, CustomStringConvertible {
         if text.contains(":") {
             self = .digest(try Self.digest(text))
         } else {
-            guard Reference.isTag(text) else {
-                throw Refusal(
-                    .tagInvalid, 400,
-                    "invalid tag \(OCIError.quoted(text)): want up to 128 letters, digits, and . _ - inside")
-            }
-            self = .tag(text)
+            self = .tag(try Self.checkedTag(text))
         }
     }
 
@@ -47,6 +42,16 @@ package enum ManifestName: Sendable, Hashable, CustomStringConvertible {
         case .tag(let tag): tag
         case .digest(let digest): digest.description
         }
+    }
+
+    /// - Throws: ``Refusal`` TAG_INVALID.
+    package static func checkedTag(_ text: String) throws(Refusal) -> String {
+        guard Reference.isTag(text) else {
+            throw Refusal(
+                .tagInvalid, 400,
+                "invalid tag \(OCIError.quoted(text)): want up to 128 letters, digits, and . _ - inside")
+        }
+        return text
     }
 
     /// - Throws: ``Refusal`` DIGEST_INVALID.

@@ -43,6 +43,10 @@ import Testing
                 "user push PUT a x 201", "user delete DELETE a x 202", "user delete DELETE a x 401",
                 "- login GET - - 401",
             ])
+        let index = StreamHash.digest(of: manifest, .sha256)
+        #expect(try lab.ask("PUT", "/v2/a/manifests/\(index)?tag=y&tag=z", user + type, manifest).status == 201)
+        #expect(Self.lines(path).last.map(Self.short) == "user push PUT a y, z 201")
+        #expect(Self.lines(path).last?["digest"] as? String == "\(index)")
         #expect(try lab.ask("GET", "/v2/a/blobs/\(digest)", user).status == 200)
         #expect(soon { Self.lines(path).last.map(Self.short) == "user pull GET a - 200" })
         #expect(Self.lines(path).last?["bytes"] as? Int == 6)

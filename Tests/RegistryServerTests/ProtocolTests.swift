@@ -53,7 +53,13 @@ import Testing
         #expect(streamed.status == 202 && streamed.headers["range"] == "0-16383")
         #expect(try lab.ask("PUT", stream + "?digest=\(digest)", [], Array(blob[16384...])).status == 201)
 
-        for name in ["one", "two", "three", "four"] {
+        let told = try lab.ask("POST", "/v2/five/blobs/uploads/?digest-algorithm=\(algorithm.rawValue)")
+        let five = try #require(told.headers["location"])
+        #expect(try lab.ask("PATCH", five, [], blob).status == 202)
+        #expect(try lab.ask("PUT", five + "?digest=\(digest)").status == 201)
+        #expect(try lab.ask("POST", "/v2/five/blobs/uploads/?digest-algorithm=md5").code == "DIGEST_INVALID")
+
+        for name in ["one", "two", "three", "four", "five"] {
             #expect(try lab.ask("GET", "/v2/\(name)/blobs/\(digest)").body == blob)
         }
         #expect(lab.blobFiles == [digest.hex] && lab.uploadFiles == [])
@@ -68,7 +74,11 @@ import Testing
             let refused = try lab.ask("PATCH", upload, ["Content-Range: \(range)"], Array(blob[1000..<2000]))
             #expect(refused.status == 416 && refused.headers["range"] == "0-999", "\(range)")
             #expect(refused.headers["location"] == upload && refused.code == "RANGE_INVALID")
+            #expect(refused.headers["content-type"] == "application/json")
         }
+        let digest = StreamHash.digest(of: blob, .sha256)
+        let last = try lab.ask("PUT", upload + "?digest=\(digest)", ["Content-Range: 2000-2999"], Array(blob[2000...]))
+        #expect(last.status == 416 && last.headers["range"] == "0-999" && last.headers["location"] == upload)
         #expect(try lab.ask("PATCH", upload, ["Content-Range: 1000-1001"], [1, 2, 3]).code == "SIZE_INVALID")
         #expect(try lab.ask("PATCH", upload, ["Content-Range: x"], [1]).status == 400)
         let status = try lab.ask("GET", upload)
@@ -110,6 +120,11 @@ import Testing
         let wrong = StreamHash.digest(of: [1], .sha256)
         let refused = try lab.ask("POST", "/v2/a/blobs/uploads/?digest=\(wrong)", [], [2])
         #expect(refused.status == 400 && refused.code == "DIGEST_INVALID")
+        let whole = try #require(try lab.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        #expect(try lab.ask("PUT", whole + "?digest=\(wrong)", [], [2]).code == "DIGEST_INVALID")
+        let parts = try #require(try lab.ask("POST", "/v2/a/blobs/uploads/").headers["location"])
+        #expect(try lab.ask("PATCH", parts, ["Content-Range: 0-0"], [2]).status == 202)
+        #expect(try lab.ask("PUT", parts + "?digest=\(wrong)").code == "DIGEST_INVALID")
         #expect(try lab.ask("HEAD", "/v2/a/blobs/\(wrong)").status == 404)
         #expect(lab.blobFiles == [] && lab.uploadFiles == [])
     }
@@ -132,7 +147,7 @@ import Testing
             .init("bytes=0-0", 206, 0..<1), .init("bytes=0-999", 206, 0..<1000), .init("bytes=10-19", 206, 10..<20),
             .init("bytes=990-", 206, 990..<1000), .init("bytes=-1", 206, 999..<1000),
             .init("bytes=-5000", 206, 0..<1000), .init("bytes=900-5000", 206, 900..<1000),
-            .init("bytes=5-4", 200, 0..<1000), .init("bytes=1-2,4-5", 200, 0..<1000), .init("bytes=a-b", 200, 0..<1000),
+            .init("bytes=1-2,4-5", 200, 0..<1000), .init("bytes=a-b", 200, 0..<1000), .init("bytes=5-4", 416, 0..<0),
             .init("lines=1-2", 200, 0..<1000), .init("bytes=99999999999999999999-", 200, 0..<1000),
             .init("bytes=1000-", 416, 0..<0), .init("bytes=5000-6000", 416, 0..<0), .init("bytes=-0", 416, 0..<0),
         ]
@@ -167,10 +182,14 @@ import Testing
         #expect(try lab.ask("GET", "/v2/from/here/blobs/\(digest)").code == "BLOB_UNKNOWN")
         #expect(try lab.ask("GET", "/v2/to/there/blobs/\(digest)").status == 200)
         for query in [
-            "mount=\(digest)&from=nobody", "mount=\(digest)", "mount=x&from=to/there", "mount=\(digest)&from=..",
+            "mount=\(digest)&from=nobody", "mount=x&from=to/there", "mount=\(digest)&from=..", "mount=\(digest)&from=",
+            "mount=\(AccessTests.digest)", "mount=x",
         ] {
             #expect(try lab.ask("POST", "/v2/third/blobs/uploads/?\(query)").status == 202, "\(query)")
         }
+        let found = try lab.ask("POST", "/v2/third/blobs/uploads/?mount=\(digest)")
+        #expect(found.status == 201 && found.headers["location"] == "/v2/third/blobs/\(digest)")
+        #expect(try lab.ask("GET", "/v2/third/blobs/\(digest)").body == bytes(10))
     }
 
     // MARK: Manifests
@@ -188,6 +207,9 @@ import Testing
             let head = try lab.ask("HEAD", "/v2/a/b/manifests/\(reference)")
             #expect(head.status == 200 && head.headers["content-length"] == "\(manifest.count)" && head.body == [])
         }
+        let typed = try lab.put(manifest, "typed", in: "a/b", type: MediaType.ociManifest + "; charset=utf-8")
+        #expect(typed.status == 201)
+        #expect(try lab.ask("GET", "/v2/a/b/manifests/typed").headers["content-type"] == MediaType.ociManifest)
         let long = StreamHash.digest(of: manifest, .sha512)
         #expect(try lab.put(manifest, "\(long)", in: "a/b").headers["docker-content-digest"] == "\(long)")
         #expect(try lab.ask("GET", "/v2/a/b/manifests/\(long)").body == manifest)
@@ -197,6 +219,35 @@ import Testing
         #expect(try lab.ask("GET", "/v2/a/b/manifests/v1").body == other)
         #expect(try lab.ask("GET", "/v2/a/b/manifests/none").code == "MANIFEST_UNKNOWN")
         #expect(try lab.ask("GET", "/v2/nobody/manifests/v1").code == "MANIFEST_UNKNOWN")
+    }
+
+    @Test(arguments: [Digest.Algorithm.sha256, .sha512])
+    func `a manifest that is pushed by its digest gets the tags that come with it`(
+        _ algorithm: Digest.Algorithm
+    ) throws {
+        let manifest = try lab.image("x", in: "a")
+        let digest = StreamHash.digest(of: manifest, algorithm)
+        let tags = (0..<100).map { "t\($0)" }
+        func query(_ tags: [String]) -> String { "?" + tags.map { "tag=\($0)" }.joined(separator: "&") }
+        let pushed = try lab.put(manifest, "\(digest)" + query(tags[..<99] + ["t0"]), in: "a")
+        #expect(pushed.status == 201 && pushed.values("oci-tag") == Array(tags[..<99]))
+        #expect(pushed.headers["location"] == "/v2/a/manifests/\(digest)")
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == tags[..<99].sorted())
+        for tag in ["t0", "t98"] {
+            let reply = try lab.ask("GET", "/v2/a/manifests/\(tag)")
+            #expect(reply.body == manifest && reply.headers["docker-content-digest"] == "\(digest)")
+        }
+        // All of them, or none.
+        let other = try lab.image("y", in: "a")
+        let path = "\(StreamHash.digest(of: other, algorithm))"
+        #expect(try lab.put(other, path + query(["t0", ".no"]), in: "a").code == "TAG_INVALID")
+        #expect(try lab.put(other, path + query(tags + ["one-more"]), in: "a").status == 414)
+        #expect(try lab.ask("GET", "/v2/a/manifests/t0").body == manifest)
+        // With a tag in its path a push is of that one.
+        #expect(try lab.put(other, "own" + query(["t0"]), in: "a").headers["oci-tag"] == nil)
+        #expect(try lab.ask("GET", "/v2/a/manifests/t0").body == manifest)
+        #expect(try lab.ask("DELETE", "/v2/a/manifests/\(digest)").status == 202)
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == ["own"])
     }
 
     @Test func `a tag is removed alone, a manifest with its tags, and then its blobs can be`() throws {
@@ -213,8 +264,48 @@ import Testing
         for reference in ["two", "three", "\(digest)"] {
             #expect(try lab.ask("GET", "/v2/a/manifests/\(reference)").status == 404, "\(reference)")
         }
-        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(layer)").status == 202)
-        #expect(try lab.ask("GET", "/v2/a/blobs/\(layer)").status == 404)
+        // The repository is there as long as anything of it is.
+        #expect(try lab.ask("GET", "/v2/a/tags/list").json["tags"] as? [String] == [])
+        let config = StreamHash.digest(of: Array("{\"seed\":\"x\"}".utf8), .sha256)
+        for blob in [layer, config] {
+            #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blob)").status == 202)
+            #expect(try lab.ask("GET", "/v2/a/blobs/\(blob)").status == 404)
+        }
+        #expect(try lab.ask("GET", "/v2/a/tags/list").code == "NAME_UNKNOWN")
+    }
+
+    @Test func `a blob goes with the manifest that nothing leads to, and stays with any other`() throws {
+        func blobs(_ seed: String) -> [Digest] {
+            ["{\"seed\":\"\(seed)\"}", "layer \(seed)"].map { StreamHash.digest(of: Array($0.utf8), .sha256) }
+        }
+        let manifest = try lab.image("x", in: "a")
+        let digest = StreamHash.digest(of: manifest, .sha256)
+        #expect(try lab.put(manifest, "t", in: "a").status == 201)
+        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blobs("x")[0])").status == 405)
+        #expect(try lab.ask("DELETE", "/v2/a/manifests/t").status == 202)
+        #expect(try lab.ask("GET", "/v2/a/manifests/\(digest)").status == 200)
+        for blob in blobs("x") { #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blob)").status == 202) }
+        #expect(try lab.ask("GET", "/v2/a/manifests/\(digest)").code == "MANIFEST_UNKNOWN")
+        #expect(try lab.put(manifest, "t", in: "a").code == "MANIFEST_BLOB_UNKNOWN")
+        // What comes again is in use again.
+        #expect(try lab.put(try lab.image("x", in: "a"), "t", in: "a").status == 201)
+        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blobs("x")[0])").status == 405)
+        // One of an index, and one that says something about another.
+        let member = try lab.image("y", in: "a")
+        let name = StreamHash.digest(of: member, .sha256)
+        #expect(try lab.put(member, "\(name)", in: "a").status == 201)
+        let index = """
+            {"schemaVersion":2,"manifests":[{"mediaType":"\(MediaType.ociManifest)","digest":"\(name)","size":\(member.count)}]}
+            """
+        #expect(try lab.put(Array(index.utf8), "all", in: "a", type: MediaType.ociIndex).status == 201)
+        let subject = ",\"subject\":{\"mediaType\":\"a/b\",\"digest\":\"\(name)\",\"size\":1}"
+        let referrer = try lab.image("z", in: "a", extra: subject)
+        #expect(
+            try lab.put(referrer, "\(StreamHash.digest(of: referrer, .sha256))", in: "a").status == 201)
+        for blob in blobs("y") + blobs("z") {
+            let refused = try lab.ask("DELETE", "/v2/a/blobs/\(blob)")
+            #expect(refused.status == 405 && refused.code == "UNSUPPORTED")
+        }
     }
 
     @Test func `an index is taken when its manifests are there, a manifest when its blobs are`() throws {
@@ -290,6 +381,21 @@ import Testing
         let list = try #require(all.json["manifests"] as? [[String: Any]])
         #expect(Set(list.compactMap { $0["digest"] as? String }) == Set(digests.values))
         #expect(list.allSatisfy { $0["annotations"] as? [String: String] == ["k": "v"] })
+        #expect(try lab.ask("GET", "/v2/a/referrers/sha256:x").status == 400)
+        // An index that does not say its type has none; what a configuration is, is its manifest's.
+        let other = StreamHash.digest(of: Array("subject".utf8), .sha512)
+        let named = ",\"subject\":{\"mediaType\":\"\(MediaType.ociManifest)\",\"digest\":\"\(other)\",\"size\":7}"
+        let index = Array("{\"schemaVersion\":2,\"manifests\":[]\(named)}".utf8)
+        #expect(try lab.put(index, "index", in: "a", type: MediaType.ociIndex).headers["oci-subject"] == "\(other)")
+        #expect(try lab.put(try lab.image("x", in: "a", extra: named), "image", in: "a").status == 201)
+        let plain = try lab.ask("GET", "/v2/a/referrers/\(other)").json["manifests"] as? [[String: Any]] ?? []
+        let types = plain.map { "\($0["mediaType"] ?? "-") \($0["artifactType"] ?? "-")" }
+        #expect(Set(types) == ["\(MediaType.ociIndex) -", "\(MediaType.ociManifest) \(MediaType.ociConfig)"])
+        for tag in ["index", "image"] {
+            let digest = try #require(try lab.ask("HEAD", "/v2/a/manifests/\(tag)").headers["docker-content-digest"])
+            #expect(try lab.ask("DELETE", "/v2/a/manifests/\(digest)").status == 202)
+        }
+        #expect(try lab.ask("GET", "/v2/a/referrers/\(other)").json["manifests"] as? [String] == [])
         let one = try lab.ask("GET", "/v2/a/referrers/\(subject)?artifactType=application/vnd.sig")
         #expect(one.headers["oci-filters-applied"] == "artifactType")
         let found = try #require(one.json["manifests"] as? [[String: Any]])
@@ -321,6 +427,13 @@ import Testing
         }
         #expect(seen == [["A", "_z"], ["a-0", "a.1"], ["b"]])
         #expect(try lab.ask("GET", "/v2/a/tags/list?last=a.1").json["tags"] as? [String] == ["b"])
+        // Where a list begins need not be in it; the end of one has no next page.
+        for (query, tags) in [("n=1&last=a", ["a-0"]), ("n=5", nil), ("n=900&last=b", [])] {
+            let reply = try lab.ask("GET", "/v2/a/tags/list?\(query)")
+            #expect(reply.json["tags"] as? [String] == tags ?? ["A", "_z", "a-0", "a.1", "b"], "\(query)")
+            #expect((reply.headers["link"] == nil) == (query != "n=1&last=a"), "\(query)")
+        }
+        #expect(try lab.ask("GET", "/v2/a/tags/list?n=0").headers["link"] == nil)
         #expect(try lab.ask("GET", "/v2/nobody/tags/list").code == "NAME_UNKNOWN")
         #expect(try lab.ask("GET", "/v2/_catalog").json["repositories"] as? [String] == names)
         let page = try lab.ask("GET", "/v2/_catalog?n=1&last=a")

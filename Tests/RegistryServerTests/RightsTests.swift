@@ -250,9 +250,10 @@ import Testing
         for name in ["private", "public"] {
             #expect(try lab.ask("POST", "/v2/\(name)/blobs/uploads/?digest=\(digest)", user, blob).status == 201)
         }
-        func mount(_ client: Client, _ source: String, to target: String) throws -> Int {
-            try lab.ask(
-                "POST", "/v2/\(target)/blobs/uploads/?mount=\(digest)&from=\(source)", world.headers(client)
+        func mount(_ client: Client, _ source: String?, to target: String) throws -> Int {
+            let from = source.map { "&from=\($0)" } ?? ""
+            return try lab.ask(
+                "POST", "/v2/\(target)/blobs/uploads/?mount=\(digest)\(from)", world.headers(client)
             ).status
         }
         // An upload in its place is no error, and tells nothing.
@@ -263,6 +264,15 @@ import Testing
         #expect(try mount(.writer, "public", to: "team/app") == 201)
         #expect(try mount(.filed, "private", to: "team") == 201)
         #expect(try mount(.reader, "public", to: "team/app") == 403)
+        // Nor does a client that names no repository find it in one of which it is not told.
+        #expect(try lab.ask("DELETE", "/v2/team/app/blobs/\(digest)", user).status == 202)
+        #expect(try lab.ask("DELETE", "/v2/team/blobs/\(digest)", user).status == 202)
+        #expect(try mount(.writer, nil, to: "team/app") == 201)
+        for name in ["public", "team/app"] {
+            #expect(try lab.ask("DELETE", "/v2/\(name)/blobs/\(digest)", user).status == 202)
+        }
+        #expect(try mount(.writer, nil, to: "team/app") == 202)
+        #expect(try mount(.root, nil, to: "team/app") == 201)
     }
 
     @Test func `an operator's changes count at once`() throws {

@@ -84,6 +84,14 @@ import Testing
             for (method, path, scope) in [
                 ("GET", "/v2/", ""), ("GET", "/v2/team/tags/list", ",scope=\"repository:team:pull\""),
                 ("POST", "/v2/team/blobs/uploads/", ",scope=\"repository:team:pull,push\""),
+                (
+                    "POST", "/v2/team/blobs/uploads/?mount=\(AccessTests.digest)&from=other",
+                    ",scope=\"repository:team:pull,push repository:other:pull\""
+                ),
+                (
+                    "POST", "/v2/team/blobs/uploads/?mount=x&from=%22,x=%22",
+                    ",scope=\"repository:team:pull,push\""
+                ),
                 ("DELETE", "/v2/team/manifests/x", ",scope=\"repository:team:delete\""),
                 ("GET", "/v2/_catalog", ",scope=\"registry:catalog:*\""),
                 // Nobody writes parameters of their own into a header.

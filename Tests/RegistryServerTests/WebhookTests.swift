@@ -116,6 +116,15 @@ import Testing
         #expect(try lab.ask("GET", "/v2/team/c/manifests/v1").status == 200)
         #expect(soon(60) { receiver.deliveries().flatMap(\.actions).count >= 9 })
         #expect(receiver.deliveries().flatMap(\.actions).suffix(3) == ["tag", "push", "pull"])
+        // Tags that come together are told of one by one.
+        #expect(try lab.put(manifest, "\(digest)?tag=v2&tag=v3", in: "team/b").code == "MANIFEST_BLOB_UNKNOWN")
+        let other = try lab.image("4", in: "team/d")
+        let name = StreamHash.digest(of: other, .sha256)
+        #expect(try lab.put(other, "\(name)?tag=v2&tag=v3", in: "team/d").status == 201)
+        #expect(soon(60) { receiver.deliveries().flatMap(\.actions).count >= 13 })
+        let last = receiver.deliveries().flatMap(\.events).suffix(4)
+        #expect(last.map { $0["action"] } == ["tag", "push", "tag", "push"])
+        #expect(last.map { $0["target.tag"] } == ["v2", "v2", "v3", "v3"])
     }
 
     @Test func `a redirect is not followed`() throws {

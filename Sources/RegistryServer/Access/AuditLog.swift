@@ -35,7 +35,7 @@ package actor AuditLog {
         var target: String?
         /// One, or the pattern of a grant.
         var repository: String?
-        /// A tag, or an upload.
+        /// A tag, those that came with a digest, or an upload.
         var reference: String?
         var digest: String?
         let status: Int

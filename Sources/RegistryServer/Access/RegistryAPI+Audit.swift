@@ -18,6 +18,7 @@ extension RegistryAPI {
         guard isRefused || !isPart || response.status == 201 else { return }
         func short(_ text: String) -> String? { text.isEmpty ? nil : String(text.prefix(Self.auditedMax)) }
         let isDigest = route.reference.contains(":")
+        let tags = response.headers.values("oci-tag").joined(separator: ", ")
         // Of one who was not let in: who it said to be.
         let typed =
             caller == nil
@@ -25,7 +26,7 @@ extension RegistryAPI {
         let entry = AuditLog.Entry(
             peer: request.peerAddress, user: caller?.name ?? typed.flatMap(short), action: action,
             method: request.method.description, repository: short(route.name),
-            reference: isDigest ? nil : short(route.reference),
+            reference: !tags.isEmpty ? tags : isDigest ? nil : short(route.reference),
             digest: response.headers["docker-content-digest"] ?? (isDigest ? short(route.reference) : nil),
             status: response.status, bytes: Self.bytes(request, response))
         let isReading = request.method == .get || request.method == .head

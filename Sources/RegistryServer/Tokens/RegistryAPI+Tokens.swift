@@ -128,7 +128,7 @@ extension RegistryAPI {
                 host: request.headers["host"], forwarded: request.headers["x-forwarded-proto"])
         else { return basic }
         var text = "Bearer realm=\"\(realm)\",service=\"\(tokens.settings.service)\""
-        if let scope = route.flatMap({ Self.scope($0, request.method) }) { text += ",scope=\"\(scope)\"" }
+        if let scope = route.flatMap({ Self.scope($0, request) }) { text += ",scope=\"\(scope)\"" }
         if request.headers["authorization"].map({ TokenAuthority.token($0) != nil }) ?? false {
             text += ",error=\"\(caller == nil ? "invalid_token" : "insufficient_scope")\""
         }
@@ -136,9 +136,9 @@ extension RegistryAPI {
     }
 
     /// What a request needs a token for.
-    private static func scope(_ route: DistributionRoute, _ method: Method) -> String? {
+    private static func scope(_ route: DistributionRoute, _ request: Request) -> String? {
         let rights: Rights
-        switch AccessPolicy.right(route.kind, method) {
+        switch AccessPolicy.right(route.kind, request.method) {
         case .overview, .browse: return Scope.catalog.text
         case .pull: rights = .pull
         case .push: rights = [.pull, .push]
@@ -146,6 +146,12 @@ extension RegistryAPI {
         default: return nil
         }
         // A name may have anything in it; a header may not.
-        return (try? RepositoryName(route.name)).map { Scope.repository($0.description, rights).text }
+        guard let name = try? RepositoryName(route.name) else { return nil }
+        let scope = Scope.repository(name.description, rights).text
+        // What is mounted is pulled where it is.
+        guard route.kind == .uploads, request.query["mount"] != nil,
+            let source = request.query["from"].flatMap({ try? RepositoryName($0) })
+        else { return scope }
+        return scope + " " + Scope.repository(source.description, .pull).text
     }
 }
