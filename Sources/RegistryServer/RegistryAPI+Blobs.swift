@@ -74,7 +74,7 @@ extension RegistryAPI {
     }
 
     func deleteBlob(_ call: Call) async throws -> Response {
-        try await store.deleteBlob(try call.digest(), in: try call.repository(), by: call.origin)
+        try await store.deleteBlob(try call.digest(), in: try call.repository())
         return Response(202)
     }
 

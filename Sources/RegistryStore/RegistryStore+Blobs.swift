@@ -166,31 +166,17 @@ extension RegistryStore {
         }
     }
 
-    /// Manifests that go with a blob; what more of them name is hardly what a client means to take from all.
-    fileprivate static let loneManifestsMax = 10
-
-    /// Takes a blob from a repository, and with it the manifests that name it and that nothing leads to: clients may delete a
-    /// tag and then its blobs. Its bytes go when it is in no other repository.
+    /// Takes a blob from a repository. Its bytes go when it is in no other.
     ///
-    /// - Throws: ``Refusal`` BLOB_UNKNOWN, or UNSUPPORTED while another manifest of the repository names it.
-    package nonisolated func deleteBlob(
-        _ digest: Digest, in name: RepositoryName, by origin: Origin = Origin()
-    ) async throws {
-        let (now, settings) = (Self.now, settings)
+    /// - Throws: ``Refusal`` BLOB_UNKNOWN, or UNSUPPORTED while a manifest of the repository names it.
+    package nonisolated func deleteBlob(_ digest: Digest, in name: RepositoryName) async throws {
         try await writer.change { change in
             guard let repository = try Change.find(name, change.connection),
                 let uses = try change.uses(digest, in: repository)
             else { throw Refusal.blobUnknown(digest) }
-            if uses > 0 {
-                guard let manifests = try change.loneManifests(naming: digest, in: repository) else {
-                    throw Refusal(
-                        .unsupported, 405, "\(digest) is part of \(uses) manifests of \(name): delete those first")
-                }
-                change.effects.touch(name)
-                for manifest in manifests {
-                    _ = try change.removeManifest(manifest, from: repository, now: now)
-                    try change.tell(Notice(.delete, name, digest: manifest, origin), settings, now: now)
-                }
+            guard uses == 0 else {
+                throw Refusal(
+                    .unsupported, 405, "\(digest) is part of \(uses) manifests of \(name): delete those first")
             }
             try change.unlinkBlob(digest.description, from: repository)
         }
@@ -271,27 +257,6 @@ extension Change {
             count += 1
         }
         return count
-    }
-
-    /// The manifests that name a blob; nil when one of them has a tag or a subject, or was relied on by another push, as those
-    /// of an index are, and when there are many.
-    func loneManifests(naming digest: Digest, in repository: Int64) throws -> [Digest]? {
-        let rows = try connection.rows(
-            """
-            SELECT manifests.digest, relied, subject,
-            (SELECT MIN(name) FROM tags WHERE tags.repository = members.repository AND tags.digest = manifest) AS tag
-            FROM members JOIN manifests ON manifests.repository = members.repository AND manifests.digest = manifest
-            WHERE members.repository = ? AND members.digest = ? LIMIT ?
-            """,
-            [
-                .integer(repository), .text(digest.description), .integer(Int64(RegistryStore.loneManifestsMax) + 1),
-            ])
-        guard rows.count <= RegistryStore.loneManifestsMax,
-            try rows.allSatisfy({ row in
-                try row.integer("relied") == 0 && row.optionalText("subject") == nil && row.optionalText("tag") == nil
-            })
-        else { return nil }
-        return try rows.map { try Digest(try $0.text("digest")) }
     }
 
     /// One step of a collection.

@@ -274,40 +274,6 @@ import Testing
         #expect(try lab.ask("GET", "/v2/a/tags/list").code == "NAME_UNKNOWN")
     }
 
-    @Test func `a blob goes with the manifest that nothing leads to, and stays with any other`() throws {
-        func blobs(_ seed: String) -> [Digest] {
-            ["{\"seed\":\"\(seed)\"}", "layer \(seed)"].map { StreamHash.digest(of: Array($0.utf8), .sha256) }
-        }
-        let manifest = try lab.image("x", in: "a")
-        let digest = StreamHash.digest(of: manifest, .sha256)
-        #expect(try lab.put(manifest, "t", in: "a").status == 201)
-        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blobs("x")[0])").status == 405)
-        #expect(try lab.ask("DELETE", "/v2/a/manifests/t").status == 202)
-        #expect(try lab.ask("GET", "/v2/a/manifests/\(digest)").status == 200)
-        for blob in blobs("x") { #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blob)").status == 202) }
-        #expect(try lab.ask("GET", "/v2/a/manifests/\(digest)").code == "MANIFEST_UNKNOWN")
-        #expect(try lab.put(manifest, "t", in: "a").code == "MANIFEST_BLOB_UNKNOWN")
-        // What comes again is in use again.
-        #expect(try lab.put(try lab.image("x", in: "a"), "t", in: "a").status == 201)
-        #expect(try lab.ask("DELETE", "/v2/a/blobs/\(blobs("x")[0])").status == 405)
-        // One of an index, and one that says something about another.
-        let member = try lab.image("y", in: "a")
-        let name = StreamHash.digest(of: member, .sha256)
-        #expect(try lab.put(member, "\(name)", in: "a").status == 201)
-        let index = """
-            {"schemaVersion":2,"manifests":[{"mediaType":"\(MediaType.ociManifest)","digest":"\(name)","size":\(member.count)}]}
-            """
-        #expect(try lab.put(Array(index.utf8), "all", in: "a", type: MediaType.ociIndex).status == 201)
-        let subject = ",\"subject\":{\"mediaType\":\"a/b\",\"digest\":\"\(name)\",\"size\":1}"
-        let referrer = try lab.image("z", in: "a", extra: subject)
-        #expect(
-            try lab.put(referrer, "\(StreamHash.digest(of: referrer, .sha256))", in: "a").status == 201)
-        for blob in blobs("y") + blobs("z") {
-            let refused = try lab.ask("DELETE", "/v2/a/blobs/\(blob)")
-            #expect(refused.status == 405 && refused.code == "UNSUPPORTED")
-        }
-    }
-
     @Test func `an index is taken when its manifests are there, a manifest when its blobs are`() throws {
         let manifest = try lab.image("x", in: "a")
         let digest = StreamHash.digest(of: manifest, .sha256)
