@@ -90,21 +90,43 @@ struct Change {
     }
 
     /// Takes bytes that are whole and durable, and have that digest, as a blob.
-    func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
-        let isKnown = try Self.knows(digest.description, connection)
-        guard try !isKnown || !isSound(digest) else { return try discard(place) }
-        let object = try takeOver(place, as: digest)
-        guard !isKnown else {
-            // Damaged, and healed by this push.
-            let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
-            if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
-            try connection.execute(
-                "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
+    ///
+    /// - Parameter repositories: that have it from now on; each of them once.
+    func addBlob(
+        _ digest: Digest, size: Int64, from place: BlobPlace, to repositories: [Int64], now: Int64
+    ) throws {
+        guard try !Self.knows(digest.description, connection) else {
+            try heal(digest, from: place)
+            for repository in repositories { try link(digest, to: repository, now: now) }
             return
         }
+        // Without links it would come into the index of garbage, to leave it at once.
         try connection.execute(
-            "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
-            [.text(digest.description), .integer(size), .text(object)])
+            "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, ?, ?)",
+            [
+                .text(digest.description), .integer(size), .integer(Int64(repositories.count)),
+                .text(try takeOver(place, as: digest)),
+            ])
+        for repository in repositories {
+            try insertLink(digest, to: repository, now: now)
+            try count(in: repository) { size }
+        }
+    }
+
+    /// Gives a blob that is damaged its bytes again; one that is sound needs none.
+    private func heal(_ digest: Digest, from place: BlobPlace) throws {
+        guard try !isSound(digest) else { return try discard(place) }
+        let object = try takeOver(place, as: digest)
+        let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
+        if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
+        try connection.execute(
+            "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
+    }
+
+    private func insertLink(_ digest: Digest, to repository: Int64, now: Int64) throws {
+        try connection.execute(
+            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
+            [.integer(repository), .text(digest.description), .integer(now)])
     }
 
     /// Makes bytes those of a digest.
@@ -136,9 +158,7 @@ struct Change {
             "UPDATE links SET touched = ? WHERE repository = ? AND digest = ?",
             [.integer(now), .integer(repository), text])
         guard known == 0 else { return }
-        try connection.execute(
-            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
-            [.integer(repository), text, .integer(now)])
+        try insertLink(digest, to: repository, now: now)
         try connection.execute("UPDATE blobs SET links = links + 1 WHERE digest = ?", [text])
         try count(in: repository) { try blobSize(digest.description) }
     }

@@ -17,9 +17,8 @@ extension Change {
             """, [.integer(repository), .text(tag), .integer(now)])
     }
 
-    /// Makes a blob part of a repository whose manifests may name it already.
-    func linkMirrored(_ digest: Digest, to repository: Int64, now: Int64) throws {
-        try link(digest, to: repository, now: now)
+    /// Looks which manifests of a repository name a blob that has come behind them.
+    func countUses(of digest: Digest, in repository: Int64) throws {
         let key: [SQLValue] = [.integer(repository), .text(digest.description)]
         try connection.execute(
             """
