@@ -61,7 +61,7 @@ import Testing
         let texts = [
             "store", "team", "sto", "team/store", "team/st", "memory", "BÖHMIAN", "widgets", "jane", "flibber",
             "quickst", "zanzibar", "bsd", "riscv64", "alpine", "7.2", "7.2-alp", "store 7.2", "data alpine", "stroe",
-            "sotre", "storee", "stor",
+            "sotre", "storee", "stor", "stare", "ttore", "storr", "tore", "astore", "tores", "störe",
         ]
         for text in texts { #expect(try found(lab, text) == ["team/store"], "\(text)") }
         for text in ["nothing", "memory nothing", "store 7.3", "xyz"] { #expect(try found(lab, text) == [], "\(text)") }

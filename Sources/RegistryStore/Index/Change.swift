@@ -18,6 +18,12 @@ struct Change {
         private struct State {
             var changedFolders: Set<Digest.Algorithm> = []
             var removals: Set<BlobPlace> = []
+            var facts: [FactsKey: FactsRow] = [:]
+        }
+
+        private struct FactsKey: Hashable {
+            let repository: Int64
+            let digest: String
         }
         private var state = State()
         /// Whose manifests or tags have changed. What a change that was undone adds does no harm.
@@ -33,6 +39,16 @@ struct Change {
 
         func touchProfile(_ repository: Int64) { profiles.insert(repository) }
 
+        /// What a manifest tells that this transaction has added: its profile is worked out from that.
+        func facts(_ digest: String, in repository: Int64) -> FactsRow? {
+            state.facts[FactsKey(repository: repository, digest: digest)]
+        }
+
+        /// - Parameter facts: nil when they have to be looked for.
+        func keep(_ facts: FactsRow?, _ digest: String, in repository: Int64) {
+            state.facts[FactsKey(repository: repository, digest: digest)] = facts
+        }
+
         /// A file came to be.
         func added(_ path: String, _ algorithm: Digest.Algorithm) {
             state.changedFolders.insert(algorithm)
@@ -47,6 +63,7 @@ struct Change {
             let before = state
             do { return try body() } catch {
                 state.removals = before.removals
+                state.facts = before.facts
                 throw error
             }
         }
@@ -215,15 +232,34 @@ struct Change {
         try addFacts(
             facts ?? ManifestFacts(document, config: nil), readme: readme, of: manifest.digest, document,
             in: repository, now: now)
-        for blob in Set((document.blobs + document.foreignBlobs).map(\.digest.description)) {
-            let known = try connection.execute(
-                "UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest = ?",
-                [.integer(repository), .text(blob)])
-            // A layer that is kept elsewhere.
-            guard known > 0 || isMirrored else { continue }
+        try addMembers(of: manifest.digest, document, in: repository, isMirrored: isMirrored)
+    }
+
+    private func addMembers(
+        of manifest: Digest, _ document: ManifestDocument, in repository: Int64, isMirrored: Bool
+    ) throws {
+        let named = Array(Set((document.blobs + document.foreignBlobs).map(\.digest.description)))
+        try SQLList.parts(named) { part in
+            let known = try connection.rows(
+                """
+                UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest IN \(SQLList.marks(part.count))
+                RETURNING digest
+                """, [.integer(repository)] + part.map { .text($0) }
+            ).map { try $0.text("digest") }
+            // A layer that is kept elsewhere is none; what a mirror has not yet will come.
+            let members = isMirrored ? Array(part) : known
+            guard !members.isEmpty else { return }
             try connection.execute(
-                "INSERT INTO members (repository, manifest, digest) VALUES (?, ?, ?)",
-                [.integer(repository), digest, .text(blob)])
+                """
+                INSERT INTO members (repository, manifest, digest, mirrored)
+                VALUES \(SQLList.rows(members.count, of: 4))
+                """,
+                members.flatMap { member -> [SQLValue] in
+                    [
+                        .integer(repository), .text(manifest.description), .text(member),
+                        .integer(isMirrored ? 1 : 0),
+                    ]
+                })
         }
     }
 
@@ -235,14 +271,17 @@ struct Change {
 
     private func requireMembers(of document: ManifestDocument, in repository: Int64) throws {
         // One that is named often is looked for once.
-        var sizes: [Digest: Int64] = [:]
+        var sizes: [String: Int64] = [:]
+        try SQLList.parts(Array(Set(document.blobs.map(\.digest.description)))) { part in
+            let found = try connection.rows(
+                """
+                SELECT digest, size FROM blobs JOIN links USING (digest)
+                WHERE repository = ? AND digest IN \(SQLList.marks(part.count)) AND damaged = 0
+                """, [.integer(repository)] + part.map { .text($0) })
+            for row in found { sizes[try row.text("digest")] = try row.integer("size") }
+        }
         for blob in document.blobs {
-            guard sizes.updateValue(blob.size, forKey: blob.digest) != blob.size else { continue }
-            let size = try connection.row(
-                "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ? AND damaged = 0",
-                [.integer(repository), .text(blob.digest.description)]
-            )?.integer("size")
-            guard let size else {
+            guard let size = sizes[blob.digest.description] else {
                 throw Refusal(.manifestBlobUnknown, 400, "blob unknown to registry: \(blob.digest): push it first")
             }
             guard size == blob.size else {
@@ -261,16 +300,13 @@ struct Change {
     }
 
     func setTag(_ tag: String, to digest: Digest, in repository: Int64, now: Int64) throws {
-        let key: [SQLValue] = [.integer(repository), .text(tag)]
-        if try !connection.isAny("SELECT 1 AS found FROM tags WHERE repository = ? AND name = ?", key) {
-            try addTagWords(tag, in: repository)
-        }
         effects.touchProfile(repository)
-        try connection.execute(
-            """
-            INSERT INTO tags (repository, name, digest, pushed) VALUES (?, ?, ?, ?)
-            ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest, pushed = excluded.pushed
-            """, [.integer(repository), .text(tag), .text(digest.description), .integer(now)])
+        let values: [SQLValue] = [.text(digest.description), .integer(now), .integer(repository), .text(tag)]
+        let known = try connection.execute(
+            "UPDATE tags SET digest = ?, pushed = ? WHERE repository = ? AND name = ?", values)
+        guard known == 0 else { return }
+        try connection.execute("INSERT INTO tags (digest, pushed, repository, name) VALUES (?, ?, ?, ?)", values)
+        try addTagWords(tag, in: repository)
     }
 
     /// - Returns: false when there was none.
