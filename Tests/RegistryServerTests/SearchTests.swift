@@ -307,6 +307,15 @@ import Testing
         #expect(try found(lab, "drop table") == ["app"])
     }
 
+    @Test func `a configuration tells what it does, whether it is in memory or has to be read`() throws {
+        let lab = try RegistryLab()
+        let padding = String(repeating: "x ", count: 20_000)
+        try Self.push(lab, "short", "1", labels: Self.describe("remembered"))
+        try Self.push(lab, "long", "1", labels: Self.describe("reread").merging(["padding": padding]) { $1 })
+        #expect(try found(lab, "remembered") == ["short"])
+        #expect(try found(lab, "reread") == ["long"])
+    }
+
     @Test func `a configuration that is no JSON, or huge, or another type's tells nothing`() throws {
         let lab = try RegistryLab()
         let configs = [
