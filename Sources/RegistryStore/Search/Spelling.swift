@@ -6,8 +6,6 @@ enum Spelling {
     private static let lengths = 3...24
     /// Letters after one beginning: those of any script, and few of a language that has a sign for each word.
     private static let lettersMax = 128
-    /// Words that are looked for: bounds what names of strange letters cost.
-    private static let formsMax = 4096
     /// Behind every word that begins with what is before it.
     private static let last = "\u{10ffff}"
 
@@ -31,10 +29,8 @@ enum Spelling {
         return last[right.count]
     }
 
-    /// What `word` may have been meant to be.
-    ///
-    /// - Parameter next: the letters that words of names have behind the first of `word`: behind none, one, two and so on.
-    static func forms(_ word: [Unicode.Scalar], _ next: [[Unicode.Scalar]]) -> Set<[Unicode.Scalar]> {
+    /// What becomes of `word` without one of its letters, and with one at another place.
+    static func forms(_ word: [Unicode.Scalar]) -> Set<[Unicode.Scalar]> {
         var forms: Set<[Unicode.Scalar]> = []
         for place in word.indices {
             var shorter = word
@@ -42,61 +38,74 @@ enum Spelling {
             forms.insert(shorter)
             for target in word.indices { forms.insert(shorter[..<target] + [letter] + shorter[target...]) }
         }
-        for (place, letters) in next.enumerated() {
-            for letter in letters where forms.count < formsMax {
-                forms.insert(word[..<place] + [letter] + word[place...])
-                if place < word.count { forms.insert(word[..<place] + [letter] + word[(place + 1)...]) }
-            }
-        }
-        return forms.filter { lengths.contains($0.count) && $0 != word }
+        return forms
     }
 
-    /// The letters that words of names have behind `start`.
-    private static func letters(after start: String, _ connection: any SQLConnection) throws -> [Unicode.Scalar] {
-        let count = start.unicodeScalars.count
-        let found = try connection.rows(
+    /// Words of names that begin with `start` and go on with any one letter and then one of `rests`.
+    private static func words(
+        _ start: ArraySlice<Unicode.Scalar>, thenAnyOf rests: [ArraySlice<Unicode.Scalar>],
+        _ connection: any SQLConnection
+    ) throws -> [Word] {
+        let from = text(start)
+        // From the first word with a letter to the first behind all with that letter, by the sorted list.
+        let selects = rests.map { _ in
+            """
+            SELECT vocabulary.word AS word, vocabulary.uses AS uses FROM letters
+            JOIN vocabulary ON vocabulary.word = letters.start || ?
+            """
+        }
+        return try connection.rows(
             """
             WITH RECURSIVE found (word) AS (
                 SELECT (SELECT min(word) FROM vocabulary WHERE word > ? AND word < ?)
                 UNION ALL
                 SELECT (SELECT min(word) FROM vocabulary
-                    WHERE word > substr(found.word, 1, \(count + 1)) || '\(last)' AND word < ?)
-                FROM found WHERE found.word IS NOT NULL)
-            SELECT word FROM found WHERE word IS NOT NULL LIMIT \(lettersMax)
-            """, [.text(start), .text(start + last), .text(start + last)])
-        return try found.compactMap { try $0.text("word").unicodeScalars.dropFirst(count).first }
+                    WHERE word > substr(found.word, 1, \(start.count + 1)) || '\(last)' AND word < ?)
+                FROM found WHERE found.word IS NOT NULL),
+            letters (start) AS (
+                SELECT substr(word, 1, \(start.count + 1)) FROM found WHERE word IS NOT NULL LIMIT \(lettersMax))
+            \(selects.joined(separator: " UNION ALL "))
+            """, [.text(from), .text(from + last), .text(from + last)] + rests.map { .text(text($0)) }
+        ).map(Word.init)
     }
 
     /// The word of names that `word` was meant to be, the most common of those; nil for one that is right, or far from all.
     static func corrected(_ word: String, _ connection: any SQLConnection) throws -> String? {
         let scalars = Array(word.unicodeScalars)
-        guard lengths.contains(scalars.count), try uses([word], connection).isEmpty else { return nil }
-        var next: [[Unicode.Scalar]] = []
-        for count in 0...scalars.count {
-            let letters = try letters(after: text(scalars[..<count]), connection)
-            // No word begins so, and none with more of it.
-            guard !letters.isEmpty else { break }
-            next.append(letters)
+        guard lengths.contains(scalars.count), try words([word], connection).isEmpty else { return nil }
+        var found = try words(forms(scalars).map { text($0[...]) }, connection)
+        for place in scalars.indices {
+            found += try words(scalars[..<place], thenAnyOf: [scalars[place...], scalars[(place + 1)...]], connection)
         }
-        let found = try uses(forms(scalars, next).map { text($0[...]) }, connection)
-        return found.map { (distance(word, $0.word), -$0.uses, $0.word) }.min { $0 < $1 }?.2
+        found += try words(scalars[...], thenAnyOf: [[]], connection)
+        return found.filter { lengths.contains($0.text.unicodeScalars.count) }
+            .map { (distance(word, $0.text), -$0.uses, $0.text) }.min { $0 < $1 }?.2
     }
 
     private static func text(_ scalars: ArraySlice<Unicode.Scalar>) -> String {
         String(String.UnicodeScalarView(scalars))
     }
 
-    /// Those of `words` that are words of names, and of how many.
-    private static func uses(
-        _ words: [String], _ connection: any SQLConnection
-    ) throws -> [(word: String, uses: Int64)] {
-        var found: [(word: String, uses: Int64)] = []
+    /// Those of `words` that are words of names.
+    private static func words(_ words: [String], _ connection: any SQLConnection) throws -> [Word] {
+        var found: [Word] = []
         try SQLList.parts(words) { part in
-            let rows = try connection.rows(
-                "SELECT word, uses FROM vocabulary WHERE word IN \(SQLList.marks(part.count))", part.map { .text($0) })
-            for row in rows { found.append((try row.text("word"), try row.integer("uses"))) }
+            found += try connection.rows(
+                "SELECT word, uses FROM vocabulary WHERE word IN \(SQLList.marks(part.count))", part.map { .text($0) }
+            ).map(Word.init)
         }
         return found
+    }
+
+    /// A word of names, and of how many.
+    private struct Word {
+        let text: String
+        let uses: Int64
+
+        init(_ row: SQLRow) throws {
+            text = try row.text("word")
+            uses = try row.integer("uses")
+        }
     }
 }
 
