@@ -40,7 +40,7 @@ package final class BlockingPool: Sendable {
     }
 
     private func enqueue(_ work: @escaping @Sendable () -> Void) {
-        let startsThread = state.withLock { state in
+        let startsThread = state.withLock(waking: .one) { state in
             state.waiting.append(work)
             guard state.idle < state.waiting.count, state.threads < threadsMax else { return false }
             state.threads += 1
@@ -51,7 +51,7 @@ package final class BlockingPool: Sendable {
             try Threads.start("blocking") { self.loop() }
         } catch {
             // Without a thread of its own the work goes to those that exist; without any it runs here rather than never.
-            let alone = state.withLock { state in
+            let alone = state.withLock(waking: .nobody) { state in
                 state.threads -= 1
                 return state.threads == 0 ? state.waiting.popLast() : nil
             }
@@ -60,14 +60,14 @@ package final class BlockingPool: Sendable {
     }
 
     private func loop() {
-        state.withLock { $0.idle += 1 }
         while true {
-            let work = state.wait(until: { !$0.waiting.isEmpty }) { state in
+            // Whoever waits is woken by what comes, one for each.
+            state.withLock(waking: .nobody) { $0.idle += 1 }
+            let work = state.wait(waking: .nobody, until: { !$0.waiting.isEmpty }) { state in
                 state.idle -= 1
                 return state.waiting.removeFirst()
             }
             work()
-            state.withLock { $0.idle += 1 }
         }
     }
 }

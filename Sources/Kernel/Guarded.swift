@@ -22,21 +22,41 @@ package final class Guarded<State>: @unchecked Sendable {  // `mutex` is held ar
         mutex.deallocate()
     }
 
-    /// Changes the state and wakes every thread that waits for it.
-    package func withLock<Value>(_ body: (inout State) -> Value) -> Value {
+    /// Who of those that wait looks at the state again. A thread that is woken for nothing costs two switches and its turn at
+    /// the lock.
+    package enum Waking {
+        /// The change is of no use to those that wait.
+        case nobody
+        /// All wait for the same, and one of them can use the change.
+        case one
+        case all
+    }
+
+    private func wake(_ waking: Waking) {
+        switch waking {
+        case .nobody: break
+        case .one: pthread_cond_signal(condition)
+        case .all: pthread_cond_broadcast(condition)
+        }
+    }
+
+    /// Changes the state and wakes threads that wait for it.
+    package func withLock<Value>(waking: Waking = .all, _ body: (inout State) -> Value) -> Value {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_broadcast(condition)
+            wake(waking)
             pthread_mutex_unlock(mutex)
         }
         return body(&state)
     }
 
-    /// Sleeps until `ready` holds, then runs `body` under the same lock.
-    package func wait<Value>(until ready: (State) -> Bool, _ body: (inout State) -> Value) -> Value {
+    /// Sleeps until `ready` holds, then runs `body` under the same lock and wakes others.
+    package func wait<Value>(
+        waking: Waking = .all, until ready: (State) -> Bool, _ body: (inout State) -> Value
+    ) -> Value {
         pthread_mutex_lock(mutex)
         defer {
-            pthread_cond_broadcast(condition)
+            wake(waking)
             pthread_mutex_unlock(mutex)
         }
         while !ready(state) { pthread_cond_wait(condition, mutex) }

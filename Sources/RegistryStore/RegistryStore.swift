@@ -44,6 +44,7 @@ package actor RegistryStore {
     /// To a bucket.
     nonisolated let areBlobsMoving = Mutex(false)
     nonisolated let cache: ManifestCache
+    nonisolated let recentBlobs = RecentBlobs()
     nonisolated let accounts = AccountCache()
     nonisolated let writer: IndexWriter
     nonisolated let bucket = CurrentBucket()
@@ -133,10 +134,10 @@ package actor RegistryStore {
             try await keep(digest, size: size, at: place) { change, place in
                 try change.requireRoom(for: digest, size: size, in: name, quotas)
                 let repository = try change.repository(name)
-                try change.addBlob(digest, size: size, from: place)
-                try change.link(digest, to: repository, now: now)
+                try change.addBlob(digest, size: size, from: place, to: [repository], now: now)
                 try uploads.claim(upload, change)
             }
+            if let bytes = await upload.smallBytes { recentBlobs.keep(bytes, of: digest, in: name) }
         } catch {
             await uploads.end(upload.id)
             throw error

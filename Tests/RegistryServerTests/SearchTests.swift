@@ -61,7 +61,7 @@ import Testing
         let texts = [
             "store", "team", "sto", "team/store", "team/st", "memory", "BÖHMIAN", "widgets", "jane", "flibber",
             "quickst", "zanzibar", "bsd", "riscv64", "alpine", "7.2", "7.2-alp", "store 7.2", "data alpine", "stroe",
-            "sotre", "storee", "stor",
+            "sotre", "storee", "stor", "stare", "ttore", "storr", "tore", "astore", "tores", "störe",
         ]
         for text in texts { #expect(try found(lab, text) == ["team/store"], "\(text)") }
         for text in ["nothing", "memory nothing", "store 7.3", "xyz"] { #expect(try found(lab, text) == [], "\(text)") }
@@ -305,6 +305,15 @@ import Testing
         #expect(try lab.ask("POST", "/api/v1/search").status == 405)
         #expect(try found(lab, "script") == ["app"])
         #expect(try found(lab, "drop table") == ["app"])
+    }
+
+    @Test func `a configuration tells what it does, whether it is in memory or has to be read`() throws {
+        let lab = try RegistryLab()
+        let padding = String(repeating: "x ", count: 20_000)
+        try Self.push(lab, "short", "1", labels: Self.describe("remembered"))
+        try Self.push(lab, "long", "1", labels: Self.describe("reread").merging(["padding": padding]) { $1 })
+        #expect(try found(lab, "remembered") == ["short"])
+        #expect(try found(lab, "reread") == ["long"])
     }
 
     @Test func `a configuration that is no JSON, or huge, or another type's tells nothing`() throws {

@@ -18,6 +18,12 @@ struct Change {
         private struct State {
             var changedFolders: Set<Digest.Algorithm> = []
             var removals: Set<BlobPlace> = []
+            var facts: [FactsKey: FactsRow] = [:]
+        }
+
+        private struct FactsKey: Hashable {
+            let repository: Int64
+            let digest: String
         }
         private var state = State()
         /// Whose manifests or tags have changed. What a change that was undone adds does no harm.
@@ -33,6 +39,16 @@ struct Change {
 
         func touchProfile(_ repository: Int64) { profiles.insert(repository) }
 
+        /// What a manifest tells that this transaction has added: its profile is worked out from that.
+        func facts(_ digest: String, in repository: Int64) -> FactsRow? {
+            state.facts[FactsKey(repository: repository, digest: digest)]
+        }
+
+        /// - Parameter facts: nil when they have to be looked for.
+        func keep(_ facts: FactsRow?, _ digest: String, in repository: Int64) {
+            state.facts[FactsKey(repository: repository, digest: digest)] = facts
+        }
+
         /// A file came to be.
         func added(_ path: String, _ algorithm: Digest.Algorithm) {
             state.changedFolders.insert(algorithm)
@@ -47,6 +63,7 @@ struct Change {
             let before = state
             do { return try body() } catch {
                 state.removals = before.removals
+                state.facts = before.facts
                 throw error
             }
         }
@@ -90,21 +107,43 @@ struct Change {
     }
 
     /// Takes bytes that are whole and durable, and have that digest, as a blob.
-    func addBlob(_ digest: Digest, size: Int64, from place: BlobPlace) throws {
-        let isKnown = try Self.knows(digest.description, connection)
-        guard try !isKnown || !isSound(digest) else { return try discard(place) }
-        let object = try takeOver(place, as: digest)
-        guard !isKnown else {
-            // Damaged, and healed by this push.
-            let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
-            if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
-            try connection.execute(
-                "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
+    ///
+    /// - Parameter repositories: that have it from now on; each of them once.
+    func addBlob(
+        _ digest: Digest, size: Int64, from place: BlobPlace, to repositories: [Int64], now: Int64
+    ) throws {
+        guard try !Self.knows(digest.description, connection) else {
+            try heal(digest, from: place)
+            for repository in repositories { try link(digest, to: repository, now: now) }
             return
         }
+        // Without links it would come into the index of garbage, to leave it at once.
         try connection.execute(
-            "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, 0, ?)",
-            [.text(digest.description), .integer(size), .text(object)])
+            "INSERT INTO blobs (digest, size, links, object) VALUES (?, ?, ?, ?)",
+            [
+                .text(digest.description), .integer(size), .integer(Int64(repositories.count)),
+                .text(try takeOver(place, as: digest)),
+            ])
+        for repository in repositories {
+            try insertLink(digest, to: repository, now: now)
+            try count(in: repository) { size }
+        }
+    }
+
+    /// Gives a blob that is damaged its bytes again; one that is sound needs none.
+    private func heal(_ digest: Digest, from place: BlobPlace) throws {
+        guard try !isSound(digest) else { return try discard(place) }
+        let object = try takeOver(place, as: digest)
+        let damaged = try connection.row("SELECT object FROM blobs WHERE digest = ?", [.text(digest.description)])
+        if let key = try damaged?.optionalText("object") { effects.remove(.object(key)) }
+        try connection.execute(
+            "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
+    }
+
+    private func insertLink(_ digest: Digest, to repository: Int64, now: Int64) throws {
+        try connection.execute(
+            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
+            [.integer(repository), .text(digest.description), .integer(now)])
     }
 
     /// Makes bytes those of a digest.
@@ -136,9 +175,7 @@ struct Change {
             "UPDATE links SET touched = ? WHERE repository = ? AND digest = ?",
             [.integer(now), .integer(repository), text])
         guard known == 0 else { return }
-        try connection.execute(
-            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
-            [.integer(repository), text, .integer(now)])
+        try insertLink(digest, to: repository, now: now)
         try connection.execute("UPDATE blobs SET links = links + 1 WHERE digest = ?", [text])
         try count(in: repository) { try blobSize(digest.description) }
     }
@@ -201,15 +238,34 @@ struct Change {
         try addFacts(
             facts ?? ManifestFacts(document, config: nil), readme: readme, of: manifest.digest, document,
             in: repository, now: now)
-        for blob in Set((document.blobs + document.foreignBlobs).map(\.digest.description)) {
-            let known = try connection.execute(
-                "UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest = ?",
-                [.integer(repository), .text(blob)])
-            // A layer that is kept elsewhere.
-            guard known > 0 || isMirrored else { continue }
+        try addMembers(of: manifest.digest, document, in: repository, isMirrored: isMirrored)
+    }
+
+    private func addMembers(
+        of manifest: Digest, _ document: ManifestDocument, in repository: Int64, isMirrored: Bool
+    ) throws {
+        let named = Array(Set((document.blobs + document.foreignBlobs).map(\.digest.description)))
+        try SQLList.parts(named) { part in
+            let known = try connection.rows(
+                """
+                UPDATE links SET uses = uses + 1 WHERE repository = ? AND digest IN \(SQLList.marks(part.count))
+                RETURNING digest
+                """, [.integer(repository)] + part.map { .text($0) }
+            ).map { try $0.text("digest") }
+            // A layer that is kept elsewhere is none; what a mirror has not yet will come.
+            let members = isMirrored ? Array(part) : known
+            guard !members.isEmpty else { return }
             try connection.execute(
-                "INSERT INTO members (repository, manifest, digest) VALUES (?, ?, ?)",
-                [.integer(repository), digest, .text(blob)])
+                """
+                INSERT INTO members (repository, manifest, digest, mirrored)
+                VALUES \(SQLList.rows(members.count, of: 4))
+                """,
+                members.flatMap { member -> [SQLValue] in
+                    [
+                        .integer(repository), .text(manifest.description), .text(member),
+                        .integer(isMirrored ? 1 : 0),
+                    ]
+                })
         }
     }
 
@@ -221,14 +277,17 @@ struct Change {
 
     private func requireMembers(of document: ManifestDocument, in repository: Int64) throws {
         // One that is named often is looked for once.
-        var sizes: [Digest: Int64] = [:]
+        var sizes: [String: Int64] = [:]
+        try SQLList.parts(Array(Set(document.blobs.map(\.digest.description)))) { part in
+            let found = try connection.rows(
+                """
+                SELECT digest, size FROM blobs JOIN links USING (digest)
+                WHERE repository = ? AND digest IN \(SQLList.marks(part.count)) AND damaged = 0
+                """, [.integer(repository)] + part.map { .text($0) })
+            for row in found { sizes[try row.text("digest")] = try row.integer("size") }
+        }
         for blob in document.blobs {
-            guard sizes.updateValue(blob.size, forKey: blob.digest) != blob.size else { continue }
-            let size = try connection.row(
-                "SELECT size FROM blobs JOIN links USING (digest) WHERE repository = ? AND digest = ? AND damaged = 0",
-                [.integer(repository), .text(blob.digest.description)]
-            )?.integer("size")
-            guard let size else {
+            guard let size = sizes[blob.digest.description] else {
                 throw Refusal(.manifestBlobUnknown, 400, "blob unknown to registry: \(blob.digest): push it first")
             }
             guard size == blob.size else {
@@ -248,17 +307,17 @@ struct Change {
 
     /// A tag that is pushed again is younger than it was, within one second, too.
     func setTag(_ tag: String, to digest: Digest, in repository: Int64, now: Int64) throws {
-        let key: [SQLValue] = [.integer(repository), .text(tag)]
-        if try !connection.isAny("SELECT 1 AS found FROM tags WHERE repository = ? AND name = ?", key) {
-            try addTagWords(tag, in: repository)
-        }
         effects.touchProfile(repository)
-        try connection.execute(
+        let known = try connection.execute(
             """
-            INSERT INTO tags (repository, name, digest, pushed) VALUES (?, ?, ?, ?)
-            ON CONFLICT (repository, name) DO UPDATE SET digest = excluded.digest,
-            pushed = CASE WHEN excluded.pushed > tags.pushed THEN excluded.pushed ELSE tags.pushed + 1 END
-            """, [.integer(repository), .text(tag), .text(digest.description), .integer(now)])
+            UPDATE tags SET digest = ?, pushed = CASE WHEN ? > pushed THEN ? ELSE pushed + 1 END
+            WHERE repository = ? AND name = ?
+            """, [.text(digest.description), .integer(now), .integer(now), .integer(repository), .text(tag)])
+        guard known == 0 else { return }
+        try connection.execute(
+            "INSERT INTO tags (digest, pushed, repository, name) VALUES (?, ?, ?, ?)",
+            [.text(digest.description), .integer(now), .integer(repository), .text(tag)])
+        try addTagWords(tag, in: repository)
     }
 
     /// - Returns: false when there was none.

@@ -73,6 +73,29 @@ extension SQLConnection {
     func isAny(_ sql: String, _ arguments: [SQLValue]) throws -> Bool { try !rows(sql, arguments).isEmpty }
 }
 
+/// Arguments of a statement that takes several of a kind at once.
+enum SQLList {
+    /// Of one statement: each number of them is a text that stays prepared.
+    static let countMax = 16
+
+    /// `(?, ?, ?)`.
+    static func marks(_ count: Int) -> String {
+        "(" + Array(repeating: "?", count: count).joined(separator: ", ") + ")"
+    }
+
+    /// `(?, ?), (?, ?)`: those of `rows` rows of `columns`.
+    static func rows(_ rows: Int, of columns: Int) -> String {
+        Array(repeating: marks(columns), count: rows).joined(separator: ", ")
+    }
+
+    /// Calls `body` with ``countMax`` of `items` at a time.
+    static func parts<Item>(_ items: [Item], _ body: (ArraySlice<Item>) throws -> Void) rethrows {
+        for start in stride(from: 0, to: items.count, by: countMax) {
+            try body(items[start..<min(start + countMax, items.count)])
+        }
+    }
+}
+
 /// The database of an index.
 package protocol IndexDatabase: Sendable {
     /// Runs `body` on what has been committed when it begins.

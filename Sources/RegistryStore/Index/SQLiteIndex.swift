@@ -7,6 +7,9 @@ import Kernel
 struct SQLiteIndex: IndexDatabase {
     /// Bytes of the write-ahead log that stay on disk after it was folded into the database.
     private static let logBytesMax = 16 << 20
+    /// Pages of the log that are folded into the database at once, as many as ``logBytesMax`` has: every push changes some
+    /// pages that the next one changes again, and those are written to the database once.
+    private static let foldedPages = 4000
 
     private let pool: DatabasePool
 
@@ -24,7 +27,10 @@ struct SQLiteIndex: IndexDatabase {
         var configuration = Configuration()
         configuration.prepareDatabase { connection in
             try connection.execute(
-                sql: "PRAGMA synchronous = FULL; PRAGMA journal_size_limit = \(logBytesMax)")
+                sql: """
+                    PRAGMA synchronous = FULL; PRAGMA journal_size_limit = \(logBytesMax);
+                    PRAGMA wal_autocheckpoint = \(foldedPages)
+                    """)
         }
         let pool = try DatabasePool(path: path, configuration: configuration)
         try pool.write { try migrate($0) }
@@ -117,13 +123,14 @@ struct SQLiteConnection: SQLConnection {
     }
 
     private static func arguments(_ values: [SQLValue]) -> StatementArguments {
+        // Of values of one type it would ask each by a key path, which is a fifth of a transaction.
         StatementArguments(
-            values.map { value -> DatabaseValue in
+            values.map { value -> (any DatabaseValueConvertible)? in
                 switch value {
-                case .null: .null
-                case .integer(let number): number.databaseValue
-                case .text(let text): text.databaseValue
-                case .bytes(let bytes): Data(bytes).databaseValue
+                case .null: nil
+                case .integer(let number): number
+                case .text(let text): text
+                case .bytes(let bytes): Data(bytes)
                 }
             })
     }

@@ -11,7 +11,7 @@ enum Schema {
     /// An index says how many of them it has.
     static let steps: [Step] = [
         content, places, AccountTables.step, SearchTables.step, mirrors, QuotaTables.step, bucketUploads, upkeep,
-        SearchTables.tagsOfRepository,
+        SearchTables.tagsOfRepository, SearchTables.fewerPages, mirroredMembers,
     ]
 
     /// Counts are kept beside what they count, in the same transaction: `uses` is how many manifests of a repository name a
@@ -113,6 +113,20 @@ extension Schema {
                 PRIMARY KEY (repository, name));
             CREATE INDEX members_digest ON members (repository, digest);
             """)
+
+    /// Who names a blob is asked where it may come after its manifest: in mirrors. Pushes are spared the index of it.
+    private static let mirroredMembers = Step(
+        sqlite: membersOfMirrors("INTEGER"), postgres: membersOfMirrors("BIGINT"))
+
+    private static func membersOfMirrors(_ integer: String) -> String {
+        """
+        ALTER TABLE members ADD COLUMN mirrored \(integer) NOT NULL DEFAULT 0;
+        UPDATE members SET mirrored = 1
+            WHERE (repository, manifest) IN (SELECT repository, digest FROM mirror_manifests);
+        DROP INDEX members_digest;
+        CREATE INDEX members_mirrored ON members (repository, digest) WHERE mirrored = 1;
+        """
+    }
 }
 
 /// What keeps the store from being opened or from working; no client's fault.

@@ -17,14 +17,15 @@ extension Change {
             """, [.integer(repository), .text(tag), .integer(now)])
     }
 
-    /// Makes a blob part of a repository whose manifests may name it already.
-    func linkMirrored(_ digest: Digest, to repository: Int64, now: Int64) throws {
-        try link(digest, to: repository, now: now)
+    /// Looks which manifests of a repository name a blob that has come behind them: such are a mirror's alone. One that is
+    /// used already was counted as they came.
+    func countUses(of digest: Digest, in repository: Int64) throws {
         let key: [SQLValue] = [.integer(repository), .text(digest.description)]
         try connection.execute(
             """
-            UPDATE links SET uses = (SELECT count(*) FROM members WHERE repository = ? AND digest = ?)
-            WHERE repository = ? AND digest = ?
+            UPDATE links SET uses =
+                (SELECT count(*) FROM members WHERE repository = ? AND digest = ? AND mirrored = 1)
+            WHERE repository = ? AND digest = ? AND uses = 0
             """, key + key)
         try describeLater(whatNames: digest, in: repository)
     }
@@ -37,7 +38,7 @@ extension Change {
             """
             SELECT facts.digest FROM members
             JOIN facts ON facts.repository = members.repository AND facts.digest = members.manifest
-            WHERE members.repository = ? AND members.digest = ? AND facts.platforms = ''
+            WHERE members.repository = ? AND members.digest = ? AND members.mirrored = 1 AND facts.platforms = ''
             """, [.integer(repository), .text(blob.description)])
         for row in manifests {
             let manifest = try Digest(try row.text("digest"))

@@ -103,8 +103,9 @@ extension RegistryStore {
         }
         let now = Self.now
         try await keep(digest, size: size, at: .file(path)) { change, place in
-            try change.addBlob(digest, size: size, from: place)
-            for name in names { try change.linkMirrored(digest, to: try change.repository(name), now: now) }
+            let repositories = try names.map(change.repository)
+            try change.addBlob(digest, size: size, from: place, to: repositories, now: now)
+            for repository in repositories { try change.countUses(of: digest, in: repository) }
         }
     }
 
@@ -117,7 +118,9 @@ extension RegistryStore {
             guard try Change.knows(digest.description, change.connection), try change.isSound(digest) else {
                 return false
             }
-            try change.linkMirrored(digest, to: try change.repository(name), now: now)
+            let repository = try change.repository(name)
+            try change.link(digest, to: repository, now: now)
+            try change.countUses(of: digest, in: repository)
             return true
         }
     }

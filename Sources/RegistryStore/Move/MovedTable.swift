@@ -77,15 +77,11 @@ struct MovedTable: Sendable, Hashable {
     private var list: String { columns.joined(separator: ", ") }
     private var keyList: String { key.joined(separator: ", ") }
 
-    private static func marks(_ count: Int) -> String {
-        "(" + Array(repeating: "?", count: count).joined(separator: ", ") + ")"
-    }
-
     private static func all(_ names: [String]) -> String { names.map { "\($0) = ?" }.joined(separator: " AND ") }
 
     /// The rows after a key, in the order of keys.
     func page(after last: [SQLValue], _ source: any SQLConnection) throws -> [Row] {
-        let after = last.isEmpty ? "" : "WHERE (\(keyList)) > \(Self.marks(key.count))"
+        let after = last.isEmpty ? "" : "WHERE (\(keyList)) > \(SQLList.marks(key.count))"
         return try source.rows("SELECT \(list) FROM \(name) \(after) ORDER BY \(keyList) LIMIT \(pageMax)", last)
             .map { try row($0, source) }
     }
@@ -124,7 +120,7 @@ struct MovedTable: Sendable, Hashable {
             try target.execute(
                 """
                 INSERT INTO \(name) (\(list)) OVERRIDING SYSTEM VALUE
-                VALUES \(part.map { _ in Self.marks(columns.count) }.joined(separator: ", "))
+                VALUES \(SQLList.rows(part.count, of: columns.count))
                 ON CONFLICT (\(keyList)) DO \(conflict)
                 """, part.flatMap(\.values))
         }

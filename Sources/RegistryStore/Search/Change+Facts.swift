@@ -22,11 +22,12 @@ extension Change {
             try Self.facts($0.digest.description, in: repository, connection)
         }
         let row = try FactsRow(facts, main)
-        try connection.execute(
+        let added = try connection.execute(
             """
             INSERT INTO facts (repository, digest, size, platforms, created, title, description, owner, labels, readme,
             words, pulls) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0) ON CONFLICT (repository, digest) DO NOTHING
             """, key + row.values)
+        effects.keep(added > 0 ? row : nil, manifest.description, in: repository)
     }
 
     static func facts(_ digest: String, in repository: Int64, _ connection: any SQLConnection) throws -> FactsRow? {
@@ -40,6 +41,7 @@ extension Change {
 
     func removeFacts(of manifest: Digest, in repository: Int64) throws {
         let key: [SQLValue] = [.integer(repository), .text(manifest.description)]
+        effects.keep(nil, manifest.description, in: repository)
         try connection.execute("DELETE FROM facts WHERE repository = ? AND digest = ?", key)
         try connection.execute("DELETE FROM readmes WHERE repository = ? AND manifest = ?", key)
         try connection.execute("DELETE FROM index_members WHERE repository = ? AND parent = ?", key)

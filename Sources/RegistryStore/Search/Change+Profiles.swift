@@ -8,27 +8,22 @@ extension Change {
     }
 
     private func refreshProfile(_ repository: Int64, now: Int64) throws {
-        let known = try connection.row("SELECT name, place FROM profiles WHERE repository = ?", [.integer(repository)])
-        guard let base = try ProfileBase(repository, connection), let source = try source(of: repository) else {
-            if let known { try removeProfile(repository, known) }
-            return
+        guard let base = try ProfileBase(repository, connection), let source = base.source else {
+            return try removeProfile(repository)
         }
-        let facts = try Self.facts(source, in: repository, connection)
-        let readme = try connection.row(
-            "SELECT words FROM readmes WHERE repository = ? ORDER BY pushed DESC, manifest LIMIT 1",
-            [.integer(repository)])
+        let facts =
+            try effects.facts(source, in: repository) ?? Self.facts(source, in: repository, connection)
         let entry = WordEntry(
             name: SearchWords.split(base.name).joined(separator: " "),
-            body: ManifestFacts.words([facts?.words ?? "", facts?.owner ?? "", try readme?.text("words") ?? ""]),
+            body: ManifestFacts.words([facts?.words ?? "", facts?.owner ?? "", base.readme ?? ""]),
             paths: SearchWords.paths(base.name).joined(separator: " "))
-        guard let known else {
+        guard let place = base.place else {
             let place = Profile.place(repository, pulls: 0)
             try connection.words.put(entry, at: place)
             try countNameWords(base.name, by: 1)
             try insertProfile(repository, base, source, facts, place, now)
             return
         }
-        let place = try known.integer("place")
         if try connection.words.entry(at: place) != entry {
             try connection.words.remove(at: place)
             try connection.words.put(entry, at: place)
@@ -55,28 +50,12 @@ extension Change {
                 + [.integer(base.tags), .integer(base.pushed), .integer(now), .integer(place)])
     }
 
-    private func removeProfile(_ repository: Int64, _ known: SQLRow) throws {
+    private func removeProfile(_ repository: Int64) throws {
+        let known = try connection.row("SELECT name, place FROM profiles WHERE repository = ?", [.integer(repository)])
+        guard let known else { return }
         try connection.words.remove(at: try known.integer("place"))
         try countNameWords(try known.text("name"), by: -1)
         try connection.execute("DELETE FROM profiles WHERE repository = ?", [.integer(repository)])
-    }
-
-    /// The manifest whose words are the repository's: that of the tag `latest`, else of the tag that was pushed last, else the
-    /// manifest that was. Tags of signatures, which begin with a digest, come after others.
-    private func source(of repository: Int64) throws -> String? {
-        let key: [SQLValue] = [.integer(repository)]
-        let choices = [
-            "SELECT digest FROM tags WHERE repository = ? AND name = 'latest'",
-            """
-            SELECT digest FROM tags WHERE repository = ? AND name NOT LIKE 'sha256-%' ORDER BY pushed DESC LIMIT 1
-            """,
-            "SELECT digest FROM manifests WHERE repository = ? AND subject IS NULL ORDER BY pushed DESC LIMIT 1",
-            "SELECT digest FROM manifests WHERE repository = ? ORDER BY pushed DESC LIMIT 1",
-        ]
-        for choice in choices {
-            if let row = try connection.row(choice, key) { return try row.text("digest") }
-        }
-        return nil
     }
 
     /// Moves a repository to where its pulls put it.
@@ -95,19 +74,40 @@ private struct ProfileBase {
     let name: String
     let tags: Int64
     let pushed: Int64
+    /// nil for one without a profile.
+    let place: Int64?
+    /// The manifest whose words are the repository's: that of the tag `latest`, else of the tag that was pushed last, else the
+    /// manifest that was. Tags of signatures, which begin with a digest, come after others.
+    let source: String?
+    /// Words of its README.
+    let readme: String?
+
+    private static let select = """
+        SELECT repositories.name AS name, repositories.tags AS tags, profiles.place AS place,
+            (SELECT max(pushed) FROM tags WHERE repository = repositories.id) AS tag_pushed,
+            (SELECT max(pushed) FROM manifests WHERE repository = repositories.id) AS manifest_pushed,
+            coalesce(
+                (SELECT digest FROM tags WHERE repository = repositories.id AND tags.name = 'latest'),
+                (SELECT digest FROM tags WHERE repository = repositories.id AND tags.name NOT LIKE 'sha256-%'
+                    ORDER BY pushed DESC LIMIT 1),
+                (SELECT digest FROM manifests WHERE repository = repositories.id AND subject IS NULL
+                    ORDER BY pushed DESC LIMIT 1),
+                (SELECT digest FROM manifests WHERE repository = repositories.id ORDER BY pushed DESC LIMIT 1)
+            ) AS source,
+            (SELECT words FROM readmes WHERE repository = repositories.id
+                ORDER BY pushed DESC, manifest LIMIT 1) AS readme
+        FROM repositories LEFT JOIN profiles ON profiles.repository = repositories.id WHERE repositories.id = ?
+        """
 
     /// nil for a repository that is gone.
     init?(_ repository: Int64, _ connection: any SQLConnection) throws {
-        let found = try connection.row(
-            """
-            SELECT name, tags, (SELECT max(pushed) FROM tags WHERE repository = repositories.id) AS tag_pushed,
-            (SELECT max(pushed) FROM manifests WHERE repository = repositories.id) AS manifest_pushed
-            FROM repositories WHERE id = ?
-            """, [.integer(repository)])
-        guard let found else { return nil }
+        guard let found = try connection.row(Self.select, [.integer(repository)]) else { return nil }
         name = try found.text("name")
         tags = try found.integer("tags")
         pushed = max(try found.optionalInteger("tag_pushed") ?? 0, try found.optionalInteger("manifest_pushed") ?? 0)
+        place = try found.optionalInteger("place")
+        source = try found.optionalText("source")
+        readme = try found.optionalText("readme")
     }
 }
 

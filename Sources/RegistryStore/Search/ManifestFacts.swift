@@ -109,12 +109,17 @@ struct ManifestFacts: Sendable {
         return words.joined(separator: " ")
     }
 
+    private static func isControl(_ scalar: Unicode.Scalar) -> Bool {
+        scalar.isASCII
+            ? scalar.value < 0x20 || scalar.value == 0x7f : scalar.properties.generalCategory == .control
+    }
+
     /// The first bytes of `text`, whole characters, without control characters other than the end of a line and a tab.
     static func cleaned(_ text: String, bytesMax: Int) -> String {
         var result = String.UnicodeScalarView()
         var count = 0
         for scalar in text.unicodeScalars {
-            guard scalar.properties.generalCategory != .control || scalar == "\n" || scalar == "\t" else { continue }
+            guard !isControl(scalar) || scalar == "\n" || scalar == "\t" else { continue }
             count += UTF8.width(scalar)
             guard count <= bytesMax else { break }
             result.append(scalar)

@@ -15,7 +15,8 @@ extension RegistryStore {
         var config: [UInt8]?
         let types = [MediaType.ociConfig, MediaType.dockerConfig]
         if let blob = document.blobs.first, document.manifests.isEmpty, types.contains(blob.mediaType) {
-            config = await smallBlob(blob, in: name, bytesMax: ManifestFacts.configBytesMax)
+            config = recentBlobs.find(blob.digest, in: name)
+            if config == nil { config = await smallBlob(blob, in: name, bytesMax: ManifestFacts.configBytesMax) }
         }
         var readme: String?
         if let blob = ReadmeArtifact.blob(of: document),

@@ -7,7 +7,7 @@
 /// - `tag_words`: in how many tags of a repository a word is.
 /// - `undescribed`: manifests of before there were these tables, or before the index had what they name
 ///   (``RegistryStore/describeOverdue()``).
-/// - `vocabulary` and `spellings`: words of names, and what they become without one of their letters.
+/// - `vocabulary`: words of names, and of how many.
 enum SearchTables {
     static let step = Schema.Step(
         sqlite: tables("INTEGER")
@@ -27,6 +27,32 @@ enum SearchTables {
     static let tagsOfRepository = Schema.Step(
         sqlite: "CREATE INDEX tag_words_repository ON tag_words (repository, word)",
         postgres: "CREATE INDEX tag_words_repository ON tag_words (repository, word)")
+
+    /// A push writes fewer pages: tables that are looked up by their keys alone are trees of these, which words are nearly what was
+    /// typed is found by the words themselves, and how many words a text has is not kept.
+    static let fewerPages = Schema.Step(
+        sqlite: """
+            DROP TABLE spellings;
+            ALTER TABLE vocabulary RENAME TO vocabulary_before;
+            CREATE TABLE vocabulary (word TEXT PRIMARY KEY NOT NULL, uses INTEGER NOT NULL) WITHOUT ROWID;
+            INSERT INTO vocabulary SELECT word, uses FROM vocabulary_before ORDER BY word;
+            DROP TABLE vocabulary_before;
+            ALTER TABLE tag_words RENAME TO tag_words_before;
+            DROP INDEX tag_words_repository;
+            CREATE TABLE tag_words (
+                word TEXT NOT NULL, repository INTEGER NOT NULL, uses INTEGER NOT NULL,
+                PRIMARY KEY (word, repository)) WITHOUT ROWID;
+            INSERT INTO tag_words SELECT word, repository, uses FROM tag_words_before ORDER BY word, repository;
+            DROP TABLE tag_words_before;
+            CREATE INDEX tag_words_repository ON tag_words (repository, word);
+            ALTER TABLE words RENAME TO words_before;
+            CREATE VIRTUAL TABLE words USING fts5(
+                name, body, paths, tokenize = 'ascii', prefix = '1 2 3', detail = column, columnsize = 0);
+            INSERT INTO words (rowid, name, body, paths)
+                SELECT rowid, name, body, paths FROM words_before ORDER BY rowid;
+            DROP TABLE words_before;
+            """,
+        postgres: "DROP TABLE spellings")
 
     private static func tables(_ integer: String) -> String {
         // The order of bytes is that of SQLite; PostgreSQL has to be told.

@@ -22,7 +22,11 @@ enum SearchWords {
             } else if !isPart(scalar) {
                 end()
             } else if word.utf8.count < wordBytesMax {
-                word += scalar.isASCII ? lowered(scalar) : scalar.properties.lowercaseMapping
+                if scalar.isASCII {
+                    word.unicodeScalars.append(lowered(scalar))
+                } else {
+                    word += scalar.properties.lowercaseMapping
+                }
             }
         }
         if words.count < countMax { end() }
@@ -37,9 +41,9 @@ enum SearchWords {
         return [.nonspacingMark, .spacingMark].contains(scalar.properties.generalCategory)
     }
 
-    private static func lowered(_ scalar: Unicode.Scalar) -> String {
+    private static func lowered(_ scalar: Unicode.Scalar) -> Unicode.Scalar {
         let value = UInt8(truncatingIfNeeded: scalar.value)
-        return String(Unicode.Scalar((0x41...0x5a).contains(value) ? value | 0x20 : value))
+        return Unicode.Scalar((0x41...0x5a).contains(value) ? value | 0x20 : value)
     }
 
     private static func isIdeograph(_ scalar: Unicode.Scalar) -> Bool {

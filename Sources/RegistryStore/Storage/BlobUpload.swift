@@ -22,6 +22,9 @@ package protocol BlobUpload: AnyObject, Sendable {
     ///
     /// - Throws: ``Refusal`` DIGEST_INVALID for other bytes than the digest's.
     func complete(as digest: Digest) async throws -> BlobPlace
+
+    /// All bytes of one that is complete; nil for more than ``RecentBlobs/blobBytesMax``, and where they are not at hand.
+    var smallBytes: [UInt8]? { get async }
 }
 
 package struct UploadMark: Sendable {

@@ -11,6 +11,7 @@ final class UploadFile: BlobUpload, @unchecked Sendable {  // ``FolderUploads/ta
     private let file: OwnedFD
     private var hash: StreamHash
     private(set) var count: Int64
+    private(set) var smallBytes: [UInt8]?
     /// What the disk was asked to write already.
     private var flushed: Int64
 
@@ -75,8 +76,20 @@ final class UploadFile: BlobUpload, @unchecked Sendable {  // ``FolderUploads/ta
     func complete(as digest: Digest) async throws -> BlobPlace {
         let found = try await self.digest(digest.algorithm)
         guard found == digest else { throw Refusal.wrongDigest(digest, found: found) }
-        try await BlockingPool.shared.run { () throws(SystemError) in try self.file.syncData() }
+        try await BlockingPool.shared.run { () throws(SystemError) in
+            try self.file.syncData()
+            self.smallBytes = self.bytesIfFew()
+        }
         return .file(path)
+    }
+
+    /// Out of the page cache, since they have just come.
+    private func bytesIfFew() -> [UInt8]? {
+        guard (1...RecentBlobs.blobBytesMax).contains(Int(count)) else { return nil }
+        var bytes = [UInt8](repeating: 0, count: Int(count))
+        // Without them they are read when somebody asks.
+        let read = bytes.withUnsafeMutableBytes { try? file.read(into: $0, at: 0) }
+        return read == bytes.count ? bytes : nil
     }
 
     /// The digest of all, by `algorithm`; what has arrived is read once more when it was not hashed by that one.

@@ -20,6 +20,7 @@ actor BucketUpload: BlobUpload {
     /// What comes after the parts, while it is not.
     private var tail: (key: String, count: Int64)?
     private(set) var count: Int64
+    private(set) var smallBytes: [UInt8]?
     /// Of all bytes; nil when some were not seen by this process.
     private var hash: StreamHash?
     private var parking: Task<Void, Never>?
@@ -257,7 +258,9 @@ actor BucketUpload: BlobUpload {
     private func wholeObject() async throws(S3Error) -> String {
         if buffer == nil, let tail { return tail.key }
         made.insert(saved.object)
-        try await client.put(saved.object, buffer?.bytes ?? ByteBuffer())
+        let bytes = buffer?.bytes ?? ByteBuffer()
+        try await client.put(saved.object, bytes)
+        if bytes.readableBytes <= RecentBlobs.blobBytesMax { smallBytes = Array(bytes.readableBytesView) }
         return saved.object
     }
 
