@@ -107,6 +107,32 @@ import Testing
         try check(lab, stored)
     }
 
+    @Test func `a move that is cut at its very end has either come to it or can be begun again`() throws {
+        let lab = try RegistryLab()
+        let manifest = try lab.image("x", in: "a")
+        #expect(try lab.put(manifest, "t", in: "a").status == 201)
+        let stored = [PostgresTests.Stored(repository: "a", tag: "t", manifest: manifest)]
+        let first = try moved(lab, to: database.url)
+        #expect(first.status == 0, "\(first.text)")
+        lab.crash()
+        // Before the folder says where the index is.
+        let mark = "INSERT INTO registry_state SELECT 'moving', value FROM registry_state WHERE name = 'storage'"
+        _ = try database.query(mark)
+        try FileManager.default.removeItem(atPath: lab.directory + "/data/index.moved")
+        try lab.start()
+        try check(lab, stored)
+        let again = try moved(lab, to: database.url)
+        #expect(again.status == 0, "\(again.text)")
+        lab.crash()
+        // Behind it.
+        _ = try database.query(mark)
+        #expect(throws: LabFailure.self) { try RegistryLab(database: database) }
+        lab.use(database)
+        try lab.start()
+        try check(lab, stored)
+        #expect(try database.query("SELECT count(*) FROM registry_state WHERE name = 'moving'") == "0")
+    }
+
     @Test(.enabled(if: BucketLab.isThere, "moto is installed by make deps"))
     func `the index of blobs that are half in a bucket moves, and the other half after it`() throws {
         let bucket = try BucketLab()

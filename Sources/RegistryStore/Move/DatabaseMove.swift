@@ -84,11 +84,12 @@ package struct DatabaseMove: Sendable {
             }
             try target.writeNow { connection in
                 for table in log.tables { try table.settleIdentity(connection) }
-                try PostgresIndex.endMove(connection)
             }
-            // Nothing may fail behind the note: what is written to the old index then would be lost.
             try MoveLog.end(old)
+            // From here on the new index is the one, whatever happens: what is written to the old one would be lost.
             try folder.noteMove(to: place)
+            // Until this others do not take it for an index. If it fails, the next start of this registry does it.
+            try? target.writeNow { try PostgresIndex.endMove($0) }
             return target
         }
     }

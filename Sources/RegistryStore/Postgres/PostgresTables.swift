@@ -17,12 +17,20 @@ extension PostgresIndex {
 
     /// Brings the tables up to date, and makes them when there are none. Blocks its thread.
     ///
-    /// - Parameter storages: names of the place of the blobs, of which an index has one; the first is that of a new one.
+    /// - Parameters:
+    ///   - storages: names of the place of the blobs, of which an index has one; the first is that of a new one.
+    ///   - hasMovedHere: whether the folder says that its index is in this database.
     /// - Throws: ``StoreFailure``, ``Refusal`` when the server does not answer.
-    func prepare(storages: [String]) throws {
+    func prepare(storages: [String], hasMovedHere: Bool) throws {
         try change { connection in
-            guard try Self.value("moving", connection) == nil else {
-                throw StoreFailure("the database has a part of an index: a move to it has not come to its end")
+            if let mover = try Self.value("moving", connection) {
+                guard hasMovedHere, storages.contains(mover) else {
+                    throw StoreFailure(
+                        "the database has a part of an index: a move to it has not come to its end. Begin it again, or start the "
+                            + "registry that was moved, with the same address of the database, when it had")
+                }
+                // It was cut between its end and this.
+                try Self.endMove(connection)
             }
             try Self.migrate(connection)
             try Self.claim(connection, storages)

@@ -25,7 +25,8 @@ extension RegistryStore {
         } else {
             storages = [try folder.identity()]
         }
-        do { try index.prepare(storages: storages) } catch let error as Refusal {
+        let hasMovedHere = try folder.movedTo() == database.place
+        do { try index.prepare(storages: storages, hasMovedHere: hasMovedHere) } catch let error as Refusal {
             throw StoreFailure("\(database.place): \(error.message)")
         }
         return index
