@@ -46,6 +46,16 @@ struct NameRanges: Sendable, Hashable {
         left.utf8.lexicographicallyPrecedes(right.utf8)
     }
 
+    func contains(_ name: String) -> Bool {
+        var (low, high) = (0, ranges.count)
+        while low < high {
+            let middle = (low + high) / 2
+            if Self.isBefore(name, ranges[middle].low) { high = middle } else { low = middle + 1 }
+        }
+        guard low > 0 else { return false }
+        return ranges[low - 1].high.map { Self.isBefore(name, $0) } ?? true
+    }
+
     /// Those from `low` on and before `high`; nil for no end.
     func clipped(from low: String, to high: String?) -> NameRanges {
         NameRanges(

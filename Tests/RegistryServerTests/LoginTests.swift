@@ -45,7 +45,7 @@ import Testing
 
     @Test(arguments: [
         ("10.1.2.3", "10.1.2.3"), ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"), ("2001:db8::6", "2001:db8:0:0::/64"),
-        ("::1", "0:0:0:0::/64"), ("", ""),
+        ("::1", "0:0:0:0::/64"), ("", ""), ("::ffff:10.1.2.3", "10.1.2.3"),
     ])
     func `addresses of one network count as one`(address: String, network: String) {
         #expect(LoginTurns.network(address) == network)

@@ -62,6 +62,7 @@ import Testing
                 let name = Self.name(&random)
                 let isIn = ranges.contains { $0.low <= name && name < ($0.high ?? "~") }
                 #expect(isIn == Visibility.only(names).contains(name), "\(name) in \(names)")
+                #expect(isIn == NameRanges(names).contains(name), "\(name) in \(names)")
             }
         }
         #expect(NameRanges(["a", "a/b", "a/b/c", "a"]).ranges == NameRanges(["a"]).ranges)
@@ -175,5 +176,18 @@ import Testing
         // Three statements of sixteen seeks have twenty names.
         #expect(plans.count { $0.hasPrefix("SEARCH repositories") } <= 48, "\(plans)")
         #expect(!plans.contains { $0.hasPrefix("SCAN repositories") })
+    }
+
+    @Test func `a search of those with thousands of grants takes no statement of thousands of comparisons`() async throws {
+        let place = try GarbageTests.Place()
+        try await Self.fill(place, ["team-7/app", "other/app"])
+        let visibility = Visibility.only((0..<4000).map { "team-\($0)" })
+        for text in ["app", "team", "app latest"] {
+            let took = try await ContinuousClock().measure {
+                let found = try await place.store.search(SearchQuery(text, count: 5), visibility).items.map(\.name)
+                #expect(found == (text == "app latest" ? [] : ["team-7/app"]), "\(text)")
+            }
+            #expect(took < .seconds(5), "\(text)")
+        }
     }
 }

@@ -107,6 +107,8 @@ struct LoginTurns: Hashable {
 
     /// What counts as one address: of IPv6 the network that a host has (/64), since it has all addresses in there.
     static func network(_ address: String) -> String {
+        // IPv4's at a socket of IPv6: `::ffff:10.1.2.3`.
+        if address.contains("."), let last = address.split(separator: ":").last { return String(last) }
         let parts = address.split(separator: "::", maxSplits: 1, omittingEmptySubsequences: false)
         guard address.contains(":") else { return address }
         let groups = parts.map { $0.split(separator: ":").map(String.init) }
