@@ -96,10 +96,12 @@ final class BlobFlight: Sendable {
 
     /// Returns when no progress was made for so long.
     func stall(_ limit: Duration) async throws {
-        var mark: Int64 = 0
+        var mark = state.withLock { $0.arrived }
         while true {
             try await Task.sleep(for: limit)
             let arrived = state.withLock { $0.arrived }
+            // It has begun anew.
+            if arrived < mark { mark = 0 }
             guard arrived - mark >= Self.progressBytes else { return }
             mark = arrived
         }
@@ -109,6 +111,7 @@ final class BlobFlight: Sendable {
     func abandonment() async throws {
         while true {
             let rest = state.withLock { state in
+                guard !state.isAbandoned else { return Duration.zero }
                 guard state.clientCount == 0 else { return Self.abandonedGrace }
                 let rest = state.leftAt + Self.abandonedGrace - .now
                 state.isAbandoned = rest <= .zero

@@ -69,21 +69,31 @@ package struct AdminAPI: Sendable {
         HTTPService(respond: { try await respond($0) }, failure: { api.failure($0) })
     }
 
+    /// The status of a request whose client did not wait for its end, which no client sees.
+    private static let brokenOff = 499
+
     private func respond(_ request: Request) async throws -> Response {
         var call: Call?
         let response: Response
+        // Who has left cannot be asked for any more.
+        let peer = await request.peerProcess()
+        func audit(_ status: Int) async {
+            if let deed = call?.done.deed { await api.auditLog?.add(deed, status: status, by: peer) }
+        }
         do {
             let match = try Self.router.match(request.method, request.path)
             let matched = Call(request: request, parameters: match.parameters)
             call = matched
             response = try await match.handler(self, matched)
-        } catch let error as ConnectionClosed { throw error } catch {
-            try Task.checkCancellation()
+        } catch {
+            if error is ConnectionClosed || Task.isCancelled {
+                // Some of it may have been done.
+                await audit(Self.brokenOff)
+                throw error
+            }
             response = api.failure(error)
         }
-        if let deed = call?.done.deed {
-            await api.auditLog?.add(deed, status: response.status, by: await request.peerProcess())
-        }
+        await audit(response.status)
         return response
     }
 

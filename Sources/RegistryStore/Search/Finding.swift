@@ -8,13 +8,13 @@ struct Finding {
     /// Names of a visibility that the full-text index is asked for, each of which costs a look; with more, what it gives for everybody is
     /// looked through.
     private static let pathsMax = 4096
+    /// Those that it gives for everybody then.
+    private static let lookedThroughMax: Int64 = 5000
 
     private let connection: any SQLConnection
     private let ranges: NameRanges
     /// What the full-text index is asked for; none where it is not.
     private let paths: [String]
-    /// What a statement that does not seek by names asks of them.
-    private let seen: (sql: String, arguments: [SQLValue])
     private let query: SearchQuery
 
     init(_ connection: any SQLConnection, _ visibility: Visibility, _ query: SearchQuery) {
@@ -25,7 +25,6 @@ struct Finding {
         } else {
             paths = []
         }
-        seen = visibility == .all ? ("TRUE", []) : ranges.condition("profiles.name")
         self.query = query
     }
 
@@ -94,14 +93,17 @@ struct Finding {
     private func select(_ tables: String, _ condition: String, _ arguments: [SQLValue], _ order: String) throws
         -> [SQLRow]
     {
-        // By paths nobody else's come, but for a few by chance: SQLite takes seconds to make a statement of thousands of comparisons.
-        let seen = paths.isEmpty ? self.seen : (sql: "TRUE", arguments: [])
+        let isCompared = ranges.ranges.count <= NameRanges.comparedMax
+        let seen = isCompared ? ranges.condition("profiles.name") : (sql: "TRUE", arguments: [])
+        // By paths nobody else's come, but for a few by chance.
+        let countMax = isCompared || !paths.isEmpty ? Self.candidatesMax : Self.lookedThroughMax
         let rows = try connection.rows(
             """
             SELECT \(RepositorySummary.columns) FROM \(tables) WHERE \(condition) AND \(seen.sql)
             ORDER BY \(order) LIMIT ?
-            """, arguments + seen.arguments + [.integer(Self.candidatesMax)])
-        return paths.isEmpty ? rows : try rows.filter { ranges.contains(try $0.text("name")) }
+            """, arguments + seen.arguments + [.integer(countMax)])
+        if isCompared { return rows }
+        return Array(try rows.filter { ranges.contains(try $0.text("name")) }.prefix(Int(Self.candidatesMax)))
     }
 
     /// Those that are called just that, or begin so from the front.

@@ -83,20 +83,29 @@ struct Listing {
     private func few(_ position: Position?, _ count: Int, of total: Int64) throws -> [SQLRow] {
         guard total > 0 else { return [] }
         if total > Self.walkedMax {
-            let (behind, arguments) = behind(position)
-            let seen = ranges.condition("name")
-            let rows = try connection.rows(
-                """
-                SELECT * FROM (SELECT \(Self.columns) FROM profiles WHERE \(behind)
-                ORDER BY profiles.\(column)\(direction), profiles.repository\(direction) LIMIT ?) AS walked
-                WHERE \(seen.sql) ORDER BY \(column)\(direction), repository\(direction) LIMIT ?
-                """, arguments + [.integer(Self.walkedMax)] + seen.arguments + [.integer(Int64(count))])
+            let rows = try walkedThrough(position, count)
             if rows.count == count { return rows }
         }
         let rows = try select(Self.columns, position, ranges).byNumbers(
             [column, "repository"], isDescending: !isAscending, countMax: count)
         let keyed = try rows.map { (key: (try $0.integer(column), try $0.integer("repository")), row: $0) }
         return keyed.sorted { isAscending ? $0.key < $1.key : $0.key > $1.key }.prefix(count).map(\.row)
+    }
+
+    /// Those among the next rows of the order's index that this one is told of.
+    private func walkedThrough(_ position: Position?, _ count: Int) throws -> [SQLRow] {
+        guard ranges.ranges.count <= NameRanges.comparedMax else {
+            let walked = try walk(position, Int(Self.walkedMax))
+            return Array(try walked.filter { ranges.contains(try $0.text("name")) }.prefix(count))
+        }
+        let (behind, arguments) = behind(position)
+        let seen = ranges.condition("name")
+        return try connection.rows(
+            """
+            SELECT * FROM (SELECT \(Self.columns) FROM profiles WHERE \(behind)
+            ORDER BY profiles.\(column)\(direction), profiles.repository\(direction) LIMIT ?) AS walked
+            WHERE \(seen.sql) ORDER BY \(column)\(direction), repository\(direction) LIMIT ?
+            """, arguments + [.integer(Self.walkedMax)] + seen.arguments + [.integer(Int64(count))])
     }
 
     private func value(_ item: RepositorySummary) -> SQLValue {
