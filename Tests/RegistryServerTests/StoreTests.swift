@@ -1,9 +1,10 @@
 import Foundation
 import NIOCore
 import OCI
-import RegistryStore
 import Synchronization
 import Testing
+
+@testable import RegistryStore
 
 /// What a store does without anybody who asks by HTTP.
 @Suite(.onBothIndexes) struct StoreTests {
@@ -140,5 +141,16 @@ import Testing
         #expect(try await place.store.legacyImages(of: digest, in: mirrored) == [])
         #expect(try await place.store.linkMirrored(config.digest, in: mirrored))
         #expect(try await place.store.legacyImages(of: digest, in: mirrored).count == 1)
+    }
+
+    @Test func `who names a blob of a mirror is found by an index`() async throws {
+        let place = try Place()
+        let plan = try await place.store.index.read { connection -> [String] in
+            guard connection.dialect == .sqlite else { return ["members_mirrored"] }
+            return try connection.rows(
+                "EXPLAIN QUERY PLAN SELECT count(*) FROM members WHERE repository = 1 AND digest = 'a' AND mirrored = 1", []
+            ).map { try $0.text("detail") }
+        }
+        #expect(plan.count == 1 && plan[0].contains("members_mirrored"), "\(plan)")
     }
 }
