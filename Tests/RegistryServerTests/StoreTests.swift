@@ -143,6 +143,26 @@ import Testing
         #expect(try await place.store.legacyImages(of: digest, in: mirrored).count == 1)
     }
 
+    @Test func `what is pushed to where a mirror was stays, though the mirror had its manifest`() async throws {
+        let (place, name) = (try Place(), try RepositoryName("docker.io/somebody/x"))
+        let (own, bytes) = (try RepositoryName("own"), Array("layer".utf8))
+        let config = try await place.push(Array("{}".utf8), to: own)
+        let manifest = try GarbageTests.manifest(config, [try await place.push(bytes, to: own)])
+        _ = try await place.store.keepManifest(
+            manifest, mediaType: nil, digest: StreamHash.digest(of: manifest, .sha256), tag: "t", in: name)
+        // It has come without its blobs: a push does not.
+        await #expect(throws: Refusal.self) {
+            try await place.store.putManifest(manifest, contentType: nil, as: .tag("t"), in: name)
+        }
+        let layer = try await place.push(bytes, to: name)
+        #expect(try await place.store.mount(config.digest, from: own, to: name))
+        _ = try await place.store.putManifest(manifest, contentType: nil, as: .tag("t"), in: name)
+        try await place.store.collectGarbage()
+        #expect(try await place.read(layer, in: name) == bytes)
+        try await place.store.deleteManifest(.digest(StreamHash.digest(of: manifest, .sha256)), in: name)
+        #expect(try await place.store.collectGarbage().links == 2)
+    }
+
     @Test func `who names a blob of a mirror is found by an index`() async throws {
         let place = try Place()
         let plan = try await place.store.index.read { connection -> [String] in
