@@ -173,4 +173,33 @@ import Testing
         }
         #expect(plan.count == 1 && plan[0].contains("members_mirrored"), "\(plan)")
     }
+
+    @Test func `a repository is deleted and comes again in one transaction`() async throws {
+        let place = try Place()
+        let body = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.ociIndex)\",\"manifests\":[]}".utf8)
+        let names = try (0..<24).map { try RepositoryName("r\($0)") }
+        for name in names {
+            _ = try await place.store.putManifest(body, contentType: nil, as: .tag("t"), in: name)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for name in names {
+                group.addTask {
+                    try await place.store.writer.change { change in
+                        let old = try change.repository(name)
+                        try change.connection.execute("DELETE FROM repositories WHERE id = ?", [.integer(old)])
+                        try change.connection.execute(
+                            "INSERT INTO departed (repository, name) VALUES (?, ?)",
+                            [.integer(old), .text(name.description)])
+                        change.effects.touchProfile(old)
+                        let document = try ManifestDocument(parsing: body, contentType: nil)
+                        let manifest = StoredManifest(
+                            digest: StreamHash.digest(of: body, .sha256), mediaType: document.mediaType, body: body)
+                        try change.addManifest(manifest, document, to: try change.repository(name), now: 1)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await place.store.search(SearchQuery(""), .all).items.count == names.count)
+    }
 }
