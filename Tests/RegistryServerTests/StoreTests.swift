@@ -1,9 +1,10 @@
 import Foundation
 import NIOCore
 import OCI
-import RegistryStore
 import Synchronization
 import Testing
+
+@testable import RegistryStore
 
 /// What a store does without anybody who asks by HTTP.
 @Suite(.onBothIndexes) struct StoreTests {
@@ -140,5 +141,65 @@ import Testing
         #expect(try await place.store.legacyImages(of: digest, in: mirrored) == [])
         #expect(try await place.store.linkMirrored(config.digest, in: mirrored))
         #expect(try await place.store.legacyImages(of: digest, in: mirrored).count == 1)
+    }
+
+    @Test func `what is pushed to where a mirror was stays, though the mirror had its manifest`() async throws {
+        let (place, name) = (try Place(), try RepositoryName("docker.io/somebody/x"))
+        let (own, bytes) = (try RepositoryName("own"), Array("layer".utf8))
+        let config = try await place.push(Array("{}".utf8), to: own)
+        let manifest = try GarbageTests.manifest(config, [try await place.push(bytes, to: own)])
+        _ = try await place.store.keepManifest(
+            manifest, mediaType: nil, digest: StreamHash.digest(of: manifest, .sha256), tag: "t", in: name)
+        // It has come without its blobs: a push does not.
+        await #expect(throws: Refusal.self) {
+            try await place.store.putManifest(manifest, contentType: nil, as: .tag("t"), in: name)
+        }
+        let layer = try await place.push(bytes, to: name)
+        #expect(try await place.store.mount(config.digest, from: own, to: name))
+        _ = try await place.store.putManifest(manifest, contentType: nil, as: .tag("t"), in: name)
+        try await place.store.collectGarbage()
+        #expect(try await place.read(layer, in: name) == bytes)
+        try await place.store.deleteManifest(.digest(StreamHash.digest(of: manifest, .sha256)), in: name)
+        #expect(try await place.store.collectGarbage().links == 2)
+    }
+
+    @Test func `who names a blob of a mirror is found by an index`() async throws {
+        let place = try Place()
+        let plan = try await place.store.index.read { connection -> [String] in
+            guard connection.dialect == .sqlite else { return ["members_mirrored"] }
+            return try connection.rows(
+                "EXPLAIN QUERY PLAN SELECT count(*) FROM members WHERE repository = 1 AND digest = 'a' AND mirrored = 1", []
+            ).map { try $0.text("detail") }
+        }
+        #expect(plan.count == 1 && plan[0].contains("members_mirrored"), "\(plan)")
+    }
+
+    @Test func `a repository is deleted and comes again in one transaction`() async throws {
+        let place = try Place()
+        let body = Array("{\"schemaVersion\":2,\"mediaType\":\"\(MediaType.ociIndex)\",\"manifests\":[]}".utf8)
+        let names = try (0..<24).map { try RepositoryName("r\($0)") }
+        for name in names {
+            _ = try await place.store.putManifest(body, contentType: nil, as: .tag("t"), in: name)
+        }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for name in names {
+                group.addTask {
+                    try await place.store.writer.change { change in
+                        let old = try change.repository(name)
+                        try change.connection.execute("DELETE FROM repositories WHERE id = ?", [.integer(old)])
+                        try change.connection.execute(
+                            "INSERT INTO departed (repository, name) VALUES (?, ?)",
+                            [.integer(old), .text(name.description)])
+                        change.effects.touchProfile(old)
+                        let document = try ManifestDocument(parsing: body, contentType: nil)
+                        let manifest = StoredManifest(
+                            digest: StreamHash.digest(of: body, .sha256), mediaType: document.mediaType, body: body)
+                        try change.addManifest(manifest, document, to: try change.repository(name), now: 1)
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try await place.store.search(SearchQuery(""), .all).items.count == names.count)
     }
 }

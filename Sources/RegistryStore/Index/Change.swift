@@ -140,10 +140,14 @@ struct Change {
             "UPDATE blobs SET damaged = 0, object = ? WHERE digest = ?", [.text(object), .text(digest.description)])
     }
 
+    /// Manifests that came before their blobs may name it: such are a mirror's alone.
     private func insertLink(_ digest: Digest, to repository: Int64, now: Int64) throws {
+        let key: [SQLValue] = [.integer(repository), .text(digest.description)]
         try connection.execute(
-            "INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?, 0, ?)",
-            [.integer(repository), .text(digest.description), .integer(now)])
+            """
+            INSERT INTO links (repository, digest, uses, touched) VALUES (?, ?,
+                (SELECT count(*) FROM members WHERE repository = ? AND digest = ? AND mirrored = 1), ?)
+            """, key + key + [.integer(now)])
     }
 
     /// Makes bytes those of a digest.
@@ -208,8 +212,10 @@ struct Change {
     ) throws {
         let digest = SQLValue.text(manifest.digest.description)
         let isKnown = try hasManifest(manifest.digest, in: repository)
-        // Before anything that takes long: each of what is named is here then.
-        if !isKnown, !isMirrored { try requireMembers(of: document, in: repository) }
+        // Before anything that takes long: each of what is named is here then, but for what a mirror had.
+        if !isMirrored, try !isKnown || wasMirrored(manifest.digest, in: repository) {
+            try requireMembers(of: document, in: repository)
+        }
         // What a push has relied on is not what a rule may remove at the same time. Each time it is another number, whatever the
         // clock says: within one second, or of another registry.
         let relied = (isKnown ? [manifest.digest] : []) + document.manifests.map(\.digest)

@@ -118,13 +118,14 @@ extension Schema {
     private static let mirroredMembers = Step(
         sqlite: membersOfMirrors("INTEGER"), postgres: membersOfMirrors("BIGINT"))
 
+    /// `mirrored` is in the index for SQLite, which else takes the key of the table and reads all members of the repository.
     private static func membersOfMirrors(_ integer: String) -> String {
         """
         ALTER TABLE members ADD COLUMN mirrored \(integer) NOT NULL DEFAULT 0;
         UPDATE members SET mirrored = 1
             WHERE (repository, manifest) IN (SELECT repository, digest FROM mirror_manifests);
         DROP INDEX members_digest;
-        CREATE INDEX members_mirrored ON members (repository, digest) WHERE mirrored = 1;
+        CREATE INDEX members_mirrored ON members (repository, digest, mirrored) WHERE mirrored = 1;
         """
     }
 }

@@ -17,21 +17,15 @@ extension Change {
             """, [.integer(repository), .text(tag), .integer(now)])
     }
 
-    /// Looks which manifests of a repository name a blob that has come behind them: such are a mirror's alone. One that is
-    /// used already was counted as they came.
-    func countUses(of digest: Digest, in repository: Int64) throws {
-        let key: [SQLValue] = [.integer(repository), .text(digest.description)]
-        try connection.execute(
-            """
-            UPDATE links SET uses =
-                (SELECT count(*) FROM members WHERE repository = ? AND digest = ? AND mirrored = 1)
-            WHERE repository = ? AND digest = ? AND uses = 0
-            """, key + key)
-        try describeLater(whatNames: digest, in: repository)
+    /// Whether a manifest came without what it names.
+    func wasMirrored(_ digest: Digest, in repository: Int64) throws -> Bool {
+        try connection.isAny(
+            "SELECT 1 AS found FROM mirror_manifests WHERE repository = ? AND digest = ?",
+            [.integer(repository), .text(digest.description)])
     }
 
     /// A small blob may be the configuration, or the text, of manifests that have told nothing yet.
-    private func describeLater(whatNames blob: Digest, in repository: Int64) throws {
+    func describeLater(whatNames blob: Digest, in repository: Int64) throws {
         let bytesMax = Int64(max(ManifestFacts.configBytesMax, ManifestFacts.readmeBytesMax))
         guard try blobSize(blob.description) <= bytesMax else { return }
         let manifests = try connection.rows(

@@ -105,7 +105,7 @@ extension RegistryStore {
         try await keep(digest, size: size, at: .file(path)) { change, place in
             let repositories = try names.map(change.repository)
             try change.addBlob(digest, size: size, from: place, to: repositories, now: now)
-            for repository in repositories { try change.countUses(of: digest, in: repository) }
+            for repository in repositories { try change.describeLater(whatNames: digest, in: repository) }
         }
     }
 
@@ -120,7 +120,7 @@ extension RegistryStore {
             }
             let repository = try change.repository(name)
             try change.link(digest, to: repository, now: now)
-            try change.countUses(of: digest, in: repository)
+            try change.describeLater(whatNames: digest, in: repository)
             return true
         }
     }

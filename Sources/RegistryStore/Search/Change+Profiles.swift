@@ -4,7 +4,8 @@ import OCI
 /// transaction, so that a push that was undone cannot leave anything in it.
 extension Change {
     func refreshProfiles(now: Int64) throws {
-        for repository in effects.profiles { try refreshProfile(repository, now: now) }
+        // One that is gone has a lower number than the one that has its name now.
+        for repository in effects.profiles.sorted() { try refreshProfile(repository, now: now) }
     }
 
     private func refreshProfile(_ repository: Int64, now: Int64) throws {
