@@ -168,7 +168,8 @@ import Testing
         let plan = try await place.store.index.read { connection -> [String] in
             guard connection.dialect == .sqlite else { return ["members_mirrored"] }
             return try connection.rows(
-                "EXPLAIN QUERY PLAN SELECT count(*) FROM members WHERE repository = 1 AND digest = 'a' AND mirrored = 1", []
+                "EXPLAIN QUERY PLAN SELECT count(*) FROM members WHERE repository = 1 AND digest = 'a' AND mirrored = 1",
+                []
             ).map { try $0.text("detail") }
         }
         #expect(plan.count == 1 && plan[0].contains("members_mirrored"), "\(plan)")

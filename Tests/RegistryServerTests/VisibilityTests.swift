@@ -178,7 +178,9 @@ import Testing
         #expect(!plans.contains { $0.hasPrefix("SCAN repositories") })
     }
 
-    @Test func `a search of those with thousands of grants takes no statement of thousands of comparisons`() async throws {
+    @Test func `a search of those with thousands of grants takes no statement of thousands of comparisons`()
+        async throws
+    {
         let place = try GarbageTests.Place()
         try await Self.fill(place, ["team-7/app", "other/app"])
         let visibility = Visibility.only((0..<4000).map { "team-\($0)" })
