@@ -94,16 +94,44 @@ package final class MonitorConnection: Sendable {
     /// Bytes sent to it are standard input when `stdin`; shutting down the sending side ends that.
     /// - Throws: `SystemError` with ENOENT or ECONNREFUSED when the monitor has gone.
     package func openAttach(stdin: Bool, stdout: Bool, stderr: Bool) throws(SystemError) -> OwnedFD {
+        try openAttach(LP_REQ_ATTACH, stdin: stdin, stdout: stdout, stderr: stderr)
+    }
+
+    private func openAttach(
+        _ kind: lp_request_kind, stdin: Bool, stdout: Bool, stderr: Bool
+    ) throws(SystemError) -> OwnedFD {
         let descriptor = directory.raw
         let socket = OwnedFD(
             adopting: try checked("connect", directoryPath) { cl_unix_connect(descriptor, Launcher.socketName) })
         var request = lp_request()
         request.magic = LP_REQUEST_MAGIC
-        request.kind = UInt8(LP_REQ_ATTACH.rawValue)
+        request.kind = UInt8(kind.rawValue)
         request.streams = UInt8(
             (stdin ? LP_STDIN : 0) | (stdout ? LP_STDOUT : 0) | (stderr ? LP_STDERR : 0))
         try Self.send(request, to: socket.raw)
         return socket
+    }
+
+    /// How long a monitor may take to answer; it does between two pieces of output.
+    private static let answerMilliseconds: CInt = 10_000
+
+    /// The same for who has the log as well: it has all output up to a time, and the socket all that comes after it.
+    ///
+    /// - Returns: the socket, and that time in nanoseconds since 1970.
+    /// - Throws: also when the monitor has gone, or does not answer in 10 seconds.
+    package func openTimedAttach(
+        stdin: Bool, stdout: Bool, stderr: Bool
+    ) async throws(SystemError) -> (socket: DescriptorBox, logged: Int64) {
+        try await BlockingPool.shared.run { () throws(SystemError) in
+            let socket = try self.openAttach(LP_REQ_ATTACH_TIMED, stdin: stdin, stdout: stdout, stderr: stderr)
+            var waiting = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
+            var logged: Int64 = 0
+            let size = MemoryLayout<Int64>.size
+            guard poll(&waiting, 1, Self.answerMilliseconds) == 1, recv(socket.raw, &logged, size, 0) == size else {
+                throw SystemError("attach", ETIMEDOUT, self.directoryPath)
+            }
+            return (DescriptorBox(socket), logged)
+        }
     }
 
     /// Sets the terminal's size, now or when it comes to exist.

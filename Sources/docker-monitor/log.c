@@ -18,10 +18,18 @@ static int rotations = -1;
 static struct line lines[2];
 static int64_t now, written;
 
+// Times never go back, even where the clock does.
+static void note_time(void) {
+    int64_t time = time_now();
+    if (time > now) now = time;
+}
+
 bool log_open(void) {
     if (!plan->log_path) return true;
     if (!log_file_open()) return false;
     is_open = true;
+    // What earlier runs have logged comes before all of this one.
+    note_time();
     if (!(plan->flags & LP_LOG_QUEUED)) return true;
     is_queued = true;
     rotations = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -41,10 +49,8 @@ void log_rotated(void) {
     else if (write(rotations, &one, sizeof one) < 0) return;  // so full that it is readable
 }
 
-// Times never go back, even where the clock does.
-static void note_time(void) {
-    int64_t time = time_now();
-    if (time > now) now = time;
+int64_t log_time(void) {
+    return now;
 }
 
 static void put(int stream, int64_t time, const char *bytes, size_t count, bool ended) {

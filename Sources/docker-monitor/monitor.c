@@ -317,7 +317,11 @@ static void serve_request(struct peer *peer) {
         }
         int fd = peer->fd;
         peer->fd = -1;
+        int64_t logged = log_time();
         if (request.kind == LP_REQ_ATTACH) relay_attach(fd, request.streams);
+        // Nothing was sent on it before: there is room.
+        else if (request.kind == LP_REQ_ATTACH_TIMED && send(fd, &logged, sizeof logged, MSG_DONTWAIT | MSG_NOSIGNAL) == sizeof logged)
+            relay_attach(fd, request.streams);
         else close(fd);
         return;
     }

@@ -132,6 +132,8 @@ void log_flush(void);
 void log_finish(void);
 // Readable when `log_serve` has something to do; -1 for never.
 int log_descriptor(void);
+// When the latest output was read that the log has, in nanoseconds since 1970; 0 for none.
+int64_t log_time(void);
 void log_serve(void);
 
 // A line without its line feed, or a part of a long one, which `ended` none follows.

@@ -20,6 +20,7 @@ final class StreamTests {
         "a_container_does_not_wait_for_a_later_reader_that_stops",
         "a_slow_reader_from_before_the_start_misses_nothing", "input_and_its_end_may_come_before_the_start",
         "streams_are_raw_or_multiplexed_and_say_so", "a_paused_container_is_not_attached_to",
+        "a_log_and_the_output_behind_it_have_each_line_once",
     ])
     func `an attached client sees what Docker shows`(_ step: String) throws { try check(step) }
 

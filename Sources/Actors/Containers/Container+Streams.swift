@@ -2,10 +2,53 @@ import Isolation
 package import Kernel
 
 extension Container {
+    /// Which of the process's streams somebody wants.
+    package struct Streams: Sendable {
+        package var stdin: Bool
+        package var stdout: Bool
+        package var stderr: Bool
+
+        package init(stdin: Bool, stdout: Bool, stderr: Bool) {
+            self.stdin = stdin
+            self.stdout = stdout
+            self.stderr = stderr
+        }
+    }
+
     /// A socket with the process's streams: Docker's multiplexed frames, or raw bytes with a TTY. Works before the start.
     ///
     /// - Throws: ``EngineError`` `.conflict` while the container is paused or waits for its restart.
-    package func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> OwnedFD {
+    package func attach(_ streams: Streams) async throws -> OwnedFD {
+        guard let connection = try await attachable() else { return try SocketPair.ended() }
+        let socket = try connection.openAttach(
+            stdin: takesInput(streams), stdout: streams.stdout, stderr: streams.stderr)
+        await publish("attach")
+        return socket
+    }
+
+    /// The same, behind what the log has: each byte is in the one or comes from the other, a line that is being written perhaps
+    /// not whole.
+    ///
+    /// - Throws: as ``attach(_:)`` and ``logs(_:)``.
+    package func attach(
+        _ streams: Streams, after log: LogOptions
+    ) async throws -> (history: LogReader, socket: DescriptorBox) {
+        guard let connection = try await attachable() else {
+            return (try await logs(log), DescriptorBox(try SocketPair.ended()))
+        }
+        let (socket, logged) = try await connection.openTimedAttach(
+            stdin: takesInput(streams), stdout: streams.stdout, stderr: streams.stderr)
+        var log = log
+        log.until = Timestamp(nanosecondsSince1970: logged)
+        let history = try await logs(log)
+        await publish("attach")
+        return (history, socket)
+    }
+
+    private func takesInput(_ streams: Streams) -> Bool { streams.stdin && record.config.openStdin == true }
+
+    /// - Returns: nil for one that cannot be prepared: the start that follows tells it; the client has nothing to read until then.
+    private func attachable() async throws -> MonitorConnection? {
         switch record.state.status {
         case .paused:
             throw EngineError(.conflict, "container \(id) is paused, unpause the container before attach")
@@ -13,16 +56,10 @@ extension Container {
             throw EngineError(.conflict, "container \(id) is restarting, wait until the container is running")
         default: break
         }
-        let connection: MonitorConnection
-        do { connection = try await prepare().connection } catch {
-            // The start that follows tells it; the client has nothing to read until then.
+        do { return try await prepare().connection } catch {
             failedPreparation = error
-            return try SocketPair.ended()
+            return nil
         }
-        let wantsInput = stdin && record.config.openStdin == true
-        let socket = try connection.openAttach(stdin: wantsInput, stdout: stdout, stderr: stderr)
-        await publish("attach")
-        return socket
     }
 
     /// A client has left the terminal by its keys; the container goes on.

@@ -109,7 +109,9 @@ struct lp_op {
 
 // A client's first bytes on the monitor's socket, and every request on a control connection.
 #define LP_REQUEST_MAGIC 0x51524b44u
-enum lp_request_kind { LP_REQ_ATTACH = 1, LP_REQ_CONTROL, LP_REQ_GO, LP_REQ_RESIZE, LP_REQ_CLOSE_STDIN };
+// LP_REQ_ATTACH_TIMED is answered first, by an int64_t: what the log has up to that time is not sent, all later output is.
+enum lp_request_kind { LP_REQ_ATTACH = 1, LP_REQ_CONTROL, LP_REQ_GO, LP_REQ_RESIZE, LP_REQ_CLOSE_STDIN,
+                       LP_REQ_ATTACH_TIMED };
 enum { LP_STDIN = 1, LP_STDOUT = 2, LP_STDERR = 4 };
 struct lp_request {
     uint32_t magic;

@@ -11,7 +11,9 @@ extension Containers {
     static func attach(_ call: Call) async throws -> Response {
         let container = try await call.container()
         let tty = await container.snapshot().record.config.tty ?? false
-        let streams = Streams(call)
+        // Which the request names.
+        let streams = Container.Streams(
+            stdin: call.flag("stdin"), stdout: call.flag("stdout"), stderr: call.flag("stderr"))
         let showsLog = call.flag("logs")
         let keys = try DetachKeys(call.text("detachKeys"))
         guard call.flag("stream") else {
@@ -20,9 +22,7 @@ extension Containers {
             }
             return try await logTakeover(call, container, tty: tty, streams)
         }
-        let history = showsLog ? try await container.logs(streams.options(tty: tty)) : nil
-        let box = DescriptorBox(
-            try await container.attach(stdin: streams.stdin, stdout: streams.stdout, stderr: streams.stderr))
+        let (history, box) = try await attached(container, streams, tty: tty, showsLog: showsLog)
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
             body: .takeover { stream in
@@ -32,31 +32,26 @@ extension Containers {
             })
     }
 
-    /// Which streams a request names.
-    private struct Streams {
-        let stdin: Bool
-        let stdout: Bool
-        let stderr: Bool
+    private static func attached(
+        _ container: Container, _ streams: Container.Streams, tty: Bool, showsLog: Bool
+    ) async throws -> (history: LogReader?, socket: DescriptorBox) {
+        guard showsLog else { return (nil, DescriptorBox(try await container.attach(streams))) }
+        let (history, socket) = try await container.attach(streams, after: logOptions(streams, tty: tty))
+        return (history, socket)
+    }
 
-        init(_ call: Call) {
-            stdin = call.flag("stdin")
-            stdout = call.flag("stdout")
-            stderr = call.flag("stderr")
-        }
-
-        func options(tty: Bool) -> LogOptions {
-            var options = LogOptions()
-            options.isFramed = !tty
-            options.stdout = stdout
-            options.stderr = stderr
-            return options
-        }
+    private static func logOptions(_ streams: Container.Streams, tty: Bool) -> LogOptions {
+        var options = LogOptions()
+        options.isFramed = !tty
+        options.stdout = streams.stdout
+        options.stderr = streams.stderr
+        return options
     }
 
     private static func logTakeover(
-        _ call: Call, _ container: Container, tty: Bool, _ streams: Streams
+        _ call: Call, _ container: Container, tty: Bool, _ streams: Container.Streams
     ) async throws -> Response {
-        let history = try await container.logs(streams.options(tty: tty))
+        let history = try await container.logs(logOptions(streams, tty: tty))
         return Response(
             headers: ["Content-Type": StreamFrame.contentType(tty: tty, version: call.version)],
             body: .takeover { stream in try await replay(history) { try await stream.write($0) } })
