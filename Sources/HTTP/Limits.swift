@@ -22,10 +22,11 @@ package struct Limits: Sendable {
     /// Connections at once, over all listeners. For one more those that wait longest for a request go; it is answered 503
     /// when none waits. A waiting one costs about 2 KiB and a descriptor.
     package var connectionsMax = 8192
-    /// Bytes of a file that a client is sent in one turn, before others have theirs, and has to take within `answerTimeout`:
-    /// slower ones than 17 KiB/s are cut off. One event loop waits for the disk for as long as the kernel's read-ahead does
-    /// not have them.
+    /// Bytes of a file that have to be taken within `answerTimeout`: slower clients than 17 KiB/s are cut off.
     package var filePartBytes = 1 << 20
+    /// Bytes of a file that a client is sent in one turn, before others have theirs. One event loop waits for the disk for as long
+    /// as the kernel's read-ahead does not have them.
+    package var fileTurnBytes = 4 << 20
     /// Between two words about the same limit in the log.
     package var noteInterval: TimeAmount = .minutes(1)
     /// Unread bytes of a request body that are skipped to keep a connection; with more it is closed.

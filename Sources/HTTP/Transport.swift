@@ -39,6 +39,8 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     /// Whether the deadline is the reader's, and goes with it.
     private var readerIsLimited = false
     private var writers: [CheckedContinuation<Void, any Error>] = []
+    /// Bytes of a turn of a file that were still to be sent when its deadline was set; nil while none is sent.
+    private var unsent: Int?
     private var disconnectWaiter: CheckedContinuation<Void, Never>?
     private var disconnectReleased = false
     private var joint: Joint?
@@ -147,6 +149,7 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     func expire() {
         channel.eventLoop.execute {
             guard self.isOverdue() else { return }
+            if self.takesFile() { return self.setDeadline(self.limits.answerTimeout) }
             self.clearDeadline()
             if !self.isWaiting || self.headHasBegun { self.owner.cutOff(self) }
             guard let reader = self.takeReader() else { return self.channel.close(promise: nil) }
@@ -284,13 +287,24 @@ final class Transport: ChannelInboundHandler, @unchecked Sendable {  // variable
     /// Sends what a client gets in one turn, and the rest in later ones: one that takes as fast as it is given would keep the
     /// event loop for itself.
     private func send(_ file: FileBody, from start: Int, _ sent: EventLoopPromise<Void>) {
+        let part = file.part(from: start, bytesMax: limits.fileTurnBytes)
+        unsent = part.readableBytes
         setDeadline(limits.answerTimeout)
-        let part = file.part(from: start, bytesMax: limits.filePartBytes)
         channel.writeAndFlush(part).assumeIsolated().whenComplete { [turns] result in
+            self.unsent = nil
             let next = start + part.readableBytes
             guard case .success = result, next < file.count else { return sent.completeWith(result) }
             turns.next { self.send(file, from: next, sent) }
         }
+    }
+
+    /// Whether the client takes a file fast enough, since this was asked last.
+    private func takesFile() -> Bool {
+        guard let before = unsent, let now = try? channel.syncOptions?.getOption(.bufferedWritableBytes) else {
+            return false
+        }
+        unsent = now
+        return before - now >= limits.filePartBytes
     }
 
     /// For what has to be encrypted.

@@ -16,6 +16,7 @@ struct FileTests {
         var limits = Limits()
         limits.sweepInterval = .milliseconds(20)
         limits.filePartBytes = 256 << 10
+        limits.fileTurnBytes = 1 << 20
         limits.answerTimeout = answerTimeout
         return limits
     }
