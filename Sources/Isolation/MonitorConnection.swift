@@ -127,8 +127,16 @@ package final class MonitorConnection: Sendable {
             var waiting = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
             var logged: Int64 = 0
             let size = MemoryLayout<Int64>.size
-            guard poll(&waiting, 1, Self.answerMilliseconds) == 1, recv(socket.raw, &logged, size, 0) == size else {
+            guard poll(&waiting, 1, Self.answerMilliseconds) == 1 else {
                 throw SystemError("attach", ETIMEDOUT, self.directoryPath)
+            }
+            switch recv(socket.raw, &logged, size, 0) {
+            case size: break
+            case 0:
+                // An earlier daemon's monitor, which does not know the time.
+                let plain = try self.openAttach(LP_REQ_ATTACH, stdin: stdin, stdout: stdout, stderr: stderr)
+                return (DescriptorBox(plain), .max)
+            default: throw SystemError("attach", errno, self.directoryPath)
             }
             return (DescriptorBox(socket), logged)
         }

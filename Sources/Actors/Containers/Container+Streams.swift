@@ -1,3 +1,4 @@
+import Glibc
 import Isolation
 package import Kernel
 
@@ -36,8 +37,15 @@ extension Container {
         guard let connection = try await attachable() else {
             return (try await logs(log), DescriptorBox(try SocketPair.ended()))
         }
-        let (socket, logged) = try await connection.openTimedAttach(
-            stdin: takesInput(streams), stdout: streams.stdout, stderr: streams.stderr)
+        let (socket, logged): (DescriptorBox, Int64)
+        do throws(SystemError) {
+            (socket, logged) = try await connection.openTimedAttach(
+                stdin: takesInput(streams), stdout: streams.stdout, stderr: streams.stderr)
+        } catch {
+            // Its monitor has just gone, and the log has everything.
+            guard [ENOENT, ECONNREFUSED].contains(error.code) else { throw error }
+            (socket, logged) = (DescriptorBox(try SocketPair.ended()), .max)
+        }
         var log = log
         log.until = Timestamp(nanosecondsSince1970: logged)
         let history = try await logs(log)
